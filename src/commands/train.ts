@@ -1,0 +1,145 @@
+/** `mnist-ddp train`: prints the reference program's lines. */
+import { constants } from 'node:os';
+import type { Argv, CommandModule } from 'yargs';
+import { OperationalError, train, type TrainMetric, type TrainOptions } from '../index.js';
+import { dataOption, engineOption, note, once, workersOption } from './options.js';
+
+interface TrainArguments {
+  workers?: string | undefined;
+  devices?: string | undefined;
+  epochs?: number | undefined;
+  batchSize?: number | undefined;
+  microBatch?: number | undefined;
+  lr?: number | undefined;
+  lrStep?: number | undefined;
+  lrGamma?: number | undefined;
+  seed?: number | undefined;
+  engine?: string | undefined;
+  batchNorm?: string | undefined;
+  data?: string | undefined;
+  out?: string | undefined;
+  resume?: string | undefined;
+  maxSteps?: number | undefined;
+  checkpointEvery?: number | undefined;
+}
+
+/** @param exit receives the exit code of a run that a signal ended */
+export function trainCommand(exit: (code: number) => void): CommandModule<object, TrainArguments> {
+  return {
+    command: 'train',
+    describe: 'train the network and write checkpoint, metrics and summary to a folder',
+    builder,
+    handler: async (argv) => {
+      const signals = catchSignals();
+      try {
+        for await (const metric of train(optionsOf(argv, signals.signal))) print(metric);
+      } catch (error) {
+        if (!signals.signal.aborted || error !== signals.signal.reason) throw error;
+        note(`stopped by ${signals.name()}; go on with: mnist-ddp train --resume ${signals.out()}`);
+        exit(128 + constants.signals[signals.name()]);
+      } finally {
+        signals.release();
+      }
+    },
+  };
+
+  function print(metric: TrainMetric): void {
+    if (metric.kind === 'start') {
+      note(`${String(metric.workers)} workers, engine ${metric.engine}, data set ${metric.dataset}; writing to ${metric.out}`);
+      runFolder = metric.out;
+    }
+    for (const line of linesOf(metric)) process.stdout.write(`${line}\n`);
+  }
+}
+
+let runFolder = '';
+
+/** The reference program's lines for a metric. */
+export function linesOf(metric: TrainMetric): string[] {
+  switch (metric.kind) {
+    case 'start':
+      return [`Using device: ${metric.device}`, 'Training:'];
+    case 'step': {
+      const { epoch, epochs, stepInEpoch, stepsPerEpoch, loss, learningRate } = metric;
+      const place = `Epoch [${String(epoch)}/${String(epochs)}], Step [${String(stepInEpoch)}/${String(stepsPerEpoch)}]`;
+      return [`${place}, Loss: ${loss.toFixed(4)}, Learning Rate: ${learningRate.toFixed(10)}`];
+    }
+    case 'evaluation':
+      return [];
+    case 'summary':
+      return [`Accuracy on test set: ${metric.accuracy.toFixed(2)} %`];
+  }
+}
+
+function builder(yargs: Argv): Argv<TrainArguments> {
+  return yargs
+    .option('workers', workersOption)
+    .option('devices', { ...once, describe: 'device of each worker: cpu, or cpu:N to pin it to core N, such as cpu:0,cpu:1' })
+    .option('epochs', { ...once, type: 'number', describe: 'passes over the training set [13]' })
+    .option('batch-size', { ...once, type: 'number', describe: 'rows of a step, over all workers [128]' })
+    .option('micro-batch', { ...once, type: 'number', describe: 'rows that are summed before the tree [8]' })
+    .option('lr', { ...once, type: 'number', describe: 'learning rate [0.001]' })
+    .option('lr-step', { ...once, type: 'number', describe: 'steps between two decays of the learning rate [938]' })
+    .option('lr-gamma', { ...once, type: 'number', describe: 'factor of each decay [0.1]' })
+    .option('seed', { ...once, type: 'number', describe: 'seed of initialisation and shuffling [0]' })
+    .option('engine', engineOption)
+    .option('batch-norm', {
+      ...once,
+      describe: 'statistics over the global batch (sync) or over each worker\'s shard (local) [sync]',
+      choices: ['sync', 'local'],
+    })
+    .option('data', dataOption)
+    .option('out', { ...once, describe: 'folder for checkpoint, metrics and summary [runs/START TIME]' })
+    .option('resume', { ...once, describe: 'run folder or checkpoint to go on from' })
+    .option('max-steps', { ...once, type: 'number', describe: 'end after so many steps since training began' })
+    .option('checkpoint-every', { ...once, type: 'number', describe: 'steps between checkpoints within an epoch' });
+}
+
+function optionsOf(argv: TrainArguments, signal: AbortSignal): TrainOptions {
+  const { lr, lrStep, lrGamma, batchNorm, engine, workers, ...rest } = argv;
+  return {
+    epochs: rest.epochs,
+    batchSize: rest.batchSize,
+    microBatch: rest.microBatch,
+    learningRate: lr,
+    lrStep,
+    lrGamma,
+    seed: rest.seed,
+    batchNorm: batchNorm as TrainOptions['batchNorm'],
+    engine: engine as TrainOptions['engine'],
+    workers: workers as TrainOptions['workers'],
+    devices: rest.devices,
+    data: rest.data,
+    out: rest.out,
+    resume: rest.resume,
+    maxSteps: rest.maxSteps,
+    checkpointEvery: rest.checkpointEvery,
+    signal,
+    onNote: note,
+  };
+}
+
+type CaughtSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+
+/** The first signal asks the run to end after its step; a second one ends the process at once. */
+function catchSignals(): { signal: AbortSignal; name(): CaughtSignal; out(): string; release(): void } {
+  const controller = new AbortController();
+  let caught: CaughtSignal = 'SIGINT';
+  const names: readonly CaughtSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  const onSignal = (name: CaughtSignal): void => {
+    if (controller.signal.aborted) process.exit(128 + constants.signals[name]);
+    caught = name;
+    note(`${name}: ending after this step; once more ends at once`);
+    controller.abort(new OperationalError('ABORTED', `stopped by ${name}`));
+  };
+  const listeners = names.map((name) => [name, (): void => onSignal(name)] as const);
+  for (const [name, listener] of listeners) process.on(name, listener);
+  return {
+    signal: controller.signal,
+    name: () => caught,
+    out: () => runFolder,
+    release: () => {
+      for (const [name, listener] of listeners) process.off(name, listener);
+    },
+  };
+}

@@ -1,0 +1,260 @@
+/**
+ * A checkpoint as bytes.
+ *
+ *   0   8  "mnistddp"
+ *   8   4  version of this format, little-endian uint32
+ *   12  4  bytes of the payload, little-endian uint32
+ *   16 32  SHA-256 of the payload
+ *   48     the payload: one MessagePack map without extension types; floats are binaries of little-endian float32
+ *
+ * Reading trusts nothing: each length is checked before it is used, and the checksum before anything is decoded.
+ */
+import { createHash } from 'node:crypto';
+import { Packr, Unpackr } from 'msgpackr';
+import { maxWorldSize } from '../shared/config.js';
+import type { TrainConfig } from '../shared/config.js';
+import { assert, OperationalError } from '../shared/errors.js';
+import { batchNormChannels, batchNorms, parameterCount, parameters } from '../shared/network.js';
+import { isPlainMessagePack } from './plain-msgpack.js';
+import { resolveConfig } from './validate.js';
+
+/** All that a run needs to go on, and all that evaluation needs. */
+export interface Checkpoint {
+  readonly config: TrainConfig;
+  /** Name of the data set it was trained on: `mnist`, or a hash. */
+  readonly dataset: string;
+  readonly engine: string;
+  /** Hex SHA-256 of the engine's WebAssembly module; null for an engine without one. */
+  readonly kernelsSha256: string | null;
+  /** Optimiser steps taken since training began. */
+  readonly step: number;
+  readonly worldSize: number;
+  /** float32 [parameterCount] each, in PyTorch's order and layout. */
+  readonly parameters: Float32Array;
+  readonly firstMoments: Float32Array;
+  readonly secondMoments: Float32Array;
+  /**
+   * float32 [2][batchNormChannels] each, running means then running variances: one array for batch norm `sync`, one for
+   * each rank for `local`.
+   */
+  readonly runningStatistics: readonly Float32Array[];
+  /** beta1^step and beta2^step, as the optimiser multiplied them. */
+  readonly beta1Power: number;
+  readonly beta2Power: number;
+  readonly parametersSha256: string;
+}
+
+/** Why bytes are no checkpoint: `problem` goes on from the file's name. */
+export class CheckpointFormatError extends Error {
+  constructor(
+    readonly problem: string,
+    readonly advice = 'choose another checkpoint',
+  ) {
+    super(problem);
+    this.name = 'CheckpointFormatError';
+  }
+}
+
+export const checkpointVersion = 1;
+/** Bytes in front of the payload. */
+export const checkpointHeaderLength = 48;
+/** No payload of this network comes near; a file that declares more is not read. */
+export const maxPayloadLength = 64 * 1024 * 1024;
+
+const magic = new TextEncoder().encode('mnistddp');
+const packr = new Packr({ useRecords: false, moreTypes: false });
+const unpackr = new Unpackr({ useRecords: false, moreTypes: false });
+
+/** Names and shapes of all tensors, in order: what makes a checkpoint one of this network. */
+const tensorTable = [
+  ...parameters.map(({ name, shape }) => ({ name, shape: [...shape] })),
+  ...batchNorms.map(({ name, channels }) => ({ name: `${name}.running_mean`, shape: [channels] })),
+  ...batchNorms.map(({ name, channels }) => ({ name: `${name}.running_var`, shape: [channels] })),
+];
+
+/** Hex SHA-256 over the little-endian float32 bytes of the parameters, in PyTorch's order and layout. */
+export function parametersSha256(values: Float32Array): string {
+  return createHash('sha256').update(floatBytes(values)).digest('hex');
+}
+
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  checkOwnCheckpoint(checkpoint);
+  const { config, parameters, firstMoments, secondMoments, runningStatistics, ...scalars } = checkpoint;
+  const payload = packr.pack({
+    config: { ...config },
+    ...scalars,
+    tensors: tensorTable,
+    parameters: floatBytes(parameters),
+    firstMoments: floatBytes(firstMoments),
+    secondMoments: floatBytes(secondMoments),
+    runningStatistics: runningStatistics.map(floatBytes),
+  });
+  const bytes = new Uint8Array(checkpointHeaderLength + payload.length);
+  const view = new DataView(bytes.buffer);
+  bytes.set(magic, 0);
+  view.setUint32(8, checkpointVersion, true);
+  view.setUint32(12, payload.length, true);
+  bytes.set(createHash('sha256').update(payload).digest(), 16);
+  bytes.set(payload, checkpointHeaderLength);
+  return bytes;
+}
+
+/**
+ * Bytes of the payload that a header announces.
+ * @param head the first `checkpointHeaderLength` bytes of a file, or all of a shorter one
+ * @throws CheckpointFormatError
+ */
+export function payloadLengthOf(head: Uint8Array): number {
+  if (head.length === 0) throw new CheckpointFormatError('is empty');
+  const known = Math.min(head.length, magic.length);
+  for (let i = 0; i < known; i++) {
+    if (head[i] !== magic[i]) throw new CheckpointFormatError('is not a checkpoint of mnist-ddp');
+  }
+  if (head.length < checkpointHeaderLength) throw new CheckpointFormatError('is truncated inside its header');
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  const version = view.getUint32(8, true);
+  if (version !== checkpointVersion) {
+    const versions = `is of format version ${String(version)}, but this mnist-ddp reads ${String(checkpointVersion)}`;
+    throw new CheckpointFormatError(versions, 'use the mnist-ddp that wrote it, or choose another checkpoint');
+  }
+  const length = view.getUint32(12, true);
+  if (length <= maxPayloadLength) return length;
+  throw new CheckpointFormatError(`declares ${String(length)} bytes, more than this network's checkpoints have`);
+}
+
+/**
+ * The checkpoint that those bytes are, in memory of its own.
+ * @throws CheckpointFormatError
+ */
+export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
+  const length = payloadLengthOf(bytes.subarray(0, checkpointHeaderLength));
+  const payload = bytes.subarray(checkpointHeaderLength);
+  if (payload.length < length) {
+    const there = `${String(bytes.length)} of ${String(checkpointHeaderLength + length)} bytes`;
+    throw new CheckpointFormatError(`is truncated: it has ${there}`);
+  }
+  if (payload.length > length) throw new CheckpointFormatError('is corrupted: it goes on after its end');
+  const expected = bytes.subarray(16, checkpointHeaderLength);
+  const sum = createHash('sha256').update(payload).digest();
+  if (!sum.equals(expected)) throw new CheckpointFormatError('is corrupted: its checksum does not match its contents');
+  if (!isPlainMessagePack(payload)) throw malformed('payload');
+  return checkpointOf(fieldsOf(unpackr.unpack(payload), 'payload'));
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function checkpointOf(fields: Fields): Checkpoint {
+  if (JSON.stringify(fields['tensors']) !== JSON.stringify(tensorTable)) throw otherNetwork(fields['tensors']);
+  const worldSize = integerIn(fields, 'worldSize', 1, maxWorldSize);
+  const config = configOf(fields['config']);
+  const checkpoint: Checkpoint = {
+    config,
+    dataset: textIn(fields, 'dataset'),
+    engine: textIn(fields, 'engine'),
+    kernelsSha256: fields['kernelsSha256'] === null ? null : textIn(fields, 'kernelsSha256'),
+    step: integerIn(fields, 'step', 0, Number.MAX_SAFE_INTEGER),
+    worldSize,
+    parameters: floatsOf(fields['parameters'], 'parameters', parameterCount),
+    firstMoments: floatsOf(fields['firstMoments'], 'firstMoments', parameterCount),
+    secondMoments: floatsOf(fields['secondMoments'], 'secondMoments', parameterCount),
+    runningStatistics: statisticsOf(fields['runningStatistics'], statisticsCount(config, worldSize)),
+    beta1Power: numberIn(fields, 'beta1Power'),
+    beta2Power: numberIn(fields, 'beta2Power'),
+    parametersSha256: textIn(fields, 'parametersSha256'),
+  };
+  if (checkpoint.parametersSha256 !== parametersSha256(checkpoint.parameters)) throw malformed('parametersSha256');
+  return checkpoint;
+}
+
+function statisticsCount(config: TrainConfig, worldSize: number): number {
+  return config.batchNorm === 'local' ? worldSize : 1;
+}
+
+/** What a caller hands over must fit; anything else is a bug, found before a file is touched. */
+function checkOwnCheckpoint(checkpoint: Checkpoint): void {
+  const { config, worldSize, runningStatistics } = checkpoint;
+  for (const values of [checkpoint.parameters, checkpoint.firstMoments, checkpoint.secondMoments]) {
+    assert(values.length === parameterCount, 'parameters and moments have one value for each parameter');
+  }
+  assert(runningStatistics.length === statisticsCount(config, worldSize), 'running statistics fit the batch norm');
+  for (const values of runningStatistics) {
+    assert(values.length === 2 * batchNormChannels, 'running statistics have a mean and a variance for each channel');
+  }
+  assert(checkpoint.parametersSha256 === parametersSha256(checkpoint.parameters), 'the hash is that of the parameters');
+}
+
+function configOf(value: unknown): TrainConfig {
+  const fields = fieldsOf(value, 'config');
+  try {
+    const config = resolveConfig(fields);
+    // Defaults fill gaps for a user, but a gap in a checkpoint would change the run.
+    if (Object.keys(config).every((key) => key in fields)) return config;
+  } catch (error) {
+    if (!(error instanceof OperationalError)) throw error;
+  }
+  throw malformed('config');
+}
+
+function statisticsOf(value: unknown, count: number): Float32Array[] {
+  if (!Array.isArray(value) || value.length !== count) throw malformed('runningStatistics');
+  return value.map((item: unknown) => floatsOf(item, 'runningStatistics', 2 * batchNormChannels));
+}
+
+function fieldsOf(value: unknown, name: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(name);
+  return { ...value };
+}
+
+function textIn(fields: Fields, name: string): string {
+  const value = fields[name];
+  if (typeof value !== 'string') throw malformed(name);
+  return value;
+}
+
+function numberIn(fields: Fields, name: string): number {
+  const value = fields[name];
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw malformed(name);
+  return value;
+}
+
+function integerIn(fields: Fields, name: string, least: number, most: number): number {
+  const value = numberIn(fields, name);
+  if (!Number.isInteger(value) || value < least || value > most) throw malformed(name);
+  return value;
+}
+
+function floatsOf(value: unknown, name: string, length: number): Float32Array {
+  if (!(value instanceof Uint8Array) || value.length !== length * 4) throw malformed(name);
+  assertLittleEndian();
+  const floats = new Float32Array(length);
+  new Uint8Array(floats.buffer).set(value);
+  return floats;
+}
+
+function floatBytes(values: Float32Array): Uint8Array {
+  assertLittleEndian();
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+/** WebAssembly's memory is little-endian, and so is every machine that runs Node; this would say if one were not. */
+function assertLittleEndian(): void {
+  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, 'the processor is little-endian');
+}
+
+function malformed(field: string): CheckpointFormatError {
+  return new CheckpointFormatError(`is corrupted: its field "${field}" is not what mnist-ddp writes`);
+}
+
+/** Names the first tensor that differs. */
+function otherNetwork(tensors: unknown): CheckpointFormatError {
+  const list: unknown[] = Array.isArray(tensors) ? tensors : [];
+  const at = tensorTable.findIndex((tensor, i) => JSON.stringify(tensor) !== JSON.stringify(list[i]));
+  const own = at < 0 ? 'no more tensors' : describeTensor(tensorTable[at]);
+  const found = at < 0 ? describeTensor(list[tensorTable.length]) : describeTensor(list[at]);
+  return new CheckpointFormatError(`is of another network: it has ${found} where this network has ${own}`);
+}
+
+function describeTensor(tensor: unknown): string {
+  if (typeof tensor !== 'object' || tensor === null || !('name' in tensor) || !('shape' in tensor)) return 'no tensor';
+  return `${String(tensor.name).slice(0, 40)} ${JSON.stringify(tensor.shape).slice(0, 40)}`;
+}

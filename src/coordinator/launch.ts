@@ -1,0 +1,100 @@
+/** From a request to a running group: data set, memory, kernels and worker threads, in that order. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { TrainConfig } from '../shared/config.js';
+import type { Engine } from '../shared/engine.js';
+import { OperationalError } from '../shared/errors.js';
+import { allocateMemory, planMemory, type MemoryLayout, type MemoryShape } from '../shared/memory.js';
+import { leafCount, rowsOf, shardOf, subtreesOf } from '../shared/tree.js';
+import { locateDataset, openDataset } from './dataset.js';
+import { TrainingState } from './state.js';
+import type { Device } from './topology.js';
+import { checkBatchNormRows } from './validate.js';
+import { WorkerGroup } from './worker-group.js';
+
+export interface LaunchRequest {
+  readonly engine: Engine;
+  readonly config: TrainConfig;
+  readonly worldSize: number;
+  /** One for each rank, or null for any core. */
+  readonly devices: readonly Device[] | null;
+  readonly data: string | undefined;
+  /** Whether batches will be trained on, so that their shards must suit the batch norms. */
+  readonly trains: boolean;
+  /** How long a rank may keep the others waiting. */
+  readonly timeoutMs: number;
+  readonly onNote: (text: string) => void;
+}
+
+/** A group that waits for commands, with what it works on. Close `group` in the end. */
+export interface Launched {
+  readonly group: WorkerGroup;
+  readonly state: TrainingState;
+  readonly layout: MemoryLayout;
+  readonly buffer: ArrayBufferLike;
+  readonly dataset: string;
+  /** Hex SHA-256 of the engine's WebAssembly module, or null. */
+  readonly kernelsSha256: string | null;
+}
+
+export async function launch(request: LaunchRequest): Promise<Launched> {
+  const { engine, config, worldSize, devices } = request;
+  const dataset = await openDataset(await locateDataset(request.data));
+  if (request.trains) checkBatchNormRows(config, dataset.trainCount, worldSize);
+  const layout = planMemory(engine, memoryShape(config, worldSize, dataset.trainCount, dataset.testCount));
+  const memory = allocateMemory(layout);
+  const buffer = memory.buffer as unknown as SharedArrayBuffer;
+  const { train, test } = layout;
+  const offsets = {
+    trainImages: train.images,
+    trainLabels: train.labels,
+    testImages: test.images,
+    testLabels: test.labels,
+  };
+  const [name, kernels] = await Promise.all([dataset.load(buffer, offsets), loadKernels(engine)]);
+  const group = new WorkerGroup({
+    worldSize,
+    engine: engine.name,
+    config,
+    layout,
+    memory,
+    module: kernels?.module ?? null,
+    cores: devices?.map((device) => device.core) ?? [],
+    timeoutMs: request.timeoutMs,
+    onNote: request.onNote,
+  });
+  const state = new TrainingState(buffer, layout);
+  return { group, state, layout, buffer, dataset: name, kernelsSha256: kernels?.sha256 ?? null };
+}
+
+function memoryShape(config: TrainConfig, worldSize: number, trainCount: number, testCount: number): MemoryShape {
+  const { batchSize, microBatch } = config;
+  let shardRows = 0;
+  let subtrees = 0;
+  for (const rows of new Set([Math.min(batchSize, trainCount), trainCount % batchSize || batchSize])) {
+    const leaves = leafCount(rows, microBatch);
+    for (let rank = 0; rank < worldSize; rank++) {
+      const shard = shardOf(leaves, rank, worldSize);
+      const range = rowsOf(shard, rows, microBatch);
+      shardRows = Math.max(shardRows, range.end - range.start);
+      subtrees = Math.max(subtrees, subtreesOf(shard).length);
+    }
+  }
+  return { worldSize, shardRows, subtrees, microBatch, trainCount, testCount };
+}
+
+async function loadKernels(engine: Engine): Promise<{ module: WebAssembly.Module; sha256: string } | null> {
+  if (engine.kernels === null) return null;
+  const url = new URL(`../kernels/${engine.kernels}`, import.meta.url);
+  try {
+    const bytes = await readFile(url);
+    return { module: await WebAssembly.compile(bytes), sha256: createHash('sha256').update(bytes).digest('hex') };
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new OperationalError(
+      'ENGINE_UNAVAILABLE',
+      `cannot load the kernels of the engine ${engine.name} (${reason}): install the package again`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,206 @@
+/** The folder of one run: `checkpoint.msgpack` (see checkpoint.ts), `metrics.jsonl` and `summary.json`. */
+import { appendFile, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { OperationalError } from '../shared/errors.js';
+import { errorCode, notWritable, removeStaleTemporaries, writeFileAtomically } from './atomic-file.js';
+import { checkpointName, previousCheckpointName } from './checkpoint.js';
+
+/** Where runs go without `--out`, under the working folder. */
+export const runsName = 'runs';
+export const metricsName = 'metrics.jsonl';
+export const summaryName = 'summary.json';
+
+/** One line of metrics.jsonl: JSON values beside the optimiser step that they belong to. */
+export type Metric = Readonly<Record<string, unknown>> & { readonly step: number };
+
+export interface RunFolderRequest {
+  /** The folder, made if it is not there; without it a new one under `runs/` of `cwd`, named by the start time. */
+  readonly out?: string | undefined;
+  /** Whether the folder may hold a checkpoint already. */
+  readonly resume: boolean;
+  readonly cwd?: string | undefined;
+  readonly startTime?: Date | undefined;
+}
+
+const probeBytes = 4096;
+const maxSameSecond = 1000;
+
+/**
+ * Makes (or takes over) a run's folder, and proves by writing that it can be written.
+ * @throws OperationalError OUT_IN_USE where it holds a checkpoint and the run does not resume; OUT_NOT_WRITABLE
+ */
+export async function openRunFolder(request: RunFolderRequest): Promise<RunFolder> {
+  const { out, resume, cwd = process.cwd(), startTime = new Date() } = request;
+  if (out !== undefined && !resume) await refuseCheckpoint(out);
+  const directory = out === undefined ? await makeNewFolder(join(cwd, runsName), startTime) : await makeFolder(out);
+  await probe(directory);
+  for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName]) {
+    await removeStaleTemporaries(join(directory, name));
+  }
+  return new RunFolder(directory);
+}
+
+export class RunFolder {
+  readonly checkpointPath: string;
+  readonly metricsPath: string;
+  readonly summaryPath: string;
+
+  /** @param directory an existing folder; `openRunFolder` makes one */
+  constructor(readonly directory: string) {
+    this.checkpointPath = join(directory, checkpointName);
+    this.metricsPath = join(directory, metricsName);
+    this.summaryPath = join(directory, summaryName);
+  }
+
+  /** Appends one line to metrics.jsonl. Await it before the next. Throws OUT_NOT_WRITABLE. */
+  async appendMetric(metric: Metric): Promise<void> {
+    try {
+      await appendFile(this.metricsPath, `${JSON.stringify(metric)}\n`);
+    } catch (cause) {
+      throw notWritable(this.metricsPath, cause);
+    }
+  }
+
+  /**
+   * Cuts metrics.jsonl back to a checkpoint: drops lines of later steps, which the resumed run will write again, and what a
+   * killed process left half-written. Throws OUT_NOT_WRITABLE.
+   * @param step the checkpoint's; lines of that very step stay
+   */
+  async cutMetrics(step: number): Promise<void> {
+    let text: string;
+    try {
+      text = await readFile(this.metricsPath, 'utf8');
+    } catch (cause) {
+      if (errorCode(cause) === 'ENOENT') return;
+      throw notWritable(this.metricsPath, cause);
+    }
+    const lines = text.split('\n').slice(0, -1);
+    const kept = lines.filter((line) => (stepOf(line) ?? Infinity) <= step);
+    const cut = kept.map((line) => `${line}\n`).join('');
+    if (cut !== text) await writeFileAtomically(this.metricsPath, cut);
+  }
+
+  /** Replaces summary.json. Throws OUT_NOT_WRITABLE. */
+  async writeSummary(summary: Readonly<Record<string, unknown>>): Promise<void> {
+    await writeFileAtomically(this.summaryPath, `${JSON.stringify(summary, null, 2)}\n`);
+  }
+}
+
+/**
+ * The newest run: the folder under `runs/` of `cwd` whose checkpoint was written last.
+ * @throws OperationalError CHECKPOINT_MISSING where there is none
+ */
+export async function newestRun(cwd: string = process.cwd()): Promise<string> {
+  const runs = join(cwd, runsName);
+  const entries = await readdir(runs, { withFileTypes: true }).catch(() => []);
+  let newest: { directory: string; time: number } | null = null;
+  for (const name of entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort()) {
+    const directory = join(runs, name);
+    const path = await checkpointIn(directory);
+    const time =
+      path === null
+        ? null
+        : await stat(path).then(
+            ({ mtimeMs }) => mtimeMs,
+            () => null,
+          );
+    if (time !== null && (newest === null || time >= newest.time)) newest = { directory, time };
+  }
+  if (newest !== null) return newest.directory;
+  const message = `there is no run with a checkpoint under ${runs}; train first, or name a run folder or a checkpoint file`;
+  throw new OperationalError('CHECKPOINT_MISSING', message);
+}
+
+/**
+ * The checkpoint file that an argument means: a folder means its `checkpoint.msgpack`, or, where a kill left only that, its
+ * `checkpoint.previous.msgpack`; anything else means itself.
+ * @throws OperationalError CHECKPOINT_MISSING where there is nothing
+ */
+export async function resolveCheckpointPath(runOrFile: string): Promise<string> {
+  const stats = await stat(runOrFile).catch(() => null);
+  if (stats === null) {
+    const message = `there is no run or checkpoint at ${runOrFile}; name a run folder or a checkpoint file`;
+    throw new OperationalError('CHECKPOINT_MISSING', message);
+  }
+  if (!stats.isDirectory()) return runOrFile;
+  const path = await checkpointIn(runOrFile);
+  if (path !== null) return path;
+  const message = `the folder ${runOrFile} holds no ${checkpointName}; name a run that has one, or a checkpoint file`;
+  throw new OperationalError('CHECKPOINT_MISSING', message);
+}
+
+async function checkpointIn(directory: string): Promise<string | null> {
+  for (const name of [checkpointName, previousCheckpointName]) {
+    const path = join(directory, name);
+    if (
+      await stat(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
+  }
+  return null;
+}
+
+async function refuseCheckpoint(directory: string): Promise<void> {
+  if ((await checkpointIn(directory)) === null) return;
+  const message = `${directory} holds a checkpoint of another run; resume it with --resume ${directory}, or choose another --out`;
+  throw new OperationalError('OUT_IN_USE', message);
+}
+
+async function makeFolder(directory: string): Promise<string> {
+  try {
+    await mkdir(directory, { recursive: true });
+    return directory;
+  } catch (cause) {
+    throw notWritable(directory, cause);
+  }
+}
+
+/** A folder that did not exist before, so that two runs which start in the same second never share one. */
+async function makeNewFolder(runs: string, startTime: Date): Promise<string> {
+  await makeFolder(runs);
+  const name = startTime.toISOString().slice(0, 19).replaceAll(':', '-');
+  for (let attempt = 1; ; attempt++) {
+    const directory = join(runs, attempt === 1 ? name : `${name}-${String(attempt)}`);
+    try {
+      await mkdir(directory);
+      return directory;
+    } catch (cause) {
+      if (errorCode(cause) !== 'EEXIST' || attempt === maxSameSecond) throw notWritable(directory, cause);
+    }
+  }
+}
+
+/** Permission bits do not tell (root, read-only mounts, quotas), so write and sync a block for real. */
+async function probe(directory: string): Promise<void> {
+  const path = join(directory, `.probe.${String(process.pid)}.tmp`);
+  try {
+    const handle = await open(path, 'w');
+    try {
+      await handle.writeFile(new Uint8Array(probeBytes));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    throw notWritable(dirname(path), cause);
+  } finally {
+    await rm(path, { force: true }).catch(() => undefined);
+  }
+}
+
+/** The step of a metrics line; null where the line is not one. */
+function stepOf(line: string): number | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value !== 'object' || value === null || !('step' in value)) return null;
+    return typeof value.step === 'number' ? value.step : null;
+  } catch {
+    return null;
+  }
+}

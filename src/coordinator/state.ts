@@ -1,0 +1,87 @@
+/**
+ * The training state as the coordinator sees it: views of the two state sets in shared memory. It touches them only while no
+ * rank is in a step.
+ */
+import type { MemoryLayout } from '../shared/memory.js';
+import { batchNormChannels, parameterCount } from '../shared/network.js';
+import type { Checkpoint } from './checkpoint.js';
+import { initialiseParameters, initialiseRunningStatistics } from './sampler.js';
+
+interface SetViews {
+  readonly parameters: Float32Array<ArrayBufferLike>;
+  readonly firstMoments: Float32Array<ArrayBufferLike>;
+  readonly secondMoments: Float32Array<ArrayBufferLike>;
+  /** [rank] */
+  readonly runningStatistics: readonly Float32Array<ArrayBufferLike>[];
+  readonly betaPowers: Float64Array<ArrayBufferLike>;
+}
+
+/** What a checkpoint holds of the state. */
+export type SavedState = Pick<
+  Checkpoint,
+  'parameters' | 'firstMoments' | 'secondMoments' | 'runningStatistics' | 'beta1Power' | 'beta2Power'
+>;
+
+export class TrainingState {
+  readonly #sets: readonly [SetViews, SetViews];
+
+  constructor(buffer: ArrayBufferLike, layout: MemoryLayout) {
+    const floats = (offset: number, length = parameterCount): Float32Array<ArrayBufferLike> =>
+      new Float32Array(buffer, offset, length);
+    const views = (set: MemoryLayout['sets'][0]): SetViews => ({
+      parameters: floats(set.parameters),
+      firstMoments: floats(set.firstMoments),
+      secondMoments: floats(set.secondMoments),
+      runningStatistics: set.runningStatistics.map((offset) => floats(offset, 2 * batchNormChannels)),
+      betaPowers: new Float64Array(buffer, set.betaPowers, 2),
+    });
+    this.#sets = [views(layout.sets[0]), views(layout.sets[1])];
+  }
+
+  /** Fresh parameters of that seed, as state of step 0. */
+  initialise(seed: number): void {
+    const set = this.#of(0);
+    initialiseParameters(set.parameters, seed);
+    set.firstMoments.fill(0);
+    set.secondMoments.fill(0);
+    set.runningStatistics.forEach(initialiseRunningStatistics);
+    set.betaPowers.fill(1);
+  }
+
+  /**
+   * A checkpoint's state, as state of its step. Where it holds fewer running statistics than there are ranks, all ranks
+   * start from its first.
+   */
+  restore(saved: SavedState, step: number): void {
+    const set = this.#of(step);
+    set.parameters.set(saved.parameters);
+    set.firstMoments.set(saved.firstMoments);
+    set.secondMoments.set(saved.secondMoments);
+    set.runningStatistics.forEach((view, rank) => {
+      view.set(saved.runningStatistics[rank] ?? saved.runningStatistics[0] ?? []);
+    });
+    set.betaPowers.set([saved.beta1Power, saved.beta2Power]);
+  }
+
+  /** A private copy of the state of that step, with the running statistics of the first `ranks` ranks. */
+  save(step: number, ranks: number): SavedState {
+    const set = this.#of(step);
+    return {
+      parameters: new Float32Array(set.parameters),
+      firstMoments: new Float32Array(set.firstMoments),
+      secondMoments: new Float32Array(set.secondMoments),
+      runningStatistics: set.runningStatistics.slice(0, ranks).map((view) => new Float32Array(view)),
+      beta1Power: set.betaPowers[0] ?? 1,
+      beta2Power: set.betaPowers[1] ?? 1,
+    };
+  }
+
+  /** Running statistics of every rank at that step; views of shared memory. */
+  runningStatistics(step: number): readonly Float32Array<ArrayBufferLike>[] {
+    return this.#of(step).runningStatistics;
+  }
+
+  #of(step: number): SetViews {
+    return this.#sets[step & 1 ? 1 : 0];
+  }
+}

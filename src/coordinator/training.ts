@@ -1,0 +1,328 @@
+/** A training run: commands runs of steps to the group, and writes down what comes of them. */
+import type { TrainConfig } from '../shared/config.js';
+import type { Engine } from '../shared/engine.js';
+import { OperationalError } from '../shared/errors.js';
+import { planBatch } from '../shared/collectives.js';
+import type { RankReport } from '../shared/protocol.js';
+import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
+import { leafCount } from '../shared/tree.js';
+import { parametersSha256, writeCheckpoint, type Checkpoint } from './checkpoint.js';
+import { evaluateGroup, type Accuracy } from './evaluation.js';
+import { launch, type Launched } from './launch.js';
+import type { RunFolder } from './run-folder.js';
+import { fillPermutation } from './sampler.js';
+import type { Device } from './topology.js';
+
+/** Steps between two lines of the log. */
+const logEvery = 100;
+
+export interface TrainingRequest {
+  readonly engine: Engine;
+  readonly config: TrainConfig;
+  readonly worldSize: number;
+  readonly devices: readonly Device[] | null;
+  readonly data: string | undefined;
+  readonly folder: RunFolder;
+  /** The state to go on from, or null for a fresh start. */
+  readonly resume: Checkpoint | null;
+  /** Steps since training began after which to end, resumed or not. */
+  readonly maxSteps: number | undefined;
+  readonly checkpointEvery: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number;
+  readonly onNote: (text: string) => void;
+}
+
+/** The run starts: what it runs on, and where it stands. */
+export interface StartMetric {
+  readonly kind: 'start';
+  readonly device: string;
+  readonly workers: number;
+  readonly engine: string;
+  readonly dataset: string;
+  readonly out: string;
+  readonly step: number;
+}
+
+/** Every 100 steps of an epoch. */
+export interface StepMetric {
+  readonly kind: 'step';
+  /** Steps since training began. */
+  readonly step: number;
+  /** From 1. */
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly stepInEpoch: number;
+  readonly stepsPerEpoch: number;
+  /** Mean loss of this step's global batch. */
+  readonly loss: number;
+  /** The rate after the scheduler's step. */
+  readonly learningRate: number;
+  /** Since the last logged step. */
+  readonly imagesPerSecond: number;
+}
+
+export interface EvaluationMetric extends Accuracy {
+  readonly kind: 'evaluation';
+  readonly step: number;
+  readonly epoch: number;
+}
+
+/** What a run came to; `summary.json` holds the same. */
+export interface Summary extends Accuracy {
+  readonly kind: 'summary';
+  readonly dataset: string;
+  readonly step: number;
+  readonly steps: number;
+  readonly epochs: number;
+  readonly workers: number;
+  readonly engine: string;
+  readonly batchNorm: TrainConfig['batchNorm'];
+  readonly batchSize: number;
+  readonly microBatch: number;
+  readonly learningRate: number;
+  readonly seed: number;
+  /** Over the steps of this process alone, evaluation and checkpoints excluded. */
+  readonly imagesPerSecond: number;
+  readonly trainSeconds: number;
+  readonly finalLoss: number | null;
+  readonly parametersSha256: string;
+  readonly out: string;
+}
+
+export type TrainMetric = StartMetric | StepMetric | EvaluationMetric | Summary;
+
+/**
+ * Trains to the end, yielding metrics on the way; the last is the summary. Ending the iteration early, an abort or an error
+ * ends the workers; after an abort a checkpoint is written first and the signal's reason is thrown.
+ */
+export async function* runTraining(request: TrainingRequest): AsyncGenerator<TrainMetric, void, undefined> {
+  const { signal } = request;
+  signal?.throwIfAborted();
+  const launched = await launch({ ...request, trains: true });
+  const onAbort = (): void => {
+    launched.group.control.requestStop();
+  };
+  signal?.addEventListener('abort', onAbort);
+  try {
+    const run = new TrainingRun(request, launched);
+    await run.start();
+    yield run.startMetric();
+    while (run.step < run.lastStep) {
+      signal?.throwIfAborted();
+      yield* run.advance();
+    }
+    if (run.accuracy === null) yield await run.evaluate();
+    const summary = run.summary();
+    await request.folder.writeSummary({ ...summary });
+    yield summary;
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    await launched.group.close();
+  }
+}
+
+class TrainingRun {
+  step: number;
+  readonly lastStep: number;
+  accuracy: Accuracy | null = null;
+  readonly #request: TrainingRequest;
+  readonly #launched: Launched;
+  readonly #perEpoch: number;
+  readonly #permutation: Uint32Array;
+  #permutedEpoch = -1;
+  #loss: number | null = null;
+  #trainMs = 0;
+  #images = 0;
+  #lastLog = { images: 0, trainMs: 0 };
+
+  constructor(request: TrainingRequest, launched: Launched) {
+    const { config, resume, maxSteps } = request;
+    const { layout, buffer } = launched;
+    this.#request = request;
+    this.#launched = launched;
+    this.#perEpoch = stepsPerEpoch(config, layout.shape.trainCount);
+    this.#permutation = new Uint32Array(buffer, layout.permutation, layout.shape.trainCount);
+    this.step = resume?.step ?? 0;
+    this.lastStep = Math.min(this.#perEpoch * config.epochs, maxSteps ?? Infinity);
+  }
+
+  /** Sets the state up and has the ranks derive what they need of it. */
+  async start(): Promise<void> {
+    const { resume, config, folder } = this.#request;
+    const { state, group, dataset, kernelsSha256 } = this.#launched;
+    if (resume === null) state.initialise(config.seed);
+    else {
+      refuseOtherData(resume, dataset, kernelsSha256);
+      state.restore(resume, resume.step);
+      await folder.cutMetrics(resume.step);
+    }
+    group.control.startFrom(this.step);
+    await group.run({ name: 'prepare', first: 0, end: 0 });
+  }
+
+  startMetric(): StartMetric {
+    const { engine, worldSize, folder } = this.#request;
+    const { dataset } = this.#launched;
+    const { directory: out } = folder;
+    return { kind: 'start', device: 'cpu', workers: worldSize, engine: engine.name, dataset, out, step: this.step };
+  }
+
+  /** Trains up to the next line of the log, checkpoint or end of an epoch, and does what is due there. */
+  async *advance(): AsyncGenerator<TrainMetric, void, undefined> {
+    const { checkpointEvery, signal } = this.#request;
+    const end = this.#nextStop();
+    await this.#train(end);
+    if (this.step < end) {
+      await this.#checkpoint();
+      signal?.throwIfAborted();
+      throw new Error(`the group stopped at step ${String(this.step)} unasked`);
+    }
+    const stepInEpoch = this.step % this.#perEpoch;
+    if (stepInEpoch !== 0 && stepInEpoch % logEvery === 0) yield await this.#log(stepInEpoch);
+    if (stepInEpoch === 0 || this.step === this.lastStep) {
+      yield await this.evaluate();
+      await this.#checkpoint();
+    } else if (checkpointEvery !== undefined && this.step % checkpointEvery === 0) await this.#checkpoint();
+  }
+
+  async evaluate(): Promise<EvaluationMetric> {
+    const { config, folder, worldSize } = this.#request;
+    const { state } = this.#launched;
+    const statistics = state.runningStatistics(this.step).slice(0, worldSize);
+    this.accuracy = await evaluateGroup(this.#launched, config, statistics);
+    const epoch = Math.ceil(this.step / this.#perEpoch);
+    const metric: EvaluationMetric = { kind: 'evaluation', step: this.step, epoch, ...this.accuracy };
+    await folder.appendMetric({ ...metric });
+    return metric;
+  }
+
+  summary(): Summary {
+    const { config, engine, worldSize, folder } = this.#request;
+    const { state, dataset } = this.#launched;
+    if (this.accuracy === null) throw new Error('a summary needs an evaluation');
+    return {
+      kind: 'summary',
+      ...this.accuracy,
+      dataset,
+      step: this.step,
+      steps: this.step,
+      epochs: config.epochs,
+      workers: worldSize,
+      engine: engine.name,
+      batchNorm: config.batchNorm,
+      batchSize: config.batchSize,
+      microBatch: config.microBatch,
+      learningRate: config.learningRate,
+      seed: config.seed,
+      imagesPerSecond: this.#trainMs === 0 ? 0 : (1000 * this.#images) / this.#trainMs,
+      trainSeconds: this.#trainMs / 1000,
+      finalLoss: this.#loss,
+      parametersSha256: parametersSha256(state.save(this.step, 0).parameters),
+      out: folder.directory,
+    };
+  }
+
+  #nextStop(): number {
+    const { checkpointEvery } = this.#request;
+    const epochStart = this.step - (this.step % this.#perEpoch);
+    const nextLog = epochStart + (Math.floor((this.step - epochStart) / logEvery) + 1) * logEvery;
+    const nextCheckpoint =
+      checkpointEvery === undefined ? Infinity : (Math.floor(this.step / checkpointEvery) + 1) * checkpointEvery;
+    return Math.min(nextLog, nextCheckpoint, epochStart + this.#perEpoch, this.lastStep);
+  }
+
+  /** Trains steps [this.step, end), fewer where the group was asked to stop. */
+  async #train(end: number): Promise<void> {
+    const { config } = this.#request;
+    const { group, layout } = this.#launched;
+    const { trainCount } = layout.shape;
+    const { epoch } = positionOf(config, trainCount, this.step);
+    if (epoch !== this.#permutedEpoch) fillPermutation(this.#permutation, config.seed, epoch);
+    this.#permutedEpoch = epoch;
+    this.accuracy = null;
+    const start = performance.now();
+    const reports = await group.run({ name: 'train', first: this.step, end });
+    this.#trainMs += performance.now() - start;
+    const committed = group.control.committed;
+    this.#throwIfNotFinite(committed);
+    for (let step = this.step; step < committed; step++) this.#images += positionOf(config, trainCount, step).rows;
+    if (committed > this.step) this.#loss = this.#lossOf(committed - 1, reports);
+    this.step = committed;
+  }
+
+  /** Mean loss of a step's batch, from the ranks' sums over their subtrees. */
+  #lossOf(step: number, reports: readonly RankReport[]): number {
+    const { config, worldSize } = this.#request;
+    const { rows } = positionOf(config, this.#launched.layout.shape.trainCount, step);
+    const sums = reports.flatMap((report) => report.losses);
+    const { merges } = planBatch(rows, leafCount(rows, config.microBatch), 0, worldSize);
+    for (const { target, source } of merges) sums[target] = (sums[target] ?? 0) + (sums[source] ?? 0);
+    return (sums[0] ?? 0) / rows;
+  }
+
+  #throwIfNotFinite(step: number): void {
+    const { engine, folder } = this.#request;
+    const index = this.#launched.group.control.notFinite;
+    if (index === null) return;
+    const name = engine.units[index]?.name ?? 'a unit';
+    throw new OperationalError(
+      'NOT_FINITE',
+      `the gradient or the parameters of ${name} became infinite or NaN in step ${String(step + 1)}; the step was not ` +
+        `applied, and the last checkpoint in ${folder.directory} is whole: try a smaller --lr`,
+    );
+  }
+
+  async #log(stepInEpoch: number): Promise<StepMetric> {
+    const { config, folder } = this.#request;
+    const images = this.#images - this.#lastLog.images;
+    const ms = this.#trainMs - this.#lastLog.trainMs;
+    this.#lastLog = { images: this.#images, trainMs: this.#trainMs };
+    const metric: StepMetric = {
+      kind: 'step',
+      step: this.step,
+      epoch: Math.floor(this.step / this.#perEpoch) + 1,
+      epochs: config.epochs,
+      stepInEpoch,
+      stepsPerEpoch: this.#perEpoch,
+      loss: this.#loss ?? NaN,
+      learningRate: learningRateAt(config, this.step),
+      imagesPerSecond: (1000 * images) / ms,
+    };
+    await folder.appendMetric({ ...metric });
+    return metric;
+  }
+
+  async #checkpoint(): Promise<void> {
+    const { config, engine, worldSize, folder } = this.#request;
+    const { state, dataset, kernelsSha256 } = this.#launched;
+    const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
+    await writeCheckpoint(folder.directory, {
+      config,
+      dataset,
+      engine: engine.name,
+      kernelsSha256,
+      step: this.step,
+      worldSize,
+      ...saved,
+      parametersSha256: parametersSha256(saved.parameters),
+    });
+  }
+}
+
+/** A resumed run goes on with the same bits only on the same data and kernels. */
+function refuseOtherData(resume: Checkpoint, dataset: string, kernelsSha256: string | null): void {
+  if (resume.dataset !== dataset) {
+    throw new OperationalError(
+      'CONFIGURATION_CHANGED',
+      `the checkpoint was trained on the data set ${resume.dataset}, but this is ${dataset}: name its folder with --data`,
+    );
+  }
+  if (resume.kernelsSha256 !== kernelsSha256) {
+    throw new OperationalError(
+      'CONFIGURATION_CHANGED',
+      'the checkpoint was trained with other kernels than this version has, so its bits would change: resume it with the ' +
+        'version of mnist-ddp that wrote it',
+    );
+  }
+}

@@ -1,0 +1,92 @@
+/** What a user asked for, completed with the defaults and checked before anything starts. */
+import { defaultConfig } from '../shared/config.js';
+import type { TrainConfig } from '../shared/config.js';
+import { usageError } from '../shared/errors.js';
+import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
+
+/** Options as they come from a command line or a caller: any may be missing. */
+export type ConfigOptions = { readonly [Key in keyof TrainConfig]?: TrainConfig[Key] | undefined };
+
+const maxUint32 = 0xffffffff;
+const maxRows = 0x7fffffff;
+const maxEpochs = 1_000_000;
+
+/**
+ * Fills in the defaults and checks every value.
+ * @throws OperationalError USAGE, naming the flag, its range and the value given
+ */
+export function resolveConfig(options: ConfigOptions): TrainConfig {
+  return {
+    epochs: integer('--epochs', options.epochs ?? defaultConfig.epochs, 1, maxEpochs),
+    batchSize: integer('--batch-size', options.batchSize ?? defaultConfig.batchSize, 1, maxRows),
+    microBatch: integer('--micro-batch', options.microBatch ?? defaultConfig.microBatch, 1, maxRows),
+    learningRate: nonNegative('--lr', options.learningRate ?? defaultConfig.learningRate),
+    lrStep: integer('--lr-step', options.lrStep ?? defaultConfig.lrStep, 1, Number.MAX_SAFE_INTEGER),
+    lrGamma: nonNegative('--lr-gamma', options.lrGamma ?? defaultConfig.lrGamma),
+    seed: integer('--seed', options.seed ?? defaultConfig.seed, 0, maxUint32),
+    batchNorm: batchNormMode(options.batchNorm ?? defaultConfig.batchNorm),
+  };
+}
+
+/**
+ * A whole number in [least, most], for flags that are no part of a configuration too (`--max-steps`).
+ * @throws OperationalError USAGE
+ */
+export function integer(flag: string, value: unknown, least: number, most: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
+  throw usageError(`${flag} must be a whole number from ${String(least)} to ${String(most)}, not ${show(value)}`);
+}
+
+function nonNegative(flag: string, value: unknown): number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+  throw usageError(`${flag} must be a finite number of at least 0, not ${show(value)}`);
+}
+
+function batchNormMode(value: unknown): TrainConfig['batchNorm'] {
+  if (value === 'sync' || value === 'local') return value;
+  throw usageError(`--batch-norm must be sync or local, not ${show(value)}`);
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? `"${value}"` : String(value);
+}
+
+/**
+ * Refuses what PyTorch refuses too: a batch norm over one value per channel, whose variance is 0/0. bn5 normalises 1x1
+ * pixels, so that is what a group of one row would give; a group is the batch (`sync`) or a rank's shard of it (`local`).
+ * A shard without rows normalises nothing and is fine.
+ * @throws OperationalError USAGE, saying which batch, how many rows, and which flag to change
+ */
+export function checkBatchNormRows(config: TrainConfig, trainCount: number, worldSize: number): void {
+  for (const { name, rows } of batchesOf(config.batchSize, trainCount)) {
+    const count = `(--batch-size ${String(config.batchSize)}, ${String(trainCount)} training rows)`;
+    if (rows === 1) {
+      const what = `${name} has 1 row ${count}, and a batch norm needs at least 2`;
+      throw usageError(`${what}; choose another --batch-size`);
+    }
+    if (config.batchNorm === 'sync') continue;
+    const rank = rankWithOneRow(rows, config.microBatch, worldSize);
+    if (rank === null) continue;
+    const what = `with --batch-norm local, rank ${String(rank)} of ${String(worldSize)} gets 1 of the ${String(rows)} rows`;
+    const why = `of ${name} ${count}, and its batch norm needs at least 2`;
+    throw usageError(`${what} ${why}; choose another --workers, --batch-size or --micro-batch, or --batch-norm sync`);
+  }
+}
+
+/** The sizes of batch that an epoch has: full ones, and a shorter last one. */
+function batchesOf(batchSize: number, trainCount: number): { name: string; rows: number }[] {
+  const batches: { name: string; rows: number }[] = [];
+  if (trainCount >= batchSize) batches.push({ name: 'a full batch', rows: batchSize });
+  const rest = trainCount % batchSize;
+  if (rest > 0) batches.push({ name: 'the last batch of an epoch', rows: rest });
+  return batches;
+}
+
+function rankWithOneRow(rows: number, microBatch: number, worldSize: number): number | null {
+  const leaves = leafCount(rows, microBatch);
+  for (let rank = 0; rank < worldSize; rank++) {
+    const { start, end } = rowsOf(shardOf(leaves, rank, worldSize), rows, microBatch);
+    if (end - start === 1) return rank;
+  }
+  return null;
+}

@@ -1,0 +1,147 @@
+/**
+ * The worker threads of a run: a piscina pool of exactly `worldSize` threads, each holding one long-lived task for its rank,
+ * so that a rank stays on its thread and device. Commands go out through the control words, answers come back in messages;
+ * the event loop stays free all the while.
+ */
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import type { TrainConfig } from '../shared/config.js';
+import { Control, type Command } from '../shared/control.js';
+import type { EngineName } from '../shared/engine.js';
+import { deserialiseError, OperationalError } from '../shared/errors.js';
+import type { MemoryLayout } from '../shared/memory.js';
+import { packMessage, unpackMessage, type RankMessage, type RankReport } from '../shared/protocol.js';
+
+export interface WorkerGroupOptions {
+  readonly worldSize: number;
+  readonly engine: EngineName;
+  readonly config: TrainConfig;
+  readonly layout: MemoryLayout;
+  readonly memory: WebAssembly.Memory;
+  readonly module: WebAssembly.Module | null;
+  /** Core of each rank, or null. */
+  readonly cores: readonly (number | null)[];
+  readonly timeoutMs: number;
+  /** Receives lines for the user that are no errors. */
+  readonly onNote: (text: string) => void;
+}
+
+interface Pending {
+  readonly generation: number;
+  readonly reports: RankReport[];
+  resolve(reports: RankReport[]): void;
+  reject(error: Error): void;
+}
+
+export class WorkerGroup {
+  readonly control: Control;
+  readonly #options: WorkerGroupOptions;
+  readonly #pool: Piscina;
+  readonly #tasks: Promise<void>[] = [];
+  #pending: Pending | null = null;
+  #failure: Error | null = null;
+  #closing = false;
+
+  /** Starts the threads; the ranks wait for their first command. */
+  constructor(options: WorkerGroupOptions) {
+    const { memory, layout, worldSize, timeoutMs } = options;
+    this.#options = options;
+    this.control = new Control(memory.buffer, layout.control, worldSize, timeoutMs);
+    this.#pool = new Piscina({
+      filename: new URL('../worker/main.js', import.meta.url).href,
+      minThreads: worldSize,
+      maxThreads: worldSize,
+      concurrentTasksPerWorker: 1,
+      // A rank blocks its thread in waits of its own.
+      atomics: 'disabled',
+    });
+    // Piscina emits what its threads throw outside of a task; the tasks' rejections say the same.
+    this.#pool.on('error', () => undefined);
+    for (let rank = 0; rank < worldSize; rank++) this.#tasks.push(this.#startRank(rank));
+  }
+
+  /** Has every rank carry out a command and resolves with their reports, by rank. Rejects with the first failure. */
+  async run(command: Command): Promise<RankReport[]> {
+    if (this.#failure !== null) throw this.#failure;
+    const generation = this.control.generation + 1;
+    const reports = await new Promise<RankReport[]>((resolve, reject) => {
+      this.#pending = { generation, reports: [], resolve, reject };
+      this.control.post(command);
+    });
+    return reports.sort((a, b) => a.rank - b.rank);
+  }
+
+  /** Ends every rank and its thread. Safe at any time, more than once. */
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    if (this.#failure === null && this.#pending === null) this.control.post({ name: 'exit', first: 0, end: 0 });
+    else this.control.abort();
+    await Promise.race([Promise.all(this.#tasks), delay(this.#options.timeoutMs)]);
+    await this.#pool.destroy();
+  }
+
+  async #startRank(rank: number): Promise<void> {
+    const { worldSize, engine, config, layout, memory, module, cores, timeoutMs } = this.#options;
+    const { port1: own, port2: theirs } = new MessageChannel();
+    const core = cores[rank] ?? null;
+    const packed = packMessage({ rank, worldSize, engine, config, layout, timeoutMs, core });
+    own.on('message', (bytes: Uint8Array) => {
+      this.#receive(unpackMessage(bytes));
+    });
+    try {
+      await this.#pool.run({ config: packed, memory, module, port: theirs }, { transferList: [theirs] });
+      await drained(own);
+      if (!this.#closing) this.#fail(this.#died(rank, 'ended early'));
+    } catch (cause) {
+      this.#fail(this.#died(rank, cause instanceof Error ? cause.message : String(cause), cause));
+    } finally {
+      own.close();
+    }
+  }
+
+  #receive(message: RankMessage): void {
+    if (message.kind === 'note') this.#options.onNote(`rank ${String(message.rank)}: ${message.text}`);
+    if (message.kind === 'failure') this.#fail(deserialiseError(message.error));
+    if (message.kind !== 'report' || message.generation !== this.#pending?.generation) return;
+    this.#pending.reports.push(message);
+    if (this.#pending.reports.length < this.#options.worldSize) return;
+    const { resolve, reports } = this.#pending;
+    this.#pending = null;
+    resolve(reports);
+  }
+
+  /** The first failure counts; the others follow from it. */
+  #fail(error: Error): void {
+    if (this.#failure !== null || (this.#closing && isAborted(error))) return;
+    this.#failure = error;
+    this.control.abort();
+    this.#pending?.reject(error);
+    this.#pending = null;
+  }
+
+  #died(rank: number, reason: string, cause?: unknown): OperationalError {
+    const where = `${this.control.phaseOf(rank)} of step ${String(this.control.committed)}`;
+    return new OperationalError('RANK_FAILED', `the worker of rank ${String(rank)} died in ${where}: ${reason}`, {
+      rank,
+      cause,
+    });
+  }
+}
+
+function isAborted(error: Error): boolean {
+  return error instanceof OperationalError && error.code === 'ABORTED';
+}
+
+/** Resolves when the other side of a port has closed and all its messages were received. */
+function drained(port: MessagePort): Promise<void> {
+  return new Promise((resolve) => {
+    port.once('close', resolve);
+  });
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
+}

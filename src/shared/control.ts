@@ -1,0 +1,184 @@
+/**
+ * The shared control words: what the threads of a group wait on, and who writes each.
+ *
+ * | word | written by | meaning |
+ * | --- | --- | --- |
+ * | generation | coordinator | counts commands; ranks wait for it to move |
+ * | command, first, end | coordinator, before `generation` | what to do |
+ * | committed | rank 0, after a step's last barrier | steps done; the state set of step s is s & 1 |
+ * | abort | coordinator, or a rank that fails | non-zero: leave every wait |
+ * | notFinite | any rank, before a barrier | 1 + number of the unit whose values ceased to be finite; first writer wins |
+ * | arrived | all ranks, atomically | ranks in the barrier |
+ * | released | the last rank to arrive | counts barriers |
+ * | stop | coordinator | a request to end after the step at hand |
+ * | stopAt | rank 0, before a step's last barrier | 1 + the step after which all ranks end, so that they end together |
+ * | phase[rank], entered[rank] | that rank | what it is doing, and barriers it has entered: names who is missing |
+ */
+import { OperationalError } from './errors.js';
+
+const words = { generation: 0, command: 1, first: 2, end: 3, committed: 4, abort: 5, notFinite: 6, arrived: 7, released: 8, stop: 9, stopAt: 10 };
+const firstRankWord = 16;
+
+/** Length of the control words of a group, in int32. */
+export function controlWords(worldSize: number): number {
+  return firstRankWord + 2 * worldSize;
+}
+
+export type CommandName = 'train' | 'evaluate' | 'prepare' | 'exit';
+const commandNames: readonly CommandName[] = ['train', 'evaluate', 'prepare', 'exit'];
+
+/** `train`: steps [first, end). `evaluate`: test rows of this rank's share of [first, end). */
+export interface Command {
+  readonly name: CommandName;
+  readonly first: number;
+  readonly end: number;
+}
+
+export const phases = ['idle', 'data', 'forward and backward', 'reduce', 'optimiser', 'commit', 'evaluation', 'prepare'] as const;
+export type Phase = (typeof phases)[number];
+
+/** How long a wait sleeps before it looks at the abort word again. */
+const sliceMs = 200;
+/** Polls before a thread sleeps: waking a sleeping thread costs more than a short step's imbalance. */
+const spins = 2000;
+
+export class Control {
+  readonly #words: Int32Array;
+  readonly worldSize: number;
+  readonly #timeoutMs: number;
+
+  /** @param timeoutMs how long a rank may keep the others waiting in a barrier */
+  constructor(buffer: ArrayBufferLike, offset: number, worldSize: number, timeoutMs: number) {
+    this.#words = new Int32Array(buffer, offset, controlWords(worldSize));
+    this.worldSize = worldSize;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  // Coordinator's side.
+
+  /** Publishes a command; the ranks wake. */
+  post(command: Command): void {
+    Atomics.store(this.#words, words.command, commandNames.indexOf(command.name));
+    Atomics.store(this.#words, words.first, command.first);
+    Atomics.store(this.#words, words.end, command.end);
+    Atomics.add(this.#words, words.generation, 1);
+    Atomics.notify(this.#words, words.generation);
+  }
+
+  /** Makes every rank leave its wait with ABORTED. */
+  abort(): void {
+    Atomics.store(this.#words, words.abort, 1);
+    Atomics.notify(this.#words, words.generation);
+    Atomics.notify(this.#words, words.released);
+  }
+
+  /** Asks the group to end after the step that it is in. */
+  requestStop(): void {
+    Atomics.store(this.#words, words.stop, 1);
+  }
+
+  /** Sets the step that training goes on from. No rank may be in a command. */
+  startFrom(step: number): void {
+    Atomics.store(this.#words, words.committed, step);
+  }
+
+  get generation(): number {
+    return Atomics.load(this.#words, words.generation);
+  }
+
+  get committed(): number {
+    return Atomics.load(this.#words, words.committed);
+  }
+
+  /** The unit that ceased to be finite, or null. */
+  get notFinite(): number | null {
+    const value = Atomics.load(this.#words, words.notFinite);
+    return value === 0 ? null : value - 1;
+  }
+
+  phaseOf(rank: number): Phase {
+    return phases[Atomics.load(this.#words, firstRankWord + 2 * rank)] ?? 'idle';
+  }
+
+  // A rank's side. These block the thread and must never be called on the main one.
+
+  /** Waits until the generation passes `seen` and returns the new one with its command. */
+  nextCommand(seen: number): { generation: number; command: Command } {
+    for (;;) {
+      this.#throwIfAborted();
+      const generation = this.generation;
+      if (generation !== seen) return { generation, command: this.#command() };
+      Atomics.wait(this.#words, words.generation, seen, sliceMs);
+    }
+  }
+
+  setPhase(rank: number, phase: Phase): void {
+    Atomics.store(this.#words, firstRankWord + 2 * rank, phases.indexOf(phase));
+  }
+
+  commit(step: number): void {
+    Atomics.store(this.#words, words.committed, step);
+  }
+
+  /** Rank 0, before the last barrier of `step`: decides for all ranks whether it is their last. */
+  decideStop(step: number): void {
+    if (Atomics.load(this.#words, words.stop) !== 0) Atomics.store(this.#words, words.stopAt, step + 1);
+  }
+
+  /** Whether the group decided to end before `step`. */
+  stoppedAt(step: number): boolean {
+    const stopAt = Atomics.load(this.#words, words.stopAt);
+    return stopAt !== 0 && step >= stopAt;
+  }
+
+  flagNotFinite(unit: number): void {
+    Atomics.compareExchange(this.#words, words.notFinite, 0, unit + 1);
+  }
+
+  /**
+   * Returns when every rank has entered. Throws ABORTED when the group is told to leave, and RANK_STALLED, naming the ranks
+   * that are missing, when one keeps the others waiting for longer than the timeout.
+   */
+  barrier(rank: number): void {
+    const released = Atomics.load(this.#words, words.released);
+    Atomics.add(this.#words, firstRankWord + 2 * rank + 1, 1);
+    if (Atomics.add(this.#words, words.arrived, 1) === this.worldSize - 1) {
+      Atomics.store(this.#words, words.arrived, 0);
+      Atomics.add(this.#words, words.released, 1);
+      Atomics.notify(this.#words, words.released);
+      this.#throwIfAborted();
+      return;
+    }
+    for (let i = 0; i < spins; i++) if (Atomics.load(this.#words, words.released) !== released) return;
+    const deadline = performance.now() + this.#timeoutMs;
+    while (Atomics.load(this.#words, words.released) === released) {
+      this.#throwIfAborted();
+      Atomics.wait(this.#words, words.released, released, sliceMs);
+      if (performance.now() > deadline) this.#throwStalled(rank);
+    }
+    this.#throwIfAborted();
+  }
+
+  #command(): Command {
+    const name = commandNames[Atomics.load(this.#words, words.command)];
+    if (name === undefined) throw new Error('unknown command');
+    return { name, first: Atomics.load(this.#words, words.first), end: Atomics.load(this.#words, words.end) };
+  }
+
+  #throwIfAborted(): void {
+    if (Atomics.load(this.#words, words.abort) !== 0) throw new OperationalError('ABORTED', 'the group was told to stop');
+  }
+
+  #throwStalled(rank: number): never {
+    const entered = (other: number): number => Atomics.load(this.#words, firstRankWord + 2 * other + 1);
+    const missing: string[] = [];
+    for (let other = 0; other < this.worldSize; other++) {
+      if (entered(other) < entered(rank)) missing.push(`rank ${String(other)} (in ${this.phaseOf(other)})`);
+    }
+    throw new OperationalError(
+      'RANK_STALLED',
+      `${missing.join(', ')} kept the others waiting for ${String(this.#timeoutMs / 1000)} s at step ${String(this.committed)}`,
+      { rank },
+    );
+  }
+}

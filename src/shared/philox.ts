@@ -1,0 +1,90 @@
+/**
+ * Random numbers without state: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+ * SC 2011). Each block of four words is a function of a key and a counter, so any number can be had at any time, in any
+ * thread, and a checkpoint holds no generator.
+ */
+
+const multiplierA = 0xd2511f53;
+const multiplierB = 0xcd9e8d57;
+const weylA = 0x9e3779b9;
+const weylB = 0xbb67ae85;
+
+/** What a stream of numbers is for; with the seed it is the key, so streams never overlap. */
+export const streams = { initialisation: 1, permutation: 2 } as const;
+export type Stream = keyof typeof streams;
+
+export class Philox {
+  readonly #key0: number;
+  readonly #key1: number;
+  readonly #index: number;
+  #counter = 0;
+  #used = 4;
+  readonly #block = new Uint32Array(4);
+
+  /** @param index which sequence of the stream: a tensor's number, an epoch */
+  constructor(seed: number, stream: Stream, index: number) {
+    this.#key0 = seed >>> 0;
+    this.#key1 = streams[stream];
+    this.#index = index >>> 0;
+  }
+
+  /** The next 32 bits, as an unsigned integer. */
+  uint32(): number {
+    if (this.#used === 4) {
+      philox4x32(this.#counter++, this.#index, this.#key0, this.#key1, this.#block);
+      this.#used = 0;
+    }
+    return this.#block[this.#used++] ?? 0;
+  }
+
+  /** Uniform in [0, 1): 24 bits times 2^-24, exact in float32. */
+  uniform(): number {
+    return (this.uint32() >>> 8) * 2 ** -24;
+  }
+
+  /** Uniform in 0..bound-1, by rejection; bound in 1..2^32. */
+  below(bound: number): number {
+    const limit = 2 ** 32 - (2 ** 32 % bound);
+    for (;;) {
+      const value = this.uint32();
+      if (value < limit) return value % bound;
+    }
+  }
+}
+
+/** Ten rounds over the counter (low, 0, high, 0) with the key (key0, key1); writes four words. */
+export function philox4x32(low: number, high: number, key0: number, key1: number, block: Uint32Array): void {
+  let c0 = low >>> 0;
+  let c1 = 0;
+  let c2 = high >>> 0;
+  let c3 = 0;
+  let k0 = key0;
+  let k1 = key1;
+  for (let round = 0; round < 10; round++) {
+    const highA = multiplyHigh(multiplierA, c0);
+    const highB = multiplyHigh(multiplierB, c2);
+    const lowA = Math.imul(multiplierA, c0);
+    const lowB = Math.imul(multiplierB, c2);
+    c0 = highB ^ c1 ^ k0;
+    c1 = lowB;
+    c2 = highA ^ c3 ^ k1;
+    c3 = lowA;
+    k0 = (k0 + weylA) | 0;
+    k1 = (k1 + weylB) | 0;
+  }
+  block[0] = c0;
+  block[1] = c1;
+  block[2] = c2;
+  block[3] = c3;
+}
+
+/** The upper 32 bits of the product of two unsigned words, from four products of halves. */
+function multiplyHigh(a: number, b: number): number {
+  const aLow = a & 0xffff;
+  const aHigh = a >>> 16;
+  const bLow = b & 0xffff;
+  const bHigh = b >>> 16;
+  const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
+  const cross = aLow * bHigh + (middle % 0x10000);
+  return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(cross / 0x10000)) | 0;
+}

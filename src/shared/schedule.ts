@@ -1,0 +1,31 @@
+/** The optimiser's scalars as functions of the step, by repeated multiplication: exact, and the same everywhere. */
+import type { TrainConfig } from './config.js';
+
+export const adamDefaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
+
+/** StepLR: the rate of optimiser step `step` (counted from 0); PyTorch's `scheduler.step()` after each step gives the same. */
+export function learningRateAt(config: TrainConfig, step: number): number {
+  let rate = config.learningRate;
+  for (let decays = Math.floor(step / config.lrStep); decays > 0 && rate !== 0; decays--) rate *= config.lrGamma;
+  return rate;
+}
+
+export interface StepPosition {
+  /** From 0. */
+  readonly epoch: number;
+  /** Rows [start, start + rows) of the epoch's permutation. */
+  readonly start: number;
+  readonly rows: number;
+}
+
+/** Steps of one epoch; the last batch may be short. */
+export function stepsPerEpoch(config: TrainConfig, trainCount: number): number {
+  return Math.ceil(trainCount / config.batchSize);
+}
+
+export function positionOf(config: TrainConfig, trainCount: number, step: number): StepPosition {
+  const perEpoch = stepsPerEpoch(config, trainCount);
+  const epoch = Math.floor(step / perEpoch);
+  const start = (step - epoch * perEpoch) * config.batchSize;
+  return { epoch, start, rows: Math.min(config.batchSize, trainCount - start) };
+}

@@ -1,0 +1,364 @@
+// 3x3 convolutions by Winograd's minimal filtering F(m, 3) (Lavin and Gray 2015), in two dimensions.
+//
+//   forward            Y = AT [ sum over k of (G g G^T) * (BT d B) ] A       * is element by element, at n x n points, n = m + 2
+//   weight gradient    dg = G^T [ sum over tiles of (BT d B) * dM ] G,       dM = A dY AT
+//   data gradient      dd = B [ sum over outputs of (G g G^T) * dM ] BT
+//
+// The backward pass is the exact adjoint of the forward one, in the same tiles. Between the transforms stand plain matrix
+// products (products.ts), one for each point. Planes are the points: V (inputs), M and dM (outputs) are
+// [n * n][channels / 16][tiles][16]; a plane is a few bytes longer than its data so that the planes of one tile do not all
+// fall into the same cache set. Activations are [rows][height][width][channels].
+//
+// Each function handles one block of rows and is instantiated for each tile size, so that strides are constants.
+import {
+  inputAdjoint2, inputAdjoint4, inputAdjoint5, inputAdjoint6, inputTransform2, inputTransform4, inputTransform5,
+  inputTransform6, outputAdjoint2, outputAdjoint4, outputAdjoint5, outputAdjoint6, outputTransform2, outputTransform4,
+  outputTransform5, outputTransform6, weightAdjoint2, weightAdjoint4, weightAdjoint5, weightAdjoint6, weightTransform2,
+  weightTransform4, weightTransform5, weightTransform6,
+} from './generated/transforms';
+
+// @ts-ignore: decorator
+@inline
+function inputTransform(m: i32, x: usize, xStride: usize, y: usize, yStride: usize): void {
+  if (m == 6) inputTransform6(x, xStride, y, yStride);
+  else if (m == 5) inputTransform5(x, xStride, y, yStride);
+  else if (m == 4) inputTransform4(x, xStride, y, yStride);
+  else inputTransform2(x, xStride, y, yStride);
+}
+
+// @ts-ignore: decorator
+@inline
+function inputAdjoint(m: i32, x: usize, xStride: usize, y: usize, yStride: usize): void {
+  if (m == 6) inputAdjoint6(x, xStride, y, yStride);
+  else if (m == 5) inputAdjoint5(x, xStride, y, yStride);
+  else if (m == 4) inputAdjoint4(x, xStride, y, yStride);
+  else inputAdjoint2(x, xStride, y, yStride);
+}
+
+// @ts-ignore: decorator
+@inline
+function outputTransform(m: i32, x: usize, xStride: usize, y: usize, yStride: usize): void {
+  if (m == 6) outputTransform6(x, xStride, y, yStride);
+  else if (m == 5) outputTransform5(x, xStride, y, yStride);
+  else if (m == 4) outputTransform4(x, xStride, y, yStride);
+  else outputTransform2(x, xStride, y, yStride);
+}
+
+// @ts-ignore: decorator
+@inline
+function outputAdjoint(m: i32, x: usize, xStride: usize, y: usize, yStride: usize): void {
+  if (m == 6) outputAdjoint6(x, xStride, y, yStride);
+  else if (m == 5) outputAdjoint5(x, xStride, y, yStride);
+  else if (m == 4) outputAdjoint4(x, xStride, y, yStride);
+  else outputAdjoint2(x, xStride, y, yStride);
+}
+
+// @ts-ignore: decorator
+@inline
+function weightTransform(m: i32, x: usize, xStride: usize, y: usize, yStride: usize): void {
+  if (m == 6) weightTransform6(x, xStride, y, yStride);
+  else if (m == 5) weightTransform5(x, xStride, y, yStride);
+  else if (m == 4) weightTransform4(x, xStride, y, yStride);
+  else weightTransform2(x, xStride, y, yStride);
+}
+
+// @ts-ignore: decorator
+@inline
+function weightAdjoint(m: i32, x: usize, xStride: usize, y: usize, yStride: usize): void {
+  if (m == 6) weightAdjoint6(x, xStride, y, yStride);
+  else if (m == 5) weightAdjoint5(x, xStride, y, yStride);
+  else if (m == 4) weightAdjoint4(x, xStride, y, yStride);
+  else weightAdjoint2(x, xStride, y, yStride);
+}
+
+/** V = BT d B for the tiles of `rows` rows. `scratch` holds n * n vectors, as in every function below. */
+// @ts-ignore: decorator
+@inline
+export function transformInput(
+  m: i32, side: i32, channels: i32, x: usize, rows: i32, v: usize, plane: usize, panelBytes: usize, scratch: usize,
+): void {
+  const n = m + 2, tiles = (side - 2) / m;
+  const pixel = <usize>channels << 2, line = pixel * side;
+  for (let row = 0; row < rows; row++) {
+    for (let ty = 0; ty < tiles; ty++) {
+      for (let tx = 0; tx < tiles; tx++) {
+        const source = x + <usize>((row * side + ty * m) * side + tx * m) * pixel;
+        const tile = v + (<usize>((row * tiles + ty) * tiles + tx) << 6);
+        for (let c = 0; c < channels; c += 4) {
+          const d = source + (<usize>c << 2);
+          for (let j = 0; j < n; j++) inputTransform(m, d + <usize>j * pixel, line, scratch + (j << 4), n << 4);
+          const target = tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2);
+          for (let i = 0; i < n; i++) inputTransform(m, scratch + ((i * n) << 4), 16, target + <usize>(i * n) * plane, plane);
+        }
+      }
+    }
+  }
+}
+
+/** Y = AT M A of one tile and four channels, into [m][m] vectors at `result`. */
+// @ts-ignore: decorator
+@inline
+function tileOutput(m: i32, source: usize, plane: usize, scratch: usize, result: usize): void {
+  const n = m + 2;
+  for (let j = 0; j < n; j++) outputTransform(m, source + <usize>j * plane, <usize>n * plane, scratch + (j << 4), n << 4);
+  for (let i = 0; i < m; i++) outputTransform(m, scratch + ((i * n) << 4), 16, result + ((i * m) << 4), 16);
+}
+
+/** y = relu(AT M A + bias). */
+// @ts-ignore: decorator
+@inline
+export function transformOutput(
+  m: i32, side: i32, channels: i32, source: usize, plane: usize, panelBytes: usize, bias: usize, rows: i32, y: usize,
+  scratch: usize,
+): void {
+  const n = m + 2, tiles = side / m, result = scratch + ((n * n) << 4);
+  const pixel = <usize>channels << 2, zero = f32x4.splat(0);
+  for (let row = 0; row < rows; row++) {
+    for (let ty = 0; ty < tiles; ty++) {
+      for (let tx = 0; tx < tiles; tx++) {
+        const tile = source + (<usize>((row * tiles + ty) * tiles + tx) << 6);
+        for (let c = 0; c < channels; c += 4) {
+          tileOutput(m, tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2), plane, scratch, result);
+          const b = v128.load(bias + (<usize>c << 2));
+          for (let i = 0; i < m; i++) {
+            let target = y + <usize>((row * side + ty * m + i) * side + tx * m) * pixel + (<usize>c << 2);
+            for (let j = 0; j < m; j++) {
+              v128.store(target, f32x4.max(f32x4.add(v128.load(result + ((i * m + j) << 4)), b), zero));
+              target += pixel;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/**
+ * pooled = 2x2 max of relu(AT M A + bias), and for each pooled value the position 0..3 (row-major) of its first maximum as
+ * int8, or -1 where relu is off and nothing flows back.
+ */
+// @ts-ignore: decorator
+@inline
+export function transformOutputPooled(
+  m: i32, side: i32, channels: i32, source: usize, plane: usize, panelBytes: usize, bias: usize, rows: i32,
+  pooled: usize, argmax: usize, scratch: usize,
+): void {
+  const n = m + 2, tiles = side / m, result = scratch + ((n * n) << 4);
+  const half = m / 2, pooledSide = side / 2;
+  for (let row = 0; row < rows; row++) {
+    for (let ty = 0; ty < tiles; ty++) {
+      for (let tx = 0; tx < tiles; tx++) {
+        const tile = source + (<usize>((row * tiles + ty) * tiles + tx) << 6);
+        for (let c = 0; c < channels; c += 4) {
+          tileOutput(m, tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2), plane, scratch, result);
+          const b = v128.load(bias + (<usize>c << 2));
+          for (let i = 0; i < half; i++) {
+            for (let j = 0; j < half; j++) {
+              const at = <usize>((row * pooledSide + ty * half + i) * pooledSide + tx * half + j) * channels + c;
+              pool(result + ((i * 2 * m + j * 2) << 4), m << 4, b, pooled + (at << 2), argmax + at);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function pool(y: usize, line: usize, bias: v128, pooled: usize, argmax: usize): void {
+  const zero = f32x4.splat(0);
+  let best = v128.load(y);
+  let place = i32x4.splat(0);
+  let next = v128.load(y, 16), more = f32x4.gt(next, best);
+  best = v128.bitselect(next, best, more);
+  place = v128.bitselect(i32x4.splat(1), place, more);
+  next = v128.load(y + line);
+  more = f32x4.gt(next, best);
+  best = v128.bitselect(next, best, more);
+  place = v128.bitselect(i32x4.splat(2), place, more);
+  next = v128.load(y + line, 16);
+  more = f32x4.gt(next, best);
+  best = v128.bitselect(next, best, more);
+  place = v128.bitselect(i32x4.splat(3), place, more);
+  best = f32x4.add(best, bias);
+  place = v128.or(place, f32x4.le(best, zero));
+  v128.store(pooled, f32x4.max(best, zero));
+  const words = i16x8.narrow_i32x4_s(place, place);
+  v128.store32_lane(argmax, i8x16.narrow_i16x8_s(words, words), 0);
+}
+
+/** dM = A dY AT of one tile and four channels, from [m][m] vectors at `delta`. */
+// @ts-ignore: decorator
+@inline
+function tileOutputAdjoint(m: i32, delta: usize, scratch: usize, target: usize, plane: usize): void {
+  const n = m + 2;
+  for (let j = 0; j < m; j++) outputAdjoint(m, delta + (j << 4), m << 4, scratch + (j << 4), m << 4);
+  for (let i = 0; i < n; i++) outputAdjoint(m, scratch + ((i * m) << 4), 16, target + <usize>(i * n) * plane, plane);
+}
+
+/** dM of an output behind relu alone: `delta` is the gradient of `activation`, which is 0 where relu is off. */
+// @ts-ignore: decorator
+@inline
+export function adjointOutput(
+  m: i32, side: i32, channels: i32, activation: usize, delta: usize, rows: i32, dm: usize, plane: usize,
+  panelBytes: usize, scratch: usize,
+): void {
+  const n = m + 2, tiles = side / m, tileDelta = scratch + ((n * n) << 4);
+  const pixel = <usize>channels << 2, zero = f32x4.splat(0);
+  for (let row = 0; row < rows; row++) {
+    for (let ty = 0; ty < tiles; ty++) {
+      for (let tx = 0; tx < tiles; tx++) {
+        const tile = dm + (<usize>((row * tiles + ty) * tiles + tx) << 6);
+        for (let c = 0; c < channels; c += 4) {
+          for (let i = 0; i < m; i++) {
+            let at = <usize>((row * side + ty * m + i) * side + tx * m) * pixel + (<usize>c << 2);
+            for (let j = 0; j < m; j++) {
+              const on = f32x4.gt(v128.load(activation + at), zero);
+              v128.store(tileDelta + ((i * m + j) << 4), v128.and(v128.load(delta + at), on));
+              at += pixel;
+            }
+          }
+          const target = tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2);
+          tileOutputAdjoint(m, tileDelta, scratch, target, plane);
+        }
+      }
+    }
+  }
+}
+
+/** dM of an output behind relu and a 2x2 max pool: the gradient of each pooled value goes to the position in `argmax`. */
+// @ts-ignore: decorator
+@inline
+export function adjointOutputPooled(
+  m: i32, side: i32, channels: i32, delta: usize, argmax: usize, rows: i32, dm: usize, plane: usize,
+  panelBytes: usize, scratch: usize,
+): void {
+  const n = m + 2, tiles = side / m, tileDelta = scratch + ((n * n) << 4);
+  const half = m / 2, pooledSide = side / 2;
+  for (let row = 0; row < rows; row++) {
+    for (let ty = 0; ty < tiles; ty++) {
+      for (let tx = 0; tx < tiles; tx++) {
+        const tile = dm + (<usize>((row * tiles + ty) * tiles + tx) << 6);
+        for (let c = 0; c < channels; c += 4) {
+          for (let i = 0; i < half; i++) {
+            for (let j = 0; j < half; j++) {
+              const at = <usize>((row * pooledSide + ty * half + i) * pooledSide + tx * half + j) * channels + c;
+              unpool(v128.load(delta + (at << 2)), argmax + at, tileDelta + ((i * 2 * m + j * 2) << 4), m << 4);
+            }
+          }
+          const target = tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2);
+          tileOutputAdjoint(m, tileDelta, scratch, target, plane);
+        }
+      }
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function unpool(delta: v128, argmax: usize, y: usize, line: usize): void {
+  const place = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(argmax)));
+  v128.store(y, v128.and(delta, i32x4.eq(place, i32x4.splat(0))));
+  v128.store(y, v128.and(delta, i32x4.eq(place, i32x4.splat(1))), 16);
+  v128.store(y + line, v128.and(delta, i32x4.eq(place, i32x4.splat(2))));
+  v128.store(y + line, v128.and(delta, i32x4.eq(place, i32x4.splat(3))), 16);
+}
+
+/** x = B dV BT, tiles overlapping by two added up in tile order; x is written whole. */
+// @ts-ignore: decorator
+@inline
+export function adjointInput(
+  m: i32, side: i32, channels: i32, dv: usize, plane: usize, panelBytes: usize, rows: i32, x: usize, scratch: usize,
+): void {
+  const n = m + 2, tiles = (side - 2) / m, result = scratch + ((n * n) << 4);
+  const pixel = <usize>channels << 2, line = pixel * side;
+  for (let row = 0; row < rows; row++) {
+    if (tiles > 1) memory.fill(x + <usize>(row * side) * line, 0, <usize>side * line);
+    for (let ty = 0; ty < tiles; ty++) {
+      for (let tx = 0; tx < tiles; tx++) {
+        const tile = dv + (<usize>((row * tiles + ty) * tiles + tx) << 6);
+        for (let c = 0; c < channels; c += 4) {
+          const source = tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2);
+          const target = x + <usize>((row * side + ty * m) * side + tx * m) * pixel + (<usize>c << 2);
+          for (let j = 0; j < n; j++) inputAdjoint(m, source + <usize>j * plane, <usize>n * plane, scratch + (j << 4), n << 4);
+          if (tiles == 1) {
+            for (let i = 0; i < n; i++) inputAdjoint(m, scratch + ((i * n) << 4), 16, target + <usize>i * line, pixel);
+            continue;
+          }
+          for (let i = 0; i < n; i++) {
+            inputAdjoint(m, scratch + ((i * n) << 4), 16, result, 16);
+            const at = target + <usize>i * line;
+            for (let j = 0; j < n; j++) {
+              const p = at + <usize>j * pixel;
+              v128.store(p, f32x4.add(v128.load(p), v128.load(result + (j << 4))));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/**
+ * G g G^T for the 16 filters of one panel, from PyTorch's [16][inputs][3][3] at `w`: into U [n * n][inputs][16], and
+ * transposed into columns `column`..`column + 16` of UT [inputs / 16][n * n][outputs][16].
+ */
+// @ts-ignore: decorator
+@inline
+export function transformWeights(
+  m: i32, inputs: i32, outputs: i32, w: usize, u: usize, ut: usize, column: i32, scratch: usize,
+): void {
+  const n = m + 2, filter = <usize>inputs * 36, points = n * n;
+  const half = scratch + (9 << 4), result = half + ((3 * n) << 4);
+  for (let k = 0; k < inputs; k++) {
+    for (let o = 0; o < 16; o += 4) {
+      const g = w + <usize>o * filter + <usize>k * 36;
+      for (let tap = 0; tap < 9; tap++) v128.store(scratch + (tap << 4), gather(g + (tap << 2), filter));
+      for (let j = 0; j < 3; j++) weightTransform(m, scratch + (j << 4), 48, half + (j << 4), 48);
+      for (let i = 0; i < n; i++) weightTransform(m, half + ((i * 3) << 4), 16, result + ((i * n) << 4), 16);
+      for (let point = 0; point < points; point++) {
+        const value = v128.load(result + (point << 4));
+        v128.store(u + (<usize>(point * inputs + k) << 6) + (<usize>o << 2), value);
+        const t = ut + (<usize>(((k >> 4) * points + point) * outputs + column + o) << 6) + (<usize>(k & 15) << 2);
+        v128.store32_lane(t, value, 0);
+        v128.store32_lane(t, value, 1, 64);
+        v128.store32_lane(t, value, 2, 128);
+        v128.store32_lane(t, value, 3, 192);
+      }
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function gather(source: usize, stride: usize): v128 {
+  let value = v128.load32_zero(source);
+  value = v128.load32_lane(source + stride, value, 1);
+  value = v128.load32_lane(source + 2 * stride, value, 2);
+  return v128.load32_lane(source + 3 * stride, value, 3);
+}
+
+/** PyTorch's [16][inputs][3][3] at `w` = G^T dU G / divisor, from dU [n * n][inputs][16]. */
+// @ts-ignore: decorator
+@inline
+export function adjointWeights(m: i32, inputs: i32, du: usize, divisor: f32, w: usize, scratch: usize): void {
+  const n = m + 2, filter = <usize>inputs * 36, plane = <usize>inputs << 6;
+  const result = scratch + ((3 * n) << 4), by = f32x4.splat(divisor);
+  for (let k = 0; k < inputs; k++) {
+    for (let o = 0; o < 16; o += 4) {
+      const source = du + (<usize>k << 6) + (<usize>o << 2);
+      for (let j = 0; j < n; j++) weightAdjoint(m, source + <usize>j * plane, <usize>n * plane, scratch + (j << 4), n << 4);
+      for (let i = 0; i < 3; i++) weightAdjoint(m, scratch + ((i * n) << 4), 16, result + ((i * 3) << 4), 16);
+      const g = w + <usize>o * filter + <usize>k * 36;
+      for (let tap = 0; tap < 9; tap++) {
+        const value = f32x4.div(v128.load(result + (tap << 4)), by);
+        const t = g + (tap << 2);
+        v128.store32_lane(t, value, 0);
+        v128.store32_lane(t + filter, value, 1);
+        v128.store32_lane(t + 2 * filter, value, 2);
+        v128.store32_lane(t + 3 * filter, value, 3);
+      }
+    }
+  }
+}

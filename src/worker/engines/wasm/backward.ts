@@ -1,0 +1,169 @@
+/**
+ * The backward pass, from the loss's gradient over the logits to the gradients of every parameter. Runs after `forward`
+ * over the same rows; the batch norms are the caller's again. Weight gradients follow the summation tree.
+ */
+import { imagePixels } from '../../../shared/network.js';
+import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, unitLength } from './geometry.js';
+import type { ProductLayer, ProductName } from './geometry.js';
+import { conv1Activation, conv3Activation, eachBlock, pooled2Values, pooled4Values, pooled5Values } from './pass.js';
+import type { NormName, Pass } from './pass.js';
+import { productPlace, smallLength } from './units.js';
+
+export interface BackwardRequest {
+  readonly rows: number;
+  readonly leaves: number;
+  /** The leaf that a row belongs to. */
+  leafOf(row: number): number;
+  /** Turns `delta`, the gradient of a batch norm's output, into that of its input `pooled`, in place. */
+  normalised(norm: NormName, pooled: number, delta: number): void;
+}
+
+/** Leaves the sums of the shard's subtrees in the accumulators, conv1's and the batch norms' excepted: leaf by leaf. */
+export function backward(pass: Pass, request: BackwardRequest): void {
+  const { workspace } = pass;
+  backwardLinear(pass, request);
+  request.normalised('bn5', workspace.pooled5, workspace.delta5);
+  backwardConv5(pass, request);
+  request.normalised('bn4', workspace.pooled4, workspace.delta4);
+  backwardConv4(pass, request);
+  backwardConv3(pass, request);
+  request.normalised('bn2', workspace.pooled2, workspace.delta2);
+  backwardConv12(pass, request);
+}
+
+function backwardLinear(pass: Pass, request: BackwardRequest): void {
+  const { kernels, workspace } = pass;
+  const { linear1, linear2 } = productLayers;
+  weightGradients(pass, 'linear2', workspace.logits, request);
+  eachBlock(linear1, request.rows, (block, first, rows) => {
+    const hidden = pass.inputBlock('linear2', block);
+    const delta = workspace.deltas + block * linear1.outputPlane;
+    pass.backwardProduct('linear2', workspace.logits + block * linear2.outputPlane, rows, delta);
+    kernels.maskRelu(delta, hidden, linear1.panelBytes, outputPanels(linear1), rows);
+    pass.backwardProduct('linear1', delta, rows, workspace.block);
+    const target = workspace.delta5 + first * pooled5Values * floatBytes;
+    kernels.panelsToRows(workspace.block, linear1.panelBytes, rows, inputPanels(linear1), target);
+  });
+  weightGradients(pass, 'linear1', workspace.deltas, request);
+}
+
+function backwardConv5(pass: Pass, request: BackwardRequest): void {
+  const { kernels, workspace } = pass;
+  const layer = productLayers.conv5;
+  eachBlock(layer, request.rows, (block, first, rows) => {
+    const dm = deltaBlock(pass, layer, block);
+    const delta = workspace.delta5 + first * pooled5Values * floatBytes;
+    const argmax = workspace.argmax5 + first * pooled5Values;
+    kernels.conv5OutputAdjoint(delta, argmax, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
+    pass.backwardProduct('conv5', dm, rows, workspace.block);
+    const dx = workspace.delta4 + first * pooled4Values * floatBytes;
+    kernels.conv5InputAdjoint(workspace.block, layer.inputPlane, layer.panelBytes, rows, dx, workspace.scratch);
+  });
+  weightGradients(pass, 'conv5', workspace.deltas, request);
+}
+
+function backwardConv4(pass: Pass, request: BackwardRequest): void {
+  const { kernels, workspace } = pass;
+  const layer = productLayers.conv4;
+  eachBlock(layer, request.rows, (block, first, rows) => {
+    const dm = deltaBlock(pass, layer, block);
+    const delta = workspace.delta4 + first * pooled4Values * floatBytes;
+    const argmax = workspace.argmax4 + first * pooled4Values;
+    kernels.conv4OutputAdjoint(delta, argmax, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
+    pass.backwardProduct('conv4', dm, rows, workspace.block);
+    const dx = workspace.delta3 + first * conv3Activation;
+    kernels.conv4InputAdjoint(workspace.block, layer.inputPlane, layer.panelBytes, rows, dx, workspace.scratch);
+  });
+  weightGradients(pass, 'conv4', workspace.deltas, request);
+}
+
+function backwardConv3(pass: Pass, request: BackwardRequest): void {
+  const { kernels, workspace } = pass;
+  const layer = productLayers.conv3;
+  eachBlock(layer, request.rows, (block, first, rows) => {
+    const dm = deltaBlock(pass, layer, block);
+    const y = workspace.conv3 + first * conv3Activation;
+    const delta = workspace.delta3 + first * conv3Activation;
+    kernels.conv3OutputAdjoint(y, delta, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
+    pass.backwardProduct('conv3', dm, rows, workspace.block);
+    const dx = workspace.delta2 + first * pooled2Values * floatBytes;
+    kernels.conv3InputAdjoint(workspace.block, layer.inputPlane, layer.panelBytes, rows, dx, workspace.scratch);
+  });
+  weightGradients(pass, 'conv3', workspace.deltas, request);
+}
+
+function backwardConv12(pass: Pass, request: BackwardRequest): void {
+  const { kernels, workspace } = pass;
+  const layer = productLayers.conv2;
+  eachBlock(layer, request.rows, (block, first, rows) => {
+    const dm = deltaBlock(pass, layer, block);
+    const delta = workspace.delta2 + first * pooled2Values * floatBytes;
+    const argmax = workspace.argmax2 + first * pooled2Values;
+    kernels.conv2OutputAdjoint(delta, argmax, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
+    pass.backwardProduct('conv2', dm, rows, workspace.block);
+    const { delta1, scratch } = workspace;
+    kernels.conv2InputAdjoint(workspace.block, layer.inputPlane, layer.panelBytes, rows, delta1, scratch);
+    for (let i = 0; i < rows; i++) conv1Gradient(pass, request, first + i, delta1 + i * conv1Activation);
+  });
+  weightGradients(pass, 'conv2', workspace.deltas, request);
+}
+
+function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, row: number, delta: number): void {
+  const image = workspace.images + row * imagePixels * floatBytes;
+  const gradient = smallGradient(workspace.smallGradients, request.leafOf(row));
+  kernels.conv1Gradient(image, workspace.ones, workspace.conv1 + row * conv1Activation, delta, gradient);
+}
+
+/** Weight and bias gradients of one layer from its stored inputs and `deltas`, panel by panel, into the accumulators. */
+function weightGradients(pass: Pass, name: ProductName, deltas: number, request: BackwardRequest): void {
+  const { kernels, workspace } = pass;
+  const { layer, inputs } = pass.sites[name];
+  const { points, blockRows, rowTiles, panelBytes } = layer;
+  const inputBlock = points * layer.inputPlane;
+  const outputBlock = points * layer.outputPlane;
+  const { schedule, stack } = workspace;
+  const { leaves } = request;
+  for (let point = 0; point < points; point++) {
+    for (let panel = 0; panel < outputPanels(layer); panel++) {
+      const v = inputs + point * layer.inputPlane;
+      const d = deltas + point * layer.outputPlane + panel * panelBytes;
+      const unit = (productPlaces[name] + panel * unitLength(layer)) * floatBytes;
+      const offset = unit + point * layer.inputs * lineBytes;
+      kernels.weightGradient(
+        v,
+        inputBlock,
+        panelBytes,
+        inputPanels(layer),
+        d,
+        outputBlock,
+        blockRows,
+        rowTiles,
+        schedule,
+        leaves,
+        stack,
+        offset,
+      );
+      if (point !== layer.biasPoint) continue;
+      const biases = unit + points * layer.inputs * lineBytes;
+      kernels.biasGradient(d, outputBlock, blockRows, rowTiles, schedule, leaves, stack, biases);
+    }
+  }
+}
+
+const productPlaces: Readonly<Record<ProductName, number>> = {
+  conv2: productPlace('conv2'),
+  conv3: productPlace('conv3'),
+  conv4: productPlace('conv4'),
+  conv5: productPlace('conv5'),
+  linear1: productPlace('linear1'),
+  linear2: productPlace('linear2'),
+};
+
+function deltaBlock({ workspace }: Pass, layer: ProductLayer, block: number): number {
+  return workspace.deltas + block * layer.points * layer.outputPlane;
+}
+
+/** Address of the gradients of conv1 and the batch norms of one leaf. */
+export function smallGradient(smallGradients: number, leaf: number): number {
+  return smallGradients + leaf * smallLength * floatBytes;
+}

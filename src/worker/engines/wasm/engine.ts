@@ -1,0 +1,16 @@
+/** The embedded default engine: WebAssembly SIMD kernels, exact on every machine. */
+import type { Engine } from '../../../shared/engine.js';
+import { createWasmReplica } from './replica.js';
+import { accumulatorLength, preparedBytes, units } from './units.js';
+import { planWorkspace } from './workspace.js';
+
+export const wasmEngine: Engine = {
+  name: 'wasm',
+  exact: true,
+  kernels: 'wasm.wasm',
+  units,
+  accumulatorLength,
+  preparedBytes,
+  workspaceBytes: (shape) => planWorkspace(shape).bytes,
+  createReplica: createWasmReplica,
+};

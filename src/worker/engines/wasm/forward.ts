@@ -1,0 +1,125 @@
+/**
+ * The forward pass, from pixels to logits, over rows of the training or the test split. The batch norms are the caller's:
+ * `normalise` is called where each stands, with the address of what it normalises, and leaves mean, scale and shift ready.
+ */
+import { imagePixels, parameterOf } from '../../../shared/network.js';
+import { floatBytes, outputPanels, productLayers } from './geometry.js';
+import { conv1Activation, conv3Activation, eachBlock, normOf, pooled2Values, pooled4Values } from './pass.js';
+import { type NormName, type Pass } from './pass.js';
+
+/** Per-channel float32 coefficients of y = (x - mean) scale + shift. */
+export interface NormCoefficients {
+  readonly mean: number;
+  readonly scale: number;
+  readonly shift: number;
+}
+
+export interface ForwardRequest {
+  /** Address of the parameters. */
+  readonly parameters: number;
+  readonly rows: number;
+  /** Address of the image of row 0..rows. */
+  image(row: number): number;
+  coefficients(norm: NormName, pooled: number): NormCoefficients;
+}
+
+/** Fills the activations of the workspace and leaves linear2's products (without bias) in `logits`. */
+export function forward(pass: Pass, request: ForwardRequest): void {
+  const { workspace } = pass;
+  forwardConv12(pass, request);
+  const bn2 = request.coefficients('bn2', workspace.pooled2);
+  forwardConv34(pass, request, bn2);
+  const bn4 = request.coefficients('bn4', workspace.pooled4);
+  forwardConv5(pass, request, bn4);
+  const bn5 = request.coefficients('bn5', workspace.pooled5);
+  forwardLinear(pass, request, bn5);
+}
+
+function forwardConv12(pass: Pass, request: ForwardRequest): void {
+  const { kernels, workspace, binding } = pass;
+  const layer = productLayers.conv2;
+  const bias = request.parameters + parameterOf('conv2', 'bias').offset * floatBytes;
+  eachBlock(layer, request.rows, (block, first, rows) => {
+    for (let row = first; row < first + rows; row++) {
+      const image = workspace.images + row * imagePixels * floatBytes;
+      kernels.loadImage(request.image(row), image);
+      kernels.conv1Forward(image, binding.prepared, workspace.conv1 + row * conv1Activation);
+    }
+    const v = pass.inputBlock('conv2', block);
+    pass.transformInput('conv2', workspace.conv1 + first * conv1Activation, rows, v);
+    pass.forwardProduct('conv2', v, rows, workspace.block);
+    const pooled = workspace.pooled2 + first * pooled2Values * floatBytes;
+    const argmax = workspace.argmax2 + first * pooled2Values;
+    const { outputPlane, panelBytes } = layer;
+    kernels.conv2Output(workspace.block, outputPlane, panelBytes, bias, rows, pooled, argmax, workspace.scratch);
+  });
+}
+
+function forwardConv34(pass: Pass, request: ForwardRequest, norm: NormCoefficients): void {
+  const { kernels, workspace } = pass;
+  const { conv3, conv4 } = productLayers;
+  const bias3 = request.parameters + parameterOf('conv3', 'bias').offset * floatBytes;
+  const bias4 = request.parameters + parameterOf('conv4', 'bias').offset * floatBytes;
+  eachBlock(conv3, request.rows, (block, first, rows) => {
+    const v = pass.inputBlock('conv3', block);
+    normaliseRows(pass, 'bn2', workspace.pooled2, first, rows, norm);
+    pass.transformInput('conv3', workspace.normalised, rows, v);
+    pass.forwardProduct('conv3', v, rows, workspace.block);
+    const y = workspace.conv3 + first * conv3Activation;
+    kernels.conv3Output(workspace.block, conv3.outputPlane, conv3.panelBytes, bias3, rows, y, workspace.scratch);
+  });
+  eachBlock(conv4, request.rows, (block, first, rows) => {
+    const v = pass.inputBlock('conv4', block);
+    pass.transformInput('conv4', workspace.conv3 + first * conv3Activation, rows, v);
+    pass.forwardProduct('conv4', v, rows, workspace.block);
+    const pooled = workspace.pooled4 + first * pooled4Values * floatBytes;
+    const argmax = workspace.argmax4 + first * pooled4Values;
+    const { outputPlane, panelBytes } = conv4;
+    kernels.conv4Output(workspace.block, outputPlane, panelBytes, bias4, rows, pooled, argmax, workspace.scratch);
+  });
+}
+
+function forwardConv5(pass: Pass, request: ForwardRequest, norm: NormCoefficients): void {
+  const { kernels, workspace } = pass;
+  const layer = productLayers.conv5;
+  const bias = request.parameters + parameterOf('conv5', 'bias').offset * floatBytes;
+  eachBlock(layer, request.rows, (block, first, rows) => {
+    const v = pass.inputBlock('conv5', block);
+    normaliseRows(pass, 'bn4', workspace.pooled4, first, rows, norm);
+    pass.transformInput('conv5', workspace.normalised, rows, v);
+    pass.forwardProduct('conv5', v, rows, workspace.block);
+    const pooled = workspace.pooled5 + first * layer.outputs * floatBytes;
+    const argmax = workspace.argmax5 + first * layer.outputs;
+    const { outputPlane, panelBytes } = layer;
+    kernels.conv5Output(workspace.block, outputPlane, panelBytes, bias, rows, pooled, argmax, workspace.scratch);
+  });
+}
+
+function forwardLinear(pass: Pass, request: ForwardRequest, norm: NormCoefficients): void {
+  const { kernels, workspace } = pass;
+  const { linear1, linear2 } = productLayers;
+  const bias = request.parameters + parameterOf('linear1', 'bias').offset * floatBytes;
+  eachBlock(linear1, request.rows, (block, first, rows) => {
+    const x = pass.inputBlock('linear1', block);
+    const hidden = pass.inputBlock('linear2', block);
+    normaliseRows(pass, 'bn5', workspace.pooled5, first, rows, norm);
+    kernels.rowsToPanels(workspace.normalised, rows, linear1.inputs / 16, x, linear1.panelBytes);
+    pass.forwardProduct('linear1', x, rows, hidden);
+    kernels.biasRelu(hidden, linear1.panelBytes, outputPanels(linear1), rows, bias);
+    pass.forwardProduct('linear2', hidden, rows, workspace.logits + block * linear2.outputPlane);
+  });
+}
+
+/** Normalises rows [first, first + rows) of a pooled activation into the start of `normalised`. */
+function normaliseRows(
+  pass: Pass,
+  name: NormName,
+  pooled: number,
+  first: number,
+  rows: number,
+  { mean, scale, shift }: NormCoefficients,
+): void {
+  const { channels, pixels } = normOf(name);
+  const x = pooled + first * pixels * channels * floatBytes;
+  pass.kernels.normalise(x, rows * pixels, channels, mean, scale, shift, pass.workspace.normalised);
+}

@@ -1,0 +1,117 @@
+/**
+ * The layers whose work is a matrix product, as the kernels see them: convolutions at the points of their Winograd tile,
+ * linear layers as a "tile" of one point. Everything else in this folder takes its sizes from here.
+ *
+ * Sizes of blocks are constants, chosen for caches of 32 KB and 1 MB, and never detected: they are part of what the result
+ * depends on only through sums over rows, and those follow the tree.
+ */
+import { convolutions, linears, parameterOf, type Parameter } from '../../../shared/network.js';
+
+export const panelWidth = 16;
+export const floatBytes = 4;
+/** Bytes of a row of a panel. */
+export const lineBytes = panelWidth * floatBytes;
+
+export type ConvolutionName = 'conv2' | 'conv3' | 'conv4' | 'conv5';
+export type ProductName = ConvolutionName | 'linear1' | 'linear2';
+
+export interface ProductLayer {
+  readonly name: ProductName;
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  /** K of the forward product. */
+  readonly inputs: number;
+  readonly outputs: number;
+  /** N of the forward product: outputs, rounded up to whole panels. */
+  readonly columns: number;
+  /** Products of one layer: points of a tile. */
+  readonly points: number;
+  /** The point whose plane of dM sums to the bias gradient: where every output enters with weight 1. */
+  readonly biasPoint: number;
+  readonly rowTiles: number;
+  /** Rows whose tiles lie together in a block; even. */
+  readonly blockRows: number;
+  /** Bytes between two panels of a block, and of its planes: inputs (V, dV) and outputs (M, dM). */
+  readonly panelBytes: number;
+  readonly inputPlane: number;
+  readonly outputPlane: number;
+}
+
+const tileSizes = { conv2: 6, conv3: 5, conv4: 4, conv5: 2 } as const;
+const blockRows = { conv2: 4, conv3: 8, conv4: 8, conv5: 32, linear1: 32, linear2: 32 } as const;
+
+export const productLayers: Readonly<Record<ProductName, ProductLayer>> = {
+  conv2: convolutionLayer('conv2'),
+  conv3: convolutionLayer('conv3'),
+  conv4: convolutionLayer('conv4'),
+  conv5: convolutionLayer('conv5'),
+  linear1: linearLayer('linear1'),
+  linear2: linearLayer('linear2'),
+};
+
+export const productNames = Object.keys(productLayers) as ProductName[];
+
+/** Panels of a layer's inputs. */
+export function inputPanels(layer: ProductLayer): number {
+  return layer.inputs / panelWidth;
+}
+
+/** Panels of its outputs. */
+export function outputPanels(layer: ProductLayer): number {
+  return layer.columns / panelWidth;
+}
+
+/** Floats of one panel's part of the accumulator: G [points][inputs][16], then 16 bias gradients. */
+export function unitLength(layer: ProductLayer): number {
+  return (layer.points * layer.inputs + 1) * panelWidth;
+}
+
+/** Bytes of all blocks of `rows` rows, as inputs or outputs. */
+export function blocksBytes(layer: ProductLayer, rows: number, plane: number): number {
+  return Math.ceil(rows / layer.blockRows) * layer.points * plane;
+}
+
+function convolutionLayer(name: ConvolutionName): ProductLayer {
+  const conv = convolutions.find((candidate) => candidate.name === name);
+  if (conv === undefined) throw new Error(`no convolution ${name}`);
+  const size = tileSizes[name];
+  const side = size + 2;
+  const tiles = conv.outputSize / size;
+  // Points are listed 0, 1, ...: the point (1, 1) is the second of the second row.
+  return layerOf(name, conv.inputs, conv.outputs, side * side, side + 1, tiles * tiles);
+}
+
+function linearLayer(name: 'linear1' | 'linear2'): ProductLayer {
+  const linear = linears.find((candidate) => candidate.name === name);
+  if (linear === undefined) throw new Error(`no linear layer ${name}`);
+  return layerOf(name, linear.inputs, linear.outputs, 1, 0, 1);
+}
+
+function layerOf(
+  name: ProductName,
+  inputs: number,
+  outputs: number,
+  points: number,
+  biasPoint: number,
+  rowTiles: number,
+): ProductLayer {
+  const columns = Math.ceil(outputs / panelWidth) * panelWidth;
+  const panelBytes = blockRows[name] * rowTiles * lineBytes;
+  // One line more than the data, so that the planes of a tile do not all fall into the same cache set.
+  const plane = (channels: number): number => (channels / panelWidth) * panelBytes + lineBytes;
+  return {
+    name,
+    weight: parameterOf(name, 'weight'),
+    bias: parameterOf(name, 'bias'),
+    inputs,
+    outputs,
+    columns,
+    points,
+    biasPoint,
+    rowTiles,
+    blockRows: blockRows[name],
+    panelBytes,
+    inputPlane: plane(inputs),
+    outputPlane: plane(columns),
+  };
+}

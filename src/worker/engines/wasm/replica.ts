@@ -1,0 +1,272 @@
+/** A replica of the `wasm` engine: the network's passes with its batch norms, bound to one rank's memory. */
+import type { AdamScalars, Replica, ReplicaBinding, Shard, ShardReport } from '../../../shared/engine.js';
+import type { StatisticsExchange } from '../../../shared/engine.js';
+import { batchNormChannels, batchNormEpsilon, batchNormMomentum } from '../../../shared/network.js';
+import { classes, imagePixels, parameterOf } from '../../../shared/network.js';
+import { leafSchedule, mergesOfLeaves, subtreesOf } from '../../../shared/tree.js';
+import { backward, smallGradient } from './backward.js';
+import { forward, type NormCoefficients } from './forward.js';
+import { eachBlock } from './pass.js';
+import { floatBytes, productLayers } from './geometry.js';
+import { instantiateKernels } from './kernels.js';
+import type { Kernels } from './kernels.js';
+import { normOf, Pass, type NormName } from './pass.js';
+import { normPlace, smallLength, UnitWork } from './units.js';
+import { planWorkspace, type Workspace } from './workspace.js';
+
+const f64Bytes = 8;
+
+export function createWasmReplica(binding: ReplicaBinding): Replica {
+  if (binding.module === null) throw new Error('the wasm engine needs its compiled module');
+  const kernels = instantiateKernels(binding.module, binding.memory);
+  return new WasmReplica(kernels, binding, absolute(planWorkspace(binding.shape), binding.workspace));
+}
+
+class WasmReplica implements Replica {
+  readonly #kernels: Kernels;
+  readonly #binding: ReplicaBinding;
+  readonly #workspace: Workspace;
+  readonly #pass: Pass;
+  readonly #units: UnitWork;
+  /** Leaf sums of shards of that many values: views are made once. */
+  readonly #leafSums = new Map<number, Float64Array>();
+  readonly #totals: Float64Array;
+  readonly #losses: Float64Array;
+  readonly #schedule: Int32Array;
+
+  constructor(kernels: Kernels, binding: ReplicaBinding, workspace: Workspace) {
+    const { buffer } = binding.memory;
+    this.#kernels = kernels;
+    this.#binding = binding;
+    this.#workspace = workspace;
+    this.#pass = new Pass(kernels, binding, workspace);
+    this.#units = new UnitWork(kernels, binding, workspace.scratch);
+    this.#totals = new Float64Array(buffer, workspace.totals, (workspace.mean - workspace.totals) / f64Bytes);
+    this.#losses = new Float64Array(buffer, workspace.losses, binding.shape.rows);
+    this.#schedule = new Int32Array(buffer, workspace.schedule, (workspace.smallGradients - workspace.schedule) / 4);
+    new Float32Array(buffer, workspace.ones, imagePixels).fill(1);
+  }
+
+  add(target: number, source: number, length: number): void {
+    this.#kernels.add(target, source, length);
+  }
+
+  prepare(unit: number, set: 0 | 1): void {
+    this.#units.prepare(unit, set);
+  }
+
+  finish(unit: number, accumulator: number, globalRows: number): boolean {
+    return this.#units.finish(unit, accumulator, globalRows);
+  }
+
+  update(unit: number, from: 0 | 1, to: 0 | 1, adam: AdamScalars): boolean {
+    return this.#units.update(unit, from, to, adam);
+  }
+
+  forwardBackward(shard: Shard, exchange: StatisticsExchange): ShardReport {
+    const { images } = this.#binding.train;
+    const { parameters } = this.#binding.sets[shard.from];
+    const rowNumbers = new Uint32Array(this.#binding.memory.buffer, shard.rowNumbers, shard.rows);
+    this.#startShard(shard);
+    forward(this.#pass, {
+      parameters,
+      rows: shard.rows,
+      image: (row) => images + (rowNumbers[row] ?? 0) * imagePixels,
+      coefficients: (norm, pooled) => this.#normForward(norm, pooled, shard, exchange),
+    });
+    const correct = this.#lossGradient(shard, parameters);
+    const { microBatch } = this.#binding.shape;
+    backward(this.#pass, {
+      rows: shard.rows,
+      leaves: shard.leaves.end - shard.leaves.start,
+      leafOf: (row) => Math.floor(row / microBatch),
+      normalised: (norm, pooled, delta) => {
+        this.#normBackward(norm, pooled, delta, shard, exchange);
+      },
+    });
+    this.#sumSmallGradients(shard);
+    return { losses: this.#sumLosses(shard), correct };
+  }
+
+  evaluate(start: number, end: number, set: 0 | 1): void {
+    const { images } = this.#binding.test;
+    const { parameters } = this.#binding.sets[set];
+    const { logits, scratch } = this.#workspace;
+    const bias = parameters + parameterOf('linear2', 'bias').offset * floatBytes;
+    for (let first = start; first < end; first += this.#binding.shape.rows) {
+      const rows = Math.min(this.#binding.shape.rows, end - first);
+      forward(this.#pass, {
+        parameters,
+        rows,
+        image: (row) => images + (first + row) * imagePixels,
+        coefficients: (norm) => this.#normEvaluation(norm, parameters),
+      });
+      eachBlock(productLayers.linear2, rows, (block, row, blockRows) => {
+        const target = this.#binding.probabilities + (first + row) * classes * floatBytes;
+        this.#kernels.softmax(logits + block * productLayers.linear2.outputPlane, bias, blockRows, target, scratch);
+      });
+    }
+  }
+
+  /** Writes the schedule of the tree for the kernels, and clears what is summed row by row. */
+  #startShard({ rows, leaves }: Shard): void {
+    const { microBatch } = this.#binding.shape;
+    leafSchedule(leaves).forEach(({ merges, finished }, leaf) => {
+      const accumulator = finished < 0 ? 0 : this.#accumulator(finished);
+      const end = Math.min((leaf + 1) * microBatch, rows);
+      this.#schedule.set([leaf * microBatch, end, merges, accumulator], leaf * 4);
+      const small = smallGradient(this.#workspace.smallGradients, leaf);
+      new Float32Array(this.#binding.memory.buffer, small, smallLength).fill(0);
+    });
+  }
+
+  #normForward(name: NormName, pooled: number, shard: Shard, exchange: StatisticsExchange): NormCoefficients {
+    const { channels, pixels, offset } = normOf(name);
+    const { mean, invStd, scale, totals } = this.#workspace;
+    const at = offset * floatBytes;
+    const variances = (batchNormChannels + offset) * floatBytes;
+    const { parameters, runningStatistics: running } = this.#binding.sets[shard.from];
+    const next = this.#binding.sets[shard.to].runningStatistics;
+    this.#eachLeaf(shard, (leaf, first, rows) => {
+      const x = pooled + first * pixels * channels * floatBytes;
+      this.#kernels.normSums(x, rows * pixels, channels, this.#workspace.leafSums + leaf * 2 * channels * f64Bytes);
+    });
+    exchange.reduce(this.#leafSumsOf(shard, channels), 2 * channels, this.#totals);
+    const gamma = parameters + parameterOf(name, 'weight').offset * floatBytes;
+    if (exchange.rows === 0) {
+      const statistics = new Float32Array(this.#binding.memory.buffer);
+      for (const place of [at, variances]) {
+        statistics.copyWithin((next + place) / floatBytes, (running + place) / floatBytes, (running + place) / floatBytes + channels);
+      }
+    } else {
+      this.#kernels.normForwardCoefficients(
+        totals,
+        exchange.rows * pixels,
+        channels,
+        batchNormEpsilon,
+        batchNormMomentum,
+        gamma,
+        running + at,
+        running + variances,
+        next + at,
+        next + variances,
+        mean + at,
+        invStd + at,
+        scale + at,
+      );
+    }
+    const shift = parameters + parameterOf(name, 'bias').offset * floatBytes;
+    return { mean: mean + at, scale: scale + at, shift };
+  }
+
+  #normEvaluation(name: NormName, parameters: number): NormCoefficients {
+    const { evaluationStatistics: statistics } = this.#binding;
+    const { channels, offset } = normOf(name);
+    const at = offset * floatBytes;
+    const scale = this.#workspace.scale + at;
+    const gamma = parameters + parameterOf(name, 'weight').offset * floatBytes;
+    const variance = statistics + batchNormChannels * floatBytes + at;
+    this.#kernels.normEvaluationCoefficients(channels, batchNormEpsilon, gamma, variance, scale);
+    return { mean: statistics + at, scale, shift: parameters + parameterOf(name, 'bias').offset * floatBytes };
+  }
+
+  #normBackward(name: NormName, pooled: number, delta: number, shard: Shard, exchange: StatisticsExchange): void {
+    const { channels, pixels, offset } = normOf(name);
+    const { mean, invStd, scale, slope, shift, totals, leafSums, smallGradients } = this.#workspace;
+    const at = offset * floatBytes;
+    const rowBytes = pixels * channels * floatBytes;
+    this.#eachLeaf(shard, (leaf, first, rows) => {
+      const sums = leafSums + leaf * 2 * channels * f64Bytes;
+      const x = pooled + first * rowBytes;
+      const dy = delta + first * rowBytes;
+      this.#kernels.normGradientSums(x, dy, rows * pixels, channels, mean + at, invStd + at, sums);
+      const gradient = smallGradient(smallGradients, leaf) + normPlace(name) * floatBytes;
+      this.#kernels.storeNormGradient(sums, channels, gradient);
+    });
+    exchange.reduce(this.#leafSumsOf(shard, channels), 2 * channels, this.#totals);
+    if (shard.rows === 0) return;
+    const n = exchange.rows * pixels;
+    this.#kernels.normBackwardCoefficients(totals, n, channels, invStd + at, scale + at, slope + at, shift + at);
+    const values = shard.rows * pixels;
+    this.#kernels.normaliseGradient(
+      pooled,
+      delta,
+      values,
+      channels,
+      mean + at,
+      scale + at,
+      slope + at,
+      shift + at,
+    );
+  }
+
+  /** Turns the logits into the gradient of the summed loss, in place. Returns the correct rows. */
+  #lossGradient({ rows, rowNumbers }: Shard, parameters: number): number {
+    const { logits, losses, scratch } = this.#workspace;
+    const { linear2 } = productLayers;
+    const bias = parameters + parameterOf('linear2', 'bias').offset * floatBytes;
+    const { labels } = this.#binding.train;
+    let correct = 0;
+    eachBlock(linear2, rows, (block, first, blockRows) => {
+      const z = logits + block * linear2.outputPlane;
+      const numbers = rowNumbers + first * 4;
+      correct += this.#kernels.lossGradient(z, bias, blockRows, labels, numbers, losses + first * f64Bytes, scratch);
+    });
+    return correct;
+  }
+
+  /** Sums the leaves' gradients of conv1 and the batch norms into the subtrees' accumulators. */
+  #sumSmallGradients({ leaves }: Shard): void {
+    const { smallGradients } = this.#workspace;
+    for (const { target, source } of mergesOfLeaves(leaves)) {
+      this.#kernels.add(smallGradient(smallGradients, target), smallGradient(smallGradients, source), smallLength);
+    }
+    const floats = new Float32Array(this.#binding.memory.buffer);
+    subtreesOf(leaves).forEach((subtree, position) => {
+      const from = smallGradient(smallGradients, subtree.start - leaves.start) / floatBytes;
+      floats.copyWithin(this.#accumulator(position) / floatBytes, from, from + smallLength);
+    });
+  }
+
+  /** Sums of the loss over each subtree, in the tree's order. */
+  #sumLosses(shard: Shard): number[] {
+    const sums: number[] = [];
+    this.#eachLeaf(shard, (leaf, first, rows) => {
+      let sum = 0;
+      for (let row = first; row < first + rows; row++) sum += this.#losses[row] ?? 0;
+      sums[leaf] = sum;
+    });
+    for (const { target, source } of mergesOfLeaves(shard.leaves)) sums[target] = (sums[target] ?? 0) + (sums[source] ?? 0);
+    return subtreesOf(shard.leaves).map((subtree) => sums[subtree.start - shard.leaves.start] ?? 0);
+  }
+
+  #leafSumsOf({ leaves }: Shard, channels: number): Float64Array {
+    const length = (leaves.end - leaves.start) * 2 * channels;
+    const known = this.#leafSums.get(length);
+    if (known !== undefined) return known;
+    const view = new Float64Array(this.#binding.memory.buffer, this.#workspace.leafSums, length);
+    this.#leafSums.set(length, view);
+    return view;
+  }
+
+  #eachLeaf({ rows, leaves }: Shard, visit: (leaf: number, first: number, rows: number) => void): void {
+    const { microBatch } = this.#binding.shape;
+    for (let leaf = 0; leaf < leaves.end - leaves.start; leaf++) {
+      const first = leaf * microBatch;
+      visit(leaf, first, Math.min(microBatch, rows - first));
+    }
+  }
+
+  #accumulator(position: number): number {
+    const accumulator = this.#binding.accumulators[position];
+    if (accumulator === undefined) throw new Error(`no accumulator for subtree ${String(position)}`);
+    return accumulator;
+  }
+}
+
+function absolute(workspace: Workspace, base: number): Workspace {
+  const { inputs, bytes, ...places } = workspace;
+  const moved = Object.fromEntries(Object.entries(places).map(([name, offset]) => [name, offset + base]));
+  const movedInputs = Object.fromEntries(Object.entries(inputs).map(([name, offset]) => [name, offset + base]));
+  return { ...workspace, ...moved, inputs: { ...inputs, ...movedInputs }, bytes };
+}

@@ -1,0 +1,218 @@
+/**
+ * The accumulator and the prepared weights of the `wasm` engine, unit by unit.
+ *
+ * A unit is 16 output channels of a layer (one panel) with their biases, or a whole batch norm. Its accumulator holds the
+ * gradient in the kernels' own form: at the Winograd points for convolutions, where the tree is summed; G^T . G is applied
+ * once, to the whole tree's sum (the transform does not distribute over additions in floating point).
+ */
+import type { AdamScalars, ReplicaBinding, StateSet, Unit } from '../../../shared/engine.js';
+import { batchNorms, parameterOf, type LayerName, type Parameter } from '../../../shared/network.js';
+import { floatBytes, lineBytes, outputPanels, panelWidth, productLayers, productNames, unitLength } from './geometry.js';
+import type { ProductLayer, ProductName } from './geometry.js';
+import type { Kernels } from './kernels.js';
+
+const conv1 = { weight: parameterOf('conv1', 'weight'), bias: parameterOf('conv1', 'bias') };
+const conv1Panels = 4;
+/** Nine taps, then the bias. */
+const conv1Taps = 9;
+const conv1Length = (conv1Taps + 1) * panelWidth;
+
+type UnitPlan = Unit &
+  (
+    | { readonly kind: 'conv1'; readonly panel: number }
+    | { readonly kind: 'norm' }
+    | { readonly kind: 'product'; readonly layer: ProductLayer; readonly panel: number }
+  );
+
+/** Floats at the start of the accumulator that hold conv1 and the batch norms: the part summed leaf by leaf. */
+export const smallLength: number = conv1Panels * conv1Length + 2 * sum(batchNorms.map((norm) => norm.channels));
+
+export const units: readonly UnitPlan[] = planUnits();
+export const accumulatorLength: number = sum(units.map((unit) => unit.accumulator.length));
+
+/** Floats from the start of the accumulator to the gradients of a batch norm: weights, then biases. */
+export function normPlace(name: LayerName): number {
+  return placeOf(name);
+}
+
+/** Floats from the start of the accumulator to a product layer's first panel. */
+export function productPlace(name: ProductName): number {
+  return placeOf(`${name}[0]`);
+}
+
+/** Bytes from the start of the prepared weights: U for the forward product, UT for the data gradient. */
+export const preparedPlaces: Readonly<Record<ProductName, { readonly u: number; readonly ut: number }>> = planPrepared();
+export const preparedBytes: number =
+  conv1Panels * conv1Length * floatBytes + sum(productNames.map((name) => 2 * weightBytes(productLayers[name])));
+
+/** What finishes, updates and prepares units; each call touches its own unit's part of the shared arrays only. */
+export class UnitWork {
+  readonly #kernels: Kernels;
+  readonly #binding: ReplicaBinding;
+  readonly #scratch: number;
+
+  /** @param scratch 4 KiB of the rank's workspace */
+  constructor(kernels: Kernels, binding: ReplicaBinding, scratch: number) {
+    this.#kernels = kernels;
+    this.#binding = binding;
+    this.#scratch = scratch;
+  }
+
+  prepare(unit: number, set: 0 | 1): void {
+    const plan = unitAt(unit);
+    const kernels = this.#kernels;
+    const { prepared } = this.#binding;
+    const { parameters } = this.#binding.sets[set];
+    if (plan.kind === 'conv1') {
+      const panel = prepared + plan.panel * conv1Length * floatBytes;
+      kernels.packRows(parameters + filters(conv1.weight, plan.panel) * floatBytes, panelWidth, conv1Taps, panel);
+      const bias = parameters + (conv1.bias.offset + plan.panel * panelWidth) * floatBytes;
+      kernels.divide(bias, panelWidth, 1, panel + conv1Taps * lineBytes);
+    } else if (plan.kind === 'product') {
+      const { layer, panel } = plan;
+      const weight = parameters + filters(layer.weight, panel) * floatBytes;
+      const u = prepared + preparedPlaces[layer.name].u + panel * layer.points * layer.inputs * lineBytes;
+      const ut = prepared + preparedPlaces[layer.name].ut;
+      if (layer.name === 'linear1' || layer.name === 'linear2') {
+        const outputs = Math.min(panelWidth, layer.outputs);
+        kernels.packRows(weight, outputs, layer.inputs, u);
+        kernels.packColumns(weight, outputs, layer.inputs, layer.columns, panel * panelWidth, ut);
+      } else {
+        kernels[`${layer.name}Weights`](weight, u, ut, panel * panelWidth, this.#scratch);
+      }
+    }
+  }
+
+  finish(unit: number, accumulator: number, globalRows: number): boolean {
+    const plan = unitAt(unit);
+    const kernels = this.#kernels;
+    const { gradients } = this.#binding;
+    const source = accumulator + plan.accumulator.offset * floatBytes;
+    if (plan.kind === 'norm') {
+      kernels.divide(source, plan.accumulator.length, globalRows, gradients + offsetOf(plan, 0));
+    } else {
+      const weight = gradients + offsetOf(plan, 0);
+      const bias = source + (plan.accumulator.length - panelWidth) * floatBytes;
+      const biases = plan.parameters[1]?.length ?? 0;
+      if (plan.kind === 'conv1') kernels.unpackRows(source, panelWidth, conv1Taps, globalRows, weight);
+      else if (plan.layer.name === 'linear1' || plan.layer.name === 'linear2') {
+        kernels.unpackRows(source, biases, plan.layer.inputs, globalRows, weight);
+      } else kernels[`${plan.layer.name}WeightsAdjoint`](source, globalRows, weight, this.#scratch);
+      kernels.divide(bias, biases, globalRows, gradients + offsetOf(plan, 1));
+    }
+    return plan.parameters.every(
+      (range) => kernels.isAllFinite(gradients + range.offset * floatBytes, range.length) !== 0,
+    );
+  }
+
+  update(unit: number, from: 0 | 1, to: 0 | 1, adam: AdamScalars): boolean {
+    const { sets, gradients } = this.#binding;
+    let finite = true;
+    for (const { offset, length } of unitAt(unit).parameters) {
+      finite = this.#adam(sets[from], sets[to], gradients, offset * floatBytes, length, adam) && finite;
+    }
+    this.prepare(unit, to);
+    return finite;
+  }
+
+  #adam(from: StateSet, to: StateSet, gradients: number, place: number, length: number, adam: AdamScalars): boolean {
+    const result = this.#kernels.adam(
+      gradients + place,
+      length,
+      from.parameters + place,
+      from.firstMoments + place,
+      from.secondMoments + place,
+      to.parameters + place,
+      to.firstMoments + place,
+      to.secondMoments + place,
+      adam.learningRate,
+      adam.beta1,
+      adam.beta2,
+      adam.epsilon,
+      adam.beta1Power,
+      adam.beta2Power,
+    );
+    return result !== 0;
+  }
+}
+
+function planUnits(): UnitPlan[] {
+  const plans: UnitPlan[] = [];
+  let offset = 0;
+  const accumulator = (length: number): Unit['accumulator'] => {
+    offset += length;
+    return { offset: offset - length, length };
+  };
+  for (let panel = 0; panel < conv1Panels; panel++) {
+    const parameters = panelParameters(conv1.weight, conv1.bias, panel);
+    plans.push({ kind: 'conv1', name: `conv1[${String(panel)}]`, panel, accumulator: accumulator(conv1Length), parameters });
+  }
+  for (const { name, channels } of batchNorms) {
+    // PyTorch's order puts a batch norm's bias right behind its weight.
+    const parameters = [{ offset: parameterOf(name, 'weight').offset, length: 2 * channels }];
+    plans.push({ kind: 'norm', name, accumulator: accumulator(2 * channels), parameters });
+  }
+  for (const layer of productNames.map((name) => productLayers[name])) {
+    for (let panel = 0; panel < outputPanels(layer); panel++) {
+      const parameters = panelParameters(layer.weight, layer.bias, panel);
+      const name = `${layer.name}[${String(panel)}]`;
+      plans.push({ kind: 'product', name, layer, panel, accumulator: accumulator(unitLength(layer)), parameters });
+    }
+  }
+  return plans;
+}
+
+/** The weights of 16 output channels (fewer in a layer with fewer), and their biases. */
+function panelParameters(weight: Parameter, bias: Parameter, panel: number): Unit['parameters'] {
+  const outputs = Math.min(panelWidth, bias.length - panel * panelWidth);
+  return [
+    { offset: filters(weight, panel), length: outputs * (weight.length / bias.length) },
+    { offset: bias.offset + panel * panelWidth, length: outputs },
+  ];
+}
+
+/** Position of a panel's first weight in the flat parameters. */
+function filters(weight: Parameter, panel: number): number {
+  return weight.offset + panel * panelWidth * (weight.length / (weight.shape[0] ?? 1));
+}
+
+function planPrepared(): Record<ProductName, { u: number; ut: number }> {
+  let offset = conv1Panels * conv1Length * floatBytes;
+  const place = (name: ProductName): { u: number; ut: number } => {
+    const bytes = weightBytes(productLayers[name]);
+    offset += 2 * bytes;
+    return { u: offset - 2 * bytes, ut: offset - bytes };
+  };
+  return {
+    conv2: place('conv2'),
+    conv3: place('conv3'),
+    conv4: place('conv4'),
+    conv5: place('conv5'),
+    linear1: place('linear1'),
+    linear2: place('linear2'),
+  };
+}
+
+function weightBytes(layer: ProductLayer): number {
+  return layer.points * layer.inputs * layer.columns * floatBytes;
+}
+
+function unitAt(unit: number): UnitPlan {
+  const plan = units[unit];
+  if (plan === undefined) throw new Error(`no unit ${String(unit)}`);
+  return plan;
+}
+
+function offsetOf(unit: Unit, range: number): number {
+  return (unit.parameters[range]?.offset ?? 0) * floatBytes;
+}
+
+function placeOf(name: string): number {
+  const unit = units.find((candidate) => candidate.name === name);
+  if (unit === undefined) throw new Error(`no unit ${name}`);
+  return unit.accumulator.offset;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

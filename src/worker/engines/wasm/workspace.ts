@@ -1,0 +1,119 @@
+/** The private memory of one rank: what lies where, computed from the shape alone. */
+import type { WorkspaceShape } from '../../../shared/engine.js';
+import { batchNormChannels, batchNorms, imagePixels } from '../../../shared/network.js';
+import { leafCount } from '../../../shared/tree.js';
+import { blocksBytes, floatBytes, lineBytes, productLayers, type ProductLayer } from './geometry.js';
+import { smallLength } from './units.js';
+
+/** Byte offsets; activations are float32 [rows][height][width][channels]. */
+export interface Workspace {
+  /** For the transforms of one tile. */
+  readonly scratch: number;
+  /** Panels of the open nodes of the tree, one a level. */
+  readonly stack: number;
+  /** int32 [leaves][4]: see products.ts. */
+  readonly schedule: number;
+  /** float32 [leaves][smallLength]: gradients of conv1 and the batch norms. */
+  readonly smallGradients: number;
+  /** float64 [leaves][2 channels] and [2 channels], of the batch norm at hand. */
+  readonly leafSums: number;
+  readonly totals: number;
+  /** float32 [channels of all batch norms] each. */
+  readonly mean: number;
+  readonly invStd: number;
+  readonly scale: number;
+  readonly slope: number;
+  readonly shift: number;
+  readonly images: number;
+  readonly ones: number;
+  readonly conv1: number;
+  /** Winograd inputs of all blocks, kept for the weight gradients. */
+  readonly inputs: Readonly<Record<'conv2' | 'conv3' | 'conv4' | 'conv5' | 'linear1' | 'linear2', number>>;
+  readonly pooled2: number;
+  readonly argmax2: number;
+  readonly conv3: number;
+  readonly pooled4: number;
+  readonly argmax4: number;
+  readonly pooled5: number;
+  readonly argmax5: number;
+  /** Normalised input of one block, or of all rows for the classifier. */
+  readonly normalised: number;
+  /** One block of M or dV. */
+  readonly block: number;
+  /** dM of all blocks of one layer, or the classifier's deltas. */
+  readonly deltas: number;
+  readonly logits: number;
+  /** float64 [rows]. */
+  readonly losses: number;
+  /** Gradients of the activations of the same names. */
+  readonly delta1: number;
+  readonly delta2: number;
+  readonly delta3: number;
+  readonly delta4: number;
+  readonly delta5: number;
+  readonly bytes: number;
+}
+
+const scratchBytes = 4096;
+const stackLevels = 32;
+const conv1Bytes = 26 * 26 * 64 * floatBytes;
+
+export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
+  let offset = 0;
+  const take = (bytes: number): number => {
+    const start = offset;
+    offset += Math.ceil(bytes / lineBytes) * lineBytes;
+    return start;
+  };
+  const floats = (count: number): number => take(count * floatBytes);
+  const leaves = Math.max(1, leafCount(rows, microBatch));
+  const channels = Math.max(...batchNorms.map((norm) => norm.channels));
+  const layers = Object.values(productLayers);
+  const inputs = (layer: ProductLayer): number => take(blocksBytes(layer, rows, layer.inputPlane));
+  const { conv2, conv3, conv4, conv5, linear1, linear2 } = productLayers;
+  // Normalised rows go into the next layer block by block; the classifier takes all rows at once.
+  const normalised = Math.max(conv3.blockRows * 144 * 64, conv5.blockRows * 16 * 128, rows * 256);
+
+  const plan = {
+    scratch: take(scratchBytes),
+    stack: take(stackLevels * Math.max(...layers.map((layer) => layer.inputs)) * lineBytes),
+    schedule: take(leaves * 16),
+    smallGradients: floats(leaves * smallLength),
+    leafSums: take(leaves * 2 * channels * 8),
+    totals: take(2 * channels * 8),
+    mean: floats(batchNormChannels),
+    invStd: floats(batchNormChannels),
+    scale: floats(batchNormChannels),
+    slope: floats(batchNormChannels),
+    shift: floats(batchNormChannels),
+    images: floats(rows * imagePixels),
+    ones: floats(imagePixels),
+    conv1: take(rows * conv1Bytes),
+    inputs: {
+      conv2: inputs(conv2),
+      conv3: inputs(conv3),
+      conv4: inputs(conv4),
+      conv5: inputs(conv5),
+      linear1: inputs(linear1),
+      linear2: inputs(linear2),
+    },
+    pooled2: floats(rows * 144 * 64),
+    argmax2: take(rows * 144 * 64),
+    conv3: floats(rows * 100 * 128),
+    pooled4: floats(rows * 16 * 128),
+    argmax4: take(rows * 16 * 128),
+    pooled5: floats(rows * 256),
+    argmax5: take(rows * 256),
+    normalised: floats(normalised),
+    block: take(Math.max(...layers.map((layer) => layer.points * Math.max(layer.inputPlane, layer.outputPlane)))),
+    deltas: take(Math.max(...layers.map((layer) => blocksBytes(layer, rows, layer.outputPlane)))),
+    logits: take(blocksBytes(linear2, rows, linear2.outputPlane)),
+    losses: take(rows * 8),
+    delta1: take(conv2.blockRows * conv1Bytes),
+    delta2: floats(rows * 144 * 64),
+    delta3: floats(rows * 100 * 128),
+    delta4: floats(rows * 16 * 128),
+    delta5: floats(rows * 256),
+  };
+  return { ...plan, bytes: offset };
+}

@@ -1,0 +1,53 @@
+/** The loop of one rank: waits for a command, carries it out with the group, reports, until it is told to exit. */
+import { Control, type Command } from '../shared/control.js';
+import { bindReplica } from '../shared/memory.js';
+import type { RankConfig, RankReport } from '../shared/protocol.js';
+import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
+import type { Replica } from '../shared/engine.js';
+import { engineOf } from './engines/registry.js';
+import { RankStep, type RankContext } from './step.js';
+
+/** Resolves when the coordinator says `exit`; rejects with ABORTED, RANK_STALLED or whatever the engine throws. */
+export async function runRank(
+  config: RankConfig,
+  memory: WebAssembly.Memory,
+  module: WebAssembly.Module | null,
+  report: (report: RankReport) => void,
+): Promise<void> {
+  const { rank, worldSize, layout } = config;
+  const control = new Control(memory.buffer, layout.control, worldSize, config.timeoutMs);
+  const engine = engineOf(config.engine);
+  const replica = await engine.createReplica(bindReplica(layout, memory, module, rank));
+  const context: RankContext = { ...config, engine, buffer: memory.buffer, control };
+  const step = new RankStep(context, replica);
+  for (let seen = 0; ; ) {
+    control.setPhase(rank, 'idle');
+    const { generation, command } = control.nextCommand(seen);
+    seen = generation;
+    if (command.name === 'exit') return;
+    const stepMs = await carryOut(command, context, replica, step);
+    report({ kind: 'report', rank, generation, losses: step.losses, times: { ...step.times }, stepMs });
+    for (const part of ['data', 'compute', 'allReduce', 'optimiser', 'waiting'] as const) step.times[part] = 0;
+  }
+}
+
+/** Returns the milliseconds of each step it ran. */
+async function carryOut(command: Command, context: RankContext, replica: Replica, step: RankStep): Promise<number[]> {
+  const { control, rank, worldSize, config } = context;
+  const stepMs: number[] = [];
+  if (command.name === 'prepare') step.prepare();
+  if (command.name === 'evaluate') {
+    control.setPhase(rank, 'evaluation');
+    const rows = command.end - command.first;
+    const share = rowsOf(shardOf(leafCount(rows, config.microBatch), rank, worldSize), rows, config.microBatch);
+    await replica.evaluate(command.first + share.start, command.first + share.end, control.committed & 1 ? 1 : 0);
+  }
+  if (command.name === 'train') {
+    for (let current = command.first; current < command.end && !control.stoppedAt(current); current++) {
+      const start = performance.now();
+      if (!(await step.run(current))) break;
+      stepMs.push(performance.now() - start);
+    }
+  }
+  return stepMs;
+}

@@ -1,0 +1,152 @@
+/**
+ * One rank's part of one step (the phases are in docs/architecture.md):
+ *
+ *   forward and backward over the shard -> barrier -> reduce, finish and update the rank's own units -> barrier -> commit
+ *
+ * The step reads one state set and writes the other. Rank 0 commits with a single store after the last barrier, so a step
+ * that did not reach it leaves nothing behind.
+ */
+import { GroupExchange, LocalExchange, ownedUnits, planBatch, reduceUnit, type BatchPlan } from '../shared/collectives.js';
+import type { TrainConfig } from '../shared/config.js';
+import type { Control } from '../shared/control.js';
+import type { AdamScalars, Engine, Replica } from '../shared/engine.js';
+import type { MemoryLayout } from '../shared/memory.js';
+import type { StepTimes } from '../shared/protocol.js';
+import { adamDefaults, learningRateAt, positionOf } from '../shared/schedule.js';
+import { leafCount, rowsOf } from '../shared/tree.js';
+
+export interface RankContext {
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly engine: Engine;
+  readonly config: TrainConfig;
+  readonly layout: MemoryLayout;
+  readonly buffer: ArrayBufferLike;
+  readonly control: Control;
+}
+
+type Mutable<T> = { -readonly [key in keyof T]: T[key] };
+
+export class RankStep {
+  readonly #context: RankContext;
+  readonly #replica: Replica;
+  readonly #units: readonly number[];
+  readonly #group: GroupExchange;
+  readonly #local = new LocalExchange();
+  readonly #plans = new Map<number, BatchPlan>();
+  readonly #betaPowers: readonly [Float64Array, Float64Array];
+  readonly times: Mutable<StepTimes> = { data: 0, compute: 0, allReduce: 0, optimiser: 0, waiting: 0 };
+  /** Loss sums of the shard's subtrees in the last step. */
+  losses: readonly number[] = [];
+
+  constructor(context: RankContext, replica: Replica) {
+    const { buffer, layout, control, rank, worldSize, engine } = context;
+    this.#context = context;
+    this.#replica = replica;
+    this.#units = ownedUnits(engine.units, rank, worldSize);
+    this.#group = new GroupExchange(buffer, layout, control, rank);
+    const [even, odd] = layout.sets;
+    this.#betaPowers = [new Float64Array(buffer, even.betaPowers, 2), new Float64Array(buffer, odd.betaPowers, 2)];
+    let since = 0;
+    this.#group.onWait = (waiting) => {
+      if (waiting) since = performance.now();
+      else this.times.waiting += performance.now() - since;
+    };
+  }
+
+  /** Derives the engine's form of this rank's units from the parameters that are committed. */
+  prepare(): void {
+    const { control, rank } = this.#context;
+    const set = control.committed & 1 ? 1 : 0;
+    control.setPhase(rank, 'prepare');
+    for (const unit of this.#units) this.#replica.prepare(unit, set);
+    this.#barrier();
+  }
+
+  /** Runs step `step`. Returns false where a value ceased to be finite: nothing was committed then. */
+  async run(step: number): Promise<boolean> {
+    const { control, rank, config, layout } = this.#context;
+    const from = step & 1 ? 1 : 0;
+    const to = step & 1 ? 0 : 1;
+
+    control.setPhase(rank, 'data');
+    const start = performance.now();
+    const position = positionOf(config, layout.shape.trainCount, step);
+    const plan = this.#planOf(position.rows);
+    const rows = rowsOf(plan.shard, plan.rows, config.microBatch);
+    const shard = {
+      from,
+      to,
+      rowNumbers: layout.permutation + (position.start + rows.start) * 4,
+      rows: rows.end - rows.start,
+      leaves: plan.shard,
+    } as const;
+    const sync = config.batchNorm === 'sync';
+    if (sync) this.#group.start(plan);
+    else this.#local.start(plan, shard.rows);
+
+    control.setPhase(rank, 'forward and backward');
+    const begun = performance.now();
+    const waited = this.times.waiting;
+    const report = await this.#replica.forwardBackward(shard, sync ? this.#group : this.#local);
+    this.losses = report.losses;
+    const computed = performance.now();
+    this.times.data += begun - start;
+    this.times.compute += computed - begun - (this.times.waiting - waited);
+
+    this.#barrier();
+    this.#updateUnits(plan, step, from, to);
+    if (rank === 0) control.decideStop(step);
+    this.#barrier();
+    if (control.notFinite !== null) return false;
+    if (rank === 0) control.commit(step + 1);
+    return true;
+  }
+
+  #updateUnits(plan: BatchPlan, step: number, from: 0 | 1, to: 0 | 1): void {
+    const { control, rank, config, layout, engine } = this.#context;
+    const adam = this.#adam(config, step, from);
+    if (rank === 0) {
+      this.#betaPowers[to][0] = adam.beta1Power;
+      this.#betaPowers[to][1] = adam.beta2Power;
+    }
+    for (const index of this.#units) {
+      const unit = engine.units[index];
+      if (unit === undefined) continue;
+      const start = performance.now();
+      control.setPhase(rank, 'reduce');
+      const accumulator = reduceUnit(layout, plan, this.#replica, unit);
+      const reduced = performance.now();
+      control.setPhase(rank, 'optimiser');
+      const finite = this.#replica.finish(index, accumulator, plan.rows) && this.#replica.update(index, from, to, adam);
+      if (!finite) control.flagNotFinite(index);
+      this.times.allReduce += reduced - start;
+      this.times.optimiser += performance.now() - reduced;
+    }
+  }
+
+  #adam(config: TrainConfig, step: number, from: 0 | 1): AdamScalars {
+    const powers = this.#betaPowers[from];
+    return {
+      ...adamDefaults,
+      learningRate: learningRateAt(config, step),
+      beta1Power: (powers[0] ?? 1) * adamDefaults.beta1,
+      beta2Power: (powers[1] ?? 1) * adamDefaults.beta2,
+    };
+  }
+
+  #barrier(): void {
+    const start = performance.now();
+    this.#context.control.barrier(this.#context.rank);
+    this.times.waiting += performance.now() - start;
+  }
+
+  #planOf(rows: number): BatchPlan {
+    const { rank, worldSize, config } = this.#context;
+    const known = this.#plans.get(rows);
+    if (known !== undefined) return known;
+    const plan = planBatch(rows, leafCount(rows, config.microBatch), rank, worldSize);
+    this.#plans.set(rows, plan);
+    return plan;
+  }
+}

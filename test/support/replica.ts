@@ -1,0 +1,165 @@
+/**
+ * One replica of any engine in a memory of its own, laid out as a coordinator would: for tests of an engine without
+ * threads.
+ */
+import { staticBytes } from '../../dist/shared/memory.js';
+import type {
+  AdamScalars,
+  Engine,
+  Replica,
+  ShardReport,
+  StateSet,
+  StatisticsExchange,
+} from '../../dist/shared/engine.js';
+import { batchNormChannels, classes, imagePixels, parameterCount } from '../../dist/shared/network.js';
+import { leafCount, mergesOfSubtrees, subtreesOf } from '../../dist/shared/tree.js';
+import type { LeafRange } from '../../dist/shared/tree.js';
+import type { Rows } from './mnist.js';
+
+export interface ReplicaOptions {
+  /** Rows of the largest shard. */
+  readonly rows: number;
+  readonly microBatch: number;
+  readonly train: Rows;
+  readonly test?: Rows;
+  /** Initial parameters of set 0, [parameterCount]. Moments are 0, running means 0 and running variances 1. */
+  readonly parameters: ArrayLike<number>;
+  /** The compiled kernels of an engine that has some. */
+  readonly module?: WebAssembly.Module;
+}
+
+export interface ShardOptions {
+  /** Positions in `train`. */
+  readonly rowNumbers: readonly number[];
+  /** The shard's leaves in the global batch; the rows are the whole batch if left out. */
+  readonly leaves?: LeafRange;
+  readonly from?: 0 | 1;
+  readonly exchange: StatisticsExchange;
+}
+
+/** Arrays are live views of the replica's memory. */
+export interface TestReplica {
+  readonly engine: Engine;
+  readonly replica: Replica;
+  /** float32 [parameterCount] */
+  parameters(set: 0 | 1): Float32Array;
+  /** float32 [2][448]: running mean, then running variance */
+  runningStatistics(set: 0 | 1): Float32Array;
+  /** Byte offsets, one a subtree. */
+  readonly accumulators: readonly number[];
+  /** float32 [accumulatorLength] of the k-th subtree */
+  accumulator(k: number): Float32Array;
+  /** float32 [parameterCount], as `finish` left it */
+  readonly gradient: Float32Array;
+  /** As `runningStatistics`, for `evaluate`; zeros at first. */
+  readonly evaluationStatistics: Float32Array;
+  /** float32 [test rows][classes] */
+  readonly probabilities: Float32Array;
+  /** forwardBackward from one set into the other. */
+  run(options: ShardOptions): Promise<ShardReport>;
+  /** Adds the subtrees of a whole batch up in accumulator 0, as the group does. */
+  mergeSubtrees(leaves: number): void;
+  /** `finish` of every unit on accumulator 0; whether all was finite. */
+  finish(globalRows: number): boolean;
+  /** `update` of every unit from one set into the other; whether all was finite. */
+  update(from: 0 | 1, adam: AdamScalars): boolean;
+}
+
+export async function makeReplica(engine: Engine, options: ReplicaOptions): Promise<TestReplica> {
+  const layout = layOut(engine, options);
+  const { memory, sets, accumulators, gradients, rowNumbers, probabilities } = layout;
+  const floats = (offset: number, length: number): Float32Array => new Float32Array(memory.buffer, offset, length);
+  fill(memory, layout, options);
+  const replica = await engine.createReplica({ ...layout, module: options.module ?? null });
+  const units = engine.units.map((_, unit) => unit);
+  for (const unit of units) replica.prepare(unit, 0);
+  const accumulatorAt = (k: number): number => {
+    const offset = accumulators[k];
+    if (offset === undefined) throw new RangeError(`no accumulator ${String(k)}`);
+    return offset;
+  };
+  return {
+    engine,
+    replica, memory, workspace: layout.workspace,
+    accumulators,
+    parameters: (set) => floats(sets[set].parameters, parameterCount),
+    runningStatistics: (set) => floats(sets[set].runningStatistics, 2 * batchNormChannels),
+    accumulator: (k) => floats(accumulatorAt(k), engine.accumulatorLength),
+    gradient: floats(gradients, parameterCount),
+    evaluationStatistics: floats(layout.evaluationStatistics, 2 * batchNormChannels),
+    probabilities: floats(probabilities, layout.test.count * classes),
+    run: async ({ rowNumbers: positions, leaves, from = 0, exchange }) => {
+      const rows = positions.length;
+      new Uint32Array(memory.buffer, rowNumbers, rows).set(positions);
+      const range = leaves ?? { start: 0, end: leafCount(rows, options.microBatch) };
+      return await replica.forwardBackward({ from, to: other(from), rowNumbers, rows, leaves: range }, exchange);
+    },
+    mergeSubtrees(leaves) {
+      for (const { target, source } of mergesOfSubtrees(subtreesOf({ start: 0, end: leaves }))) {
+        replica.add(accumulatorAt(target), accumulatorAt(source), engine.accumulatorLength);
+      }
+    },
+    // No short circuit: every unit is to be finished.
+    finish: (globalRows) => units.filter((unit) => !replica.finish(unit, accumulatorAt(0), globalRows)).length === 0,
+    update: (from, adam) => units.filter((unit) => !replica.update(unit, from, other(from), adam)).length === 0,
+  };
+}
+
+/** Adam's scalars of step t = 1, 2, ..., with the workload's defaults. */
+export function adamScalars(t: number): AdamScalars {
+  const [beta1, beta2] = [0.9, 0.999];
+  let [beta1Power, beta2Power] = [1, 1];
+  for (let i = 0; i < t; i++) [beta1Power, beta2Power] = [beta1Power * beta1, beta2Power * beta2];
+  return { learningRate: 1e-3, beta1, beta2, epsilon: 1e-8, beta1Power, beta2Power };
+}
+
+export function other(set: 0 | 1): 0 | 1 {
+  return set === 0 ? 1 : 0;
+}
+
+function layOut(engine: Engine, { rows, microBatch, train, test }: ReplicaOptions) {
+  let bytes = 0;
+  const take = (length: number): number => {
+    const offset = bytes;
+    bytes = Math.ceil((offset + length) / 64) * 64;
+    return offset;
+  };
+  take(staticBytes);
+  const shape = { rows, microBatch };
+  const stateSet = (): StateSet => ({
+    parameters: take(parameterCount * 4),
+    firstMoments: take(parameterCount * 4),
+    secondMoments: take(parameterCount * 4),
+    runningStatistics: take(2 * batchNormChannels * 4),
+  });
+  const split = (count: number) => ({ images: take(count * imagePixels), labels: take(count), count });
+  const subtrees = 2 * Math.ceil(Math.log2(leafCount(rows, microBatch) + 1));
+  const layout = {
+    shape,
+    sets: [stateSet(), stateSet()] as const,
+    gradients: take(parameterCount * 4),
+    prepared: take(engine.preparedBytes),
+    accumulators: Array.from({ length: subtrees }, () => take(engine.accumulatorLength * 4)),
+    workspace: take(engine.workspaceBytes(shape)),
+    train: split(train.labels.length),
+    test: split(test?.labels.length ?? 0),
+    evaluationStatistics: take(2 * batchNormChannels * 4),
+    probabilities: take((test?.labels.length ?? 0) * classes * 4),
+    rowNumbers: take(rows * 4),
+  };
+  const pages = Math.ceil(bytes / 65536);
+  return { ...layout, memory: new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }) };
+}
+
+function fill(memory: WebAssembly.Memory, layout: ReturnType<typeof layOut>, options: ReplicaOptions): void {
+  const bytes = new Uint8Array(memory.buffer);
+  bytes.set(options.train.images, layout.train.images);
+  bytes.set(options.train.labels, layout.train.labels);
+  if (options.test !== undefined) {
+    bytes.set(options.test.images, layout.test.images);
+    bytes.set(options.test.labels, layout.test.labels);
+  }
+  const [first] = layout.sets;
+  new Float32Array(memory.buffer, first.parameters, parameterCount).set(options.parameters);
+  new Float32Array(memory.buffer, first.runningStatistics + batchNormChannels * 4, batchNormChannels).fill(1);
+}
