@@ -103,7 +103,7 @@ function portableRules() {
   return {
     'no-restricted-imports': [
       'error',
-      { patterns: [{ regex: '^(node:|piscina|msgpackr|fs|os|path|worker_threads|crypto|child_process)', message }] },
+      { patterns: [{ regex: '^(node:|piscina|fs|os|path|worker_threads|crypto|child_process)', message }] },
     ],
     'no-restricted-globals': [
       'error',

@@ -14,7 +14,7 @@ import { parseDevices, parseWorkers, resolveWorldSize, type Device } from './coo
 import { runTraining, type TrainMetric } from './coordinator/training.js';
 import { integer, resolveConfig } from './coordinator/validate.js';
 import { engineOf } from './worker/engines/registry.js';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 
 export { OperationalError, type ErrorCode } from './shared/errors.js';
 export { defaultConfig, type BatchNormMode, type TrainConfig } from './shared/config.js';
@@ -27,8 +27,9 @@ export type { EvaluationMetric, StartMetric, StepMetric, Summary, TrainMetric } 
 /** Engines that can be asked for; `auto` takes the best that works here. */
 export type EngineChoice = 'auto' | 'wasm';
 
-/** How long a rank may keep the others waiting before the run ends with RANK_STALLED. */
-const timeoutMs = 60_000;
+/** Seconds without a sign of life after which a rank counts as stalled. */
+const defaultTimeout = 60;
+const defaultMaxRestarts = 3;
 
 export interface GroupOptions {
   /** Worker threads, 1 to 16; `auto` (the default) is one for each physical core that the process may use. */
@@ -52,6 +53,10 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
   readonly maxSteps?: number | undefined;
   /** Writes a checkpoint every so many steps, besides those at the ends of epochs. */
   readonly checkpointEvery?: number | undefined;
+  /** Seconds without a sign of life after which a worker counts as stalled; default 60. */
+  readonly timeout?: number | undefined;
+  /** How often failed or stalled workers are started again before the run ends with the failure; default 3. */
+  readonly maxRestarts?: number | undefined;
   /** Ends after the step at hand; a checkpoint is written, then the signal's reason is thrown. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -97,7 +102,9 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
   const maxSteps = positive('--max-steps', options.maxSteps);
   const checkpointEvery = positive('--checkpoint-every', options.checkpointEvery);
   const out = options.out ?? (resumed === null ? undefined : dirname(resumed.path));
-  const folder = await openRunFolder({ out, resume: resume !== null });
+  // A resumed run may take its own folder over, but no other run's.
+  const ownFolder = resumed !== null && out !== undefined && resolve(out) === resolve(dirname(resumed.path));
+  const folder = await openRunFolder({ out, resume: ownFolder });
   yield* runTraining({
     engine,
     config,
@@ -109,7 +116,8 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
     maxSteps,
     checkpointEvery,
     signal: options.signal,
-    timeoutMs,
+    timeoutMs: 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout),
+    maxRestarts: integer('--max-restarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000),
     onNote: options.onNote ?? ignore,
   });
 }
@@ -127,7 +135,7 @@ export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluatio
     devices: null,
     data: options.data,
     trains: false,
-    timeoutMs,
+    timeoutMs: 1000 * defaultTimeout,
     onNote: options.onNote ?? ignore,
   });
   try {
@@ -159,7 +167,7 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
     workers,
     steps: positive('--steps', options.steps) ?? 30,
     data: options.data,
-    timeoutMs,
+    timeoutMs: 1000 * defaultTimeout,
     onNote: options.onNote ?? ignore,
   });
 }
@@ -200,8 +208,9 @@ function changed(field: string, was: unknown, is: unknown): OperationalError {
 
 function engineFor(choice: EngineChoice = 'auto'): Engine {
   if (choice === 'auto') return engineOf('wasm');
-  if ((choice as string) !== 'wasm') throw usageError(`--engine must be auto or wasm, not "${String(choice)}"`);
-  return engineOf(choice);
+  const name: string = choice;
+  if (name !== 'wasm') throw usageError(`--engine must be auto or wasm, not "${name}"`);
+  return engineOf('wasm');
 }
 
 function positive(flag: string, value: number | undefined): number | undefined {

@@ -20,7 +20,7 @@ import {
   sample,
   worstGradientError,
 } from './support/golden.js';
-import { mnistRows } from './support/mnist.js';
+import { mnistRows, pickMnistRows } from './support/mnist.js';
 import { adamScalars, makeReplica } from './support/replica.js';
 import type { TestReplica } from './support/replica.js';
 
@@ -45,19 +45,20 @@ const candidates: readonly Candidate[] = [
   // float64 arithmetic, float32 storage.
   { engine: referenceEngine, tolerance: { gradient: 5e-7, forward: 5e-7, movement: 1e-3 } },
   // float32 through Winograd's transforms.
-  { engine: wasmEngine, compile: compileKernels, tolerance: { gradient: 5e-5, forward: 1e-5, movement: 0.1 } },
+  { engine: wasmEngine, compile: compileKernels, tolerance: { gradient: 5e-5, forward: 1e-5, movement: 1e-3 } },
 ];
 
 async function compileKernels(): Promise<WebAssembly.Module> {
   return WebAssembly.compile(await readFile(new URL('../dist/kernels/wasm.wasm', import.meta.url)));
 }
 
-const microBatch = 8;
-const train = mnistRows('train', figures.firstRow, 48);
-const test = mnistRows('t10k', 0, 40);
+const microBatch = 4;
+const { steps, secondRank, uneven } = figures.batches;
+const train = pickMnistRows('train', [...steps.flat(), ...secondRank, ...uneven]);
 const start = initialParameters();
 const initialRunning = new Float64Array(2 * batchNormChannels).fill(1, batchNormChannels);
 const sequence = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+const test = mnistRows('t10k', 0, 40);
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const relative = (actual: number, expected = NaN): number => Math.abs(actual / expected - 1);
 
@@ -89,23 +90,23 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, tolerance }
     expect(cover(engine.units.flatMap((unit) => unit.parameters))).toBe(parameterCount);
   });
 
-  describe('a batch of 16 rows on one replica', () => {
+  describe('a batch of 8 rows on one replica', () => {
     let whole: TestReplica;
     let report: ShardReport;
-    const exchange = recordingExchange(16);
+    const exchange = recordingExchange(8);
     /** Before anything is added up. */
     let accumulator: Float32Array;
 
     beforeAll(async () => {
-      whole = await replicaOf(16);
-      report = await whole.run({ rowNumbers: sequence(0, 16), exchange });
+      whole = await replicaOf(8);
+      report = await whole.run({ rowNumbers: sequence(0, 8), exchange });
       accumulator = whole.accumulator(0).slice();
-      expect(whole.finish(16)).toBe(true);
+      expect(whole.finish(8)).toBe(true);
     });
 
     it('gives the loss, the correct count and every gradient of PyTorch', () => {
       expect(report.losses).toHaveLength(1);
-      expect(relative(sum(report.losses) / 16, figures.losses[0])).toBeLessThan(tolerance.forward);
+      expect(relative(sum(report.losses) / 8, figures.losses[0])).toBeLessThan(tolerance.forward);
       expect(report.correct).toBe(figures.correct[0]);
       expect(worstGradientError(whole.gradient, '').error).toBeLessThan(tolerance.gradient);
     });
@@ -123,15 +124,15 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, tolerance }
       expect(exchange.calls.map((call) => call.leaves.length)).toEqual(lengths.map((length) => 2 * length));
     });
 
-    it('is the sum of two replicas of 8 rows each that share the statistics', async () => {
+    it('is the sum of two replicas of 4 rows each that share the statistics', async () => {
       const parts: TestReplica[] = [];
       const losses: number[] = [];
       const shares: ExchangeCall[][] = [];
       for (const rank of [0, 1]) {
-        const replayed = replayingExchange(16, exchange.calls);
-        const part = await replicaOf(8);
+        const replayed = replayingExchange(8, exchange.calls);
+        const part = await replicaOf(4);
         const leaves = { start: rank, end: rank + 1 };
-        const own = await part.run({ rowNumbers: sequence(8 * rank, 8 * rank + 8), leaves, exchange: replayed });
+        const own = await part.run({ rowNumbers: sequence(4 * rank, 4 * rank + 4), leaves, exchange: replayed });
         parts.push(part);
         losses.push(...own.losses);
         shares.push(replayed.calls);
@@ -156,8 +157,8 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, tolerance }
     const gradient = new Float64Array(parameterCount);
     for (const rank of [0, 1]) {
       const part = await replicaOf(8);
-      const rowNumbers = sequence(8 * rank, 8 * rank + 8);
-      const leaves = { start: rank, end: rank + 1 };
+      const rowNumbers = sequence(24 * rank, 24 * rank + 8);
+      const leaves = { start: 2 * rank, end: 2 * rank + 2 };
       const report = await part.run({ rowNumbers, leaves, exchange: recordingExchange(8) });
       losses.push(...report.losses);
       correct.push(report.correct);
@@ -172,26 +173,26 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, tolerance }
   });
 
   it('adds an uneven run of leaves up by the tree', async () => {
-    const uneven = await replicaOf(20);
-    const report = await uneven.run({ rowNumbers: sequence(8, 28), exchange: recordingExchange(20) });
+    const replica = await replicaOf(20);
+    const report = await replica.run({ rowNumbers: sequence(32, 52), exchange: recordingExchange(20) });
     expect(report.losses).toHaveLength(2);
-    uneven.mergeSubtrees(3);
-    uneven.finish(20);
-    const expected = forwardBackward(start, train.images.subarray(8 * 784, 28 * 784), train.labels.subarray(8, 28));
+    replica.mergeSubtrees(5);
+    replica.finish(20);
+    const expected = forwardBackward(start, train.images.subarray(32 * 784), train.labels.subarray(32));
     expect(relative(sum(report.losses) / 20, expected.loss)).toBeLessThan(tolerance.forward);
     expect(report.correct).toBe(expected.correct);
-    expect(relativeL2(uneven.gradient, expected.gradient)).toBeLessThan(tolerance.gradient);
+    expect(relativeL2(replica.gradient, expected.gradient)).toBeLessThan(tolerance.gradient);
   });
 
   it('takes three steps as PyTorch does', async () => {
-    const replica = await replicaOf(16);
+    const replica = await replicaOf(8);
     for (const t of [1, 2, 3]) {
       const from = t % 2 === 1 ? 0 : 1;
-      const exchange = recordingExchange(16);
-      const report = await replica.run({ rowNumbers: sequence(16 * (t - 1), 16 * t), from, exchange });
-      expect(relative(sum(report.losses) / 16, figures.losses[t - 1])).toBeLessThan(tolerance.movement);
-      expect(replica.finish(16)).toBe(true);
-      expect(replica.update(from, adamScalars(t))).toBe(true);
+      const exchange = recordingExchange(8);
+      const report = await replica.run({ rowNumbers: sequence(8 * (t - 1), 8 * t), from, exchange });
+      expect(relative(sum(report.losses) / 8, figures.losses[t - 1])).toBeLessThan(tolerance.movement);
+      expect(replica.finish(8)).toBe(true);
+      expect(replica.update(from, { ...adamScalars(t), epsilon: figures.epsilon })).toBe(true);
     }
     for (const { name, offset, length } of parameters) {
       const tensor = sample(replica.parameters(1).subarray(offset, offset + length));

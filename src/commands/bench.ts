@@ -52,7 +52,17 @@ function numbersOf(list: string): number[] {
 }
 
 function table(rows: readonly BenchmarkRow[]): string {
-  const header = ['workers', 'images/s', 'step ms', 'efficiency', 'compute', 'all-reduce', 'optimiser', 'waiting', 'data'];
+  const header = [
+    'workers',
+    'images/s',
+    'step ms',
+    'efficiency',
+    'compute',
+    'all-reduce',
+    'optimiser',
+    'waiting',
+    'data',
+  ];
   const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
   const lines = rows.map(({ workers, imagesPerSecond, stepMsP50, efficiency, share }) => [
     String(workers),
@@ -61,7 +71,9 @@ function table(rows: readonly BenchmarkRow[]): string {
     efficiency === null ? '-' : percent(efficiency),
     ...[share.compute, share.allReduce, share.optimiser, share.waiting, share.data].map(percent),
   ]);
-  const widths = header.map((title, column) => Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0)));
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0)),
+  );
   const format = (line: readonly string[]): string => line.map((cell, i) => cell.padStart(widths[i] ?? 0)).join('  ');
   return [header, ...lines].map((line) => `${format(line)}\n`).join('');
 }

@@ -36,7 +36,9 @@ export const evalCommand: CommandModule<object, EvalArguments> = {
     });
     if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else {
-      note(`${result.checkpoint}, step ${String(result.step)}: ${String(result.correct)} of ${String(result.total)} correct`);
+      note(
+        `${result.checkpoint}, step ${String(result.step)}: ${String(result.correct)} of ${String(result.total)} correct`,
+      );
       process.stdout.write(`Accuracy on test set: ${result.accuracy.toFixed(2)} %\n`);
     }
   },

@@ -1,4 +1,5 @@
 /** The command line: what is common to all commands, and how it ends. */
+import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { OperationalError } from '../index.js';
 import { benchCommand } from './bench.js';
@@ -19,14 +20,19 @@ export async function run(argv: readonly string[]): Promise<number> {
     .command(trainCommand((code) => (exitCode = code)))
     .command(evalCommand)
     .command(benchCommand)
+    // Flags are what --help lists and nothing else: no `--no-out`, no `--out.x`.
+    .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false })
+    .check(refuseRepeated)
     .demandCommand(1, 'name a command: train, eval or bench')
     .strict()
-    .version()
+    .version(packageVersion())
     .help()
     .epilogue('mnist-ddp COMMAND --help shows the options of a command.')
     .exitProcess(false)
     .fail((message: string | null, error: unknown) => {
-      throw error ?? new OperationalError('USAGE', `${message ?? 'unknown command'}; see mnist-ddp --help`);
+      if (error instanceof Error && error.name !== 'YError') throw error;
+      const line = (message ?? 'unknown command').replaceAll(/:?\s*\n\s*/g, ': ');
+      throw new OperationalError('USAGE', `${line}; see mnist-ddp --help`);
     });
   try {
     await parser.parseAsync();
@@ -34,6 +40,21 @@ export async function run(argv: readonly string[]): Promise<number> {
   } catch (error) {
     return reportError(error);
   }
+}
+
+/** yargs would look for the package of the working folder. */
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** yargs makes an array of a flag that is given twice. */
+function refuseRepeated(argv: Readonly<Record<string, unknown>>): true {
+  for (const [name, value] of Object.entries(argv)) {
+    if (name === '_' || !Array.isArray(value)) continue;
+    throw new OperationalError('USAGE', `--${name} is given ${String(value.length)} times; give it once`);
+  }
+  return true;
 }
 
 function reportError(error: unknown): number {

@@ -3,7 +3,10 @@
 /** A text option that is given once; yargs would make an array of a repeated one. */
 export const once = { type: 'string', requiresArg: true } as const;
 
-export const workersOption = { ...once, describe: 'worker threads, 1 to 16, or auto: one for each physical core [auto]' } as const;
+export const workersOption = {
+  ...once,
+  describe: 'worker threads, 1 to 16, or auto: one for each physical core [auto]',
+} as const;
 
 export const engineOption = { ...once, describe: 'what computes [auto]', choices: ['auto', 'wasm'] } as const;
 

@@ -21,6 +21,8 @@ interface TrainArguments {
   resume?: string | undefined;
   maxSteps?: number | undefined;
   checkpointEvery?: number | undefined;
+  timeout?: number | undefined;
+  maxRestarts?: number | undefined;
 }
 
 /** @param exit receives the exit code of a run that a signal ended */
@@ -35,7 +37,9 @@ export function trainCommand(exit: (code: number) => void): CommandModule<object
         for await (const metric of train(optionsOf(argv, signals.signal))) print(metric);
       } catch (error) {
         if (!signals.signal.aborted || error !== signals.signal.reason) throw error;
-        note(`stopped by ${signals.name()}; go on with: mnist-ddp train --resume ${signals.out()}`);
+        const out = signals.out();
+        const next = out === '' ? 'nothing was trained yet' : `go on with: mnist-ddp train --resume ${out}`;
+        note(`stopped by ${signals.name()}; ${next}`);
         exit(128 + constants.signals[signals.name()]);
       } finally {
         signals.release();
@@ -45,7 +49,9 @@ export function trainCommand(exit: (code: number) => void): CommandModule<object
 
   function print(metric: TrainMetric): void {
     if (metric.kind === 'start') {
-      note(`${String(metric.workers)} workers, engine ${metric.engine}, data set ${metric.dataset}; writing to ${metric.out}`);
+      note(
+        `${String(metric.workers)} workers, engine ${metric.engine}, data set ${metric.dataset}; writing to ${metric.out}`,
+      );
       runFolder = metric.out;
     }
     for (const line of linesOf(metric)) process.stdout.write(`${line}\n`);
@@ -74,7 +80,10 @@ export function linesOf(metric: TrainMetric): string[] {
 function builder(yargs: Argv): Argv<TrainArguments> {
   return yargs
     .option('workers', workersOption)
-    .option('devices', { ...once, describe: 'device of each worker: cpu, or cpu:N to pin it to core N, such as cpu:0,cpu:1' })
+    .option('devices', {
+      ...once,
+      describe: 'device of each worker: cpu, or cpu:N to pin it to core N, such as cpu:0,cpu:1',
+    })
     .option('epochs', { ...once, type: 'number', describe: 'passes over the training set [13]' })
     .option('batch-size', { ...once, type: 'number', describe: 'rows of a step, over all workers [128]' })
     .option('micro-batch', { ...once, type: 'number', describe: 'rows that are summed before the tree [8]' })
@@ -85,14 +94,20 @@ function builder(yargs: Argv): Argv<TrainArguments> {
     .option('engine', engineOption)
     .option('batch-norm', {
       ...once,
-      describe: 'statistics over the global batch (sync) or over each worker\'s shard (local) [sync]',
+      describe: "statistics over the global batch (sync) or over each worker's shard (local) [sync]",
       choices: ['sync', 'local'],
     })
     .option('data', dataOption)
     .option('out', { ...once, describe: 'folder for checkpoint, metrics and summary [runs/START TIME]' })
     .option('resume', { ...once, describe: 'run folder or checkpoint to go on from' })
     .option('max-steps', { ...once, type: 'number', describe: 'end after so many steps since training began' })
-    .option('checkpoint-every', { ...once, type: 'number', describe: 'steps between checkpoints within an epoch' });
+    .option('checkpoint-every', { ...once, type: 'number', describe: 'steps between checkpoints within an epoch' })
+    .option('timeout', {
+      ...once,
+      type: 'number',
+      describe: 'seconds without a sign of life before a worker is stalled [60]',
+    })
+    .option('max-restarts', { ...once, type: 'number', describe: 'how often failed workers are started again [3]' });
 }
 
 function optionsOf(argv: TrainArguments, signal: AbortSignal): TrainOptions {
@@ -114,6 +129,8 @@ function optionsOf(argv: TrainArguments, signal: AbortSignal): TrainOptions {
     resume: rest.resume,
     maxSteps: rest.maxSteps,
     checkpointEvery: rest.checkpointEvery,
+    timeout: rest.timeout,
+    maxRestarts: rest.maxRestarts,
     signal,
     onNote: note,
   };
@@ -132,7 +149,15 @@ function catchSignals(): { signal: AbortSignal; name(): CaughtSignal; out(): str
     note(`${name}: ending after this step; once more ends at once`);
     controller.abort(new OperationalError('ABORTED', `stopped by ${name}`));
   };
-  const listeners = names.map((name) => [name, (): void => onSignal(name)] as const);
+  const listeners = names.map(
+    (name) =>
+      [
+        name,
+        (): void => {
+          onSignal(name);
+        },
+      ] as const,
+  );
   for (const [name, listener] of listeners) process.on(name, listener);
   return {
     signal: controller.signal,

@@ -12,12 +12,12 @@ import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
  * @param target receives the pooled ones, in the same layout
  */
 export function poolStatistics(
-  statistics: readonly Float32Array<ArrayBufferLike>[],
+  statistics: readonly Float32Array[],
   rows: readonly number[],
-  target: Float32Array<ArrayBufferLike>,
+  target: Float32Array,
 ): void {
   const total = rows.reduce((sum, count) => sum + count, 0);
-  const weighted = (value: (of: Float32Array<ArrayBufferLike>) => number): number => {
+  const weighted = (value: (of: Float32Array) => number): number => {
     let sum = 0;
     statistics.forEach((of, rank) => {
       sum += ((rows[rank] ?? 0) * value(of)) / total;

@@ -3,7 +3,7 @@ import type { TrainConfig } from '../shared/config.js';
 import type { Engine } from '../shared/engine.js';
 import type { RankReport, StepTimes } from '../shared/protocol.js';
 import { positionOf } from '../shared/schedule.js';
-import { launch, type Launched } from './launch.js';
+import { launch } from './launch.js';
 import { fillPermutation } from './sampler.js';
 
 export interface BenchmarkRequest {
@@ -32,68 +32,81 @@ const warmUpSteps = 5;
 const roundSteps = 5;
 const parts = ['data', 'compute', 'allReduce', 'optimiser', 'waiting'] as const;
 
-interface Contender {
+export type ContenderRequest = Omit<BenchmarkRequest, 'workers' | 'steps'> & { readonly workers: number };
+
+/** A group that trains full batches on demand and waits in between. */
+export interface Contender {
   readonly workers: number;
-  readonly launched: Launched;
-  step: number;
+  /** Trains that many steps and returns their images. */
+  run(steps: number, onStep?: (reports: readonly RankReport[]) => void): Promise<number>;
+  close(): Promise<void>;
+}
+
+interface Measured {
+  readonly contender: Contender;
   readonly stepMs: number[];
   readonly times: Record<keyof StepTimes, number>;
 }
 
-/** Trains `steps` steps with each number of workers, a few at a time in turn; full batches only. */
+/** Trains `steps` steps with each number of workers, a few at a time in turn. */
 export async function runBenchmark(request: BenchmarkRequest): Promise<BenchmarkRow[]> {
-  const contenders: Contender[] = [];
+  const measured: Measured[] = [];
   try {
-    for (const workers of request.workers) contenders.push(await startContender(request, workers));
-    for (const contender of contenders) await advance(contender, request.config, warmUpSteps, false);
-    while (contenders.some((contender) => contender.stepMs.length < request.steps)) {
-      for (const contender of contenders) {
-        const steps = Math.min(roundSteps, request.steps - contender.stepMs.length);
-        await advance(contender, request.config, steps, true);
+    for (const workers of request.workers) {
+      const contender = await startBenchmark({ ...request, workers });
+      measured.push({ contender, stepMs: [], times: { data: 0, compute: 0, allReduce: 0, optimiser: 0, waiting: 0 } });
+    }
+    for (const { contender } of measured) await contender.run(warmUpSteps);
+    for (let done = 0; done < request.steps; done += roundSteps) {
+      const steps = Math.min(roundSteps, request.steps - done);
+      for (const one of measured) {
+        await one.contender.run(steps, (reports) => {
+          record(one, reports);
+        });
       }
     }
   } finally {
-    await Promise.all(contenders.map((contender) => contender.launched.group.close()));
+    await Promise.all(measured.map(({ contender }) => contender.close()));
   }
-  const rows = contenders.map((contender) => rowOf(contender, request.config.batchSize));
+  const rows = measured.map((one) => rowOf(one, request.config.batchSize));
   const single = rows.find((row) => row.workers === 1);
   if (single === undefined) return rows;
   return rows.map((row) => ({ ...row, efficiency: row.imagesPerSecond / (row.workers * single.imagesPerSecond) }));
 }
 
-async function startContender(request: BenchmarkRequest, workers: number): Promise<Contender> {
+/** Starts a group on fresh parameters. A short last batch is passed over: it would be no step like the others. */
+export async function startBenchmark(request: ContenderRequest): Promise<Contender> {
+  const { config, workers } = request;
   const launched = await launch({ ...request, worldSize: workers, devices: null, trains: true });
   const { state, group, layout, buffer } = launched;
-  state.initialise(request.config.seed);
-  fillPermutation(new Uint32Array(buffer, layout.permutation, layout.shape.trainCount), request.config.seed, 0);
+  const { trainCount } = layout.shape;
+  state.initialise(config.seed);
+  fillPermutation(new Uint32Array(buffer, layout.permutation, trainCount), config.seed, 0);
   group.control.startFrom(0);
   await group.run({ name: 'prepare', first: 0, end: 0 });
-  const times = { data: 0, compute: 0, allReduce: 0, optimiser: 0, waiting: 0 };
-  return { workers, launched, step: 0, stepMs: [], times };
+  let step = 0;
+  return {
+    workers,
+    async run(steps, onStep = () => undefined) {
+      for (let left = steps; left > 0; left--) {
+        // Back to the start, in a step of the same parity: it names the state set.
+        if (positionOf(config, trainCount, step).rows < config.batchSize) step &= 1;
+        group.control.startFrom(step);
+        onStep(await group.run({ name: 'train', first: step, end: step + 1 }));
+        step++;
+      }
+      return steps * config.batchSize;
+    },
+    close: () => group.close(),
+  };
 }
 
-async function advance(contender: Contender, config: TrainConfig, steps: number, measured: boolean): Promise<void> {
-  const { group, layout } = contender.launched;
-  for (let left = steps; left > 0; ) {
-    // A short batch would be no step like the others, so the next epoch's first follows; its order does not matter here.
-    const { rows } = positionOf(config, layout.shape.trainCount, contender.step);
-    if (rows < config.batchSize) {
-      contender.step = 0;
-      group.control.startFrom(0);
-    }
-    const reports = await group.run({ name: 'train', first: contender.step, end: contender.step + 1 });
-    contender.step++;
-    left--;
-    if (measured) record(contender, reports);
-  }
+function record({ stepMs, times }: Measured, reports: readonly RankReport[]): void {
+  stepMs.push(Math.max(...reports.map((report) => report.stepMs[0] ?? 0)));
+  for (const report of reports) for (const part of parts) times[part] += report.times[part];
 }
 
-function record(contender: Contender, reports: readonly RankReport[]): void {
-  contender.stepMs.push(Math.max(...reports.map((report) => report.stepMs[0] ?? 0)));
-  for (const { times } of reports) for (const part of parts) contender.times[part] += times[part];
-}
-
-function rowOf({ workers, stepMs, times }: Contender, batchSize: number): BenchmarkRow {
+function rowOf({ contender: { workers }, stepMs, times }: Measured, batchSize: number): BenchmarkRow {
   const stepMsP50 = median(stepMs);
   const total = parts.reduce((sum, part) => sum + times[part], 0);
   const share = (part: keyof StepTimes): number => times[part] / total;

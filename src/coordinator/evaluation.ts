@@ -19,7 +19,7 @@ export interface Accuracy {
 export async function evaluateGroup(
   launched: Launched,
   config: TrainConfig,
-  statistics: readonly Float32Array<ArrayBufferLike>[],
+  statistics: readonly Float32Array[],
 ): Promise<Accuracy> {
   const { group, layout, buffer } = launched;
   const view = new Float32Array(buffer, layout.evaluationStatistics, 2 * batchNormChannels);

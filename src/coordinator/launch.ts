@@ -28,7 +28,10 @@ export interface LaunchRequest {
 
 /** A group that waits for commands, with what it works on. Close `group` in the end. */
 export interface Launched {
+  /** The group of now; `restart` replaces it. */
   readonly group: WorkerGroup;
+  /** Ends all threads and starts new ones, which go on from the committed step. */
+  restart(): Promise<void>;
   readonly state: TrainingState;
   readonly layout: MemoryLayout;
   readonly buffer: ArrayBufferLike;
@@ -52,19 +55,37 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
     testLabels: test.labels,
   };
   const [name, kernels] = await Promise.all([dataset.load(buffer, offsets), loadKernels(engine)]);
-  const group = new WorkerGroup({
-    worldSize,
-    engine: engine.name,
-    config,
+  let attempt = 0;
+  const startGroup = (): WorkerGroup =>
+    new WorkerGroup({
+      worldSize,
+      engine: engine.name,
+      config,
+      layout,
+      memory,
+      module: kernels?.module ?? null,
+      cores: devices?.map((device) => device.core) ?? [],
+      timeoutMs: request.timeoutMs,
+      attempt: attempt++,
+      onNote: request.onNote,
+    });
+  let group = startGroup();
+  return {
+    get group() {
+      return group;
+    },
+    restart: async () => {
+      await group.close();
+      group.control.reset();
+      group = startGroup();
+      await group.run({ name: 'prepare', first: 0, end: 0 });
+    },
+    state: new TrainingState(buffer, layout),
     layout,
-    memory,
-    module: kernels?.module ?? null,
-    cores: devices?.map((device) => device.core) ?? [],
-    timeoutMs: request.timeoutMs,
-    onNote: request.onNote,
-  });
-  const state = new TrainingState(buffer, layout);
-  return { group, state, layout, buffer, dataset: name, kernelsSha256: kernels?.sha256 ?? null };
+    buffer,
+    dataset: name,
+    kernelsSha256: kernels?.sha256 ?? null,
+  };
 }
 
 function memoryShape(config: TrainConfig, worldSize: number, trainCount: number, testCount: number): MemoryShape {

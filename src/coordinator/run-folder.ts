@@ -65,8 +65,9 @@ export class RunFolder {
    * Cuts metrics.jsonl back to a checkpoint: drops lines of later steps, which the resumed run will write again, and what a
    * killed process left half-written. Throws OUT_NOT_WRITABLE.
    * @param step the checkpoint's; lines of that very step stay
+   * @param droppedKind but not those of this kind
    */
-  async cutMetrics(step: number): Promise<void> {
+  async cutMetrics(step: number, droppedKind?: string): Promise<void> {
     let text: string;
     try {
       text = await readFile(this.metricsPath, 'utf8');
@@ -75,7 +76,10 @@ export class RunFolder {
       throw notWritable(this.metricsPath, cause);
     }
     const lines = text.split('\n').slice(0, -1);
-    const kept = lines.filter((line) => (stepOf(line) ?? Infinity) <= step);
+    const kept = lines.filter((line) => {
+      const metric = parseMetric(line);
+      return metric !== null && (metric.step < step || (metric.step === step && metric.kind !== droppedKind));
+    });
     const cut = kept.map((line) => `${line}\n`).join('');
     if (cut !== text) await writeFileAtomically(this.metricsPath, cut);
   }
@@ -194,12 +198,13 @@ async function probe(directory: string): Promise<void> {
   }
 }
 
-/** The step of a metrics line; null where the line is not one. */
-function stepOf(line: string): number | null {
+/** Step and kind of a metrics line; null where the line is not one. */
+function parseMetric(line: string): { step: number; kind: unknown } | null {
   try {
     const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null || !('step' in value)) return null;
-    return typeof value.step === 'number' ? value.step : null;
+    if (typeof value !== 'object' || value === null || !('step' in value) || typeof value.step !== 'number')
+      return null;
+    return { step: value.step, kind: 'kind' in value ? value.kind : null };
   } catch {
     return null;
   }

@@ -8,12 +8,12 @@ import type { Checkpoint } from './checkpoint.js';
 import { initialiseParameters, initialiseRunningStatistics } from './sampler.js';
 
 interface SetViews {
-  readonly parameters: Float32Array<ArrayBufferLike>;
-  readonly firstMoments: Float32Array<ArrayBufferLike>;
-  readonly secondMoments: Float32Array<ArrayBufferLike>;
+  readonly parameters: Float32Array;
+  readonly firstMoments: Float32Array;
+  readonly secondMoments: Float32Array;
   /** [rank] */
-  readonly runningStatistics: readonly Float32Array<ArrayBufferLike>[];
-  readonly betaPowers: Float64Array<ArrayBufferLike>;
+  readonly runningStatistics: readonly Float32Array[];
+  readonly betaPowers: Float64Array;
 }
 
 /** What a checkpoint holds of the state. */
@@ -26,8 +26,7 @@ export class TrainingState {
   readonly #sets: readonly [SetViews, SetViews];
 
   constructor(buffer: ArrayBufferLike, layout: MemoryLayout) {
-    const floats = (offset: number, length = parameterCount): Float32Array<ArrayBufferLike> =>
-      new Float32Array(buffer, offset, length);
+    const floats = (offset: number, length = parameterCount): Float32Array => new Float32Array(buffer, offset, length);
     const views = (set: MemoryLayout['sets'][0]): SetViews => ({
       parameters: floats(set.parameters),
       firstMoments: floats(set.firstMoments),
@@ -77,7 +76,7 @@ export class TrainingState {
   }
 
   /** Running statistics of every rank at that step; views of shared memory. */
-  runningStatistics(step: number): readonly Float32Array<ArrayBufferLike>[] {
+  runningStatistics(step: number): readonly Float32Array[] {
     return this.#of(step).runningStatistics;
   }
 

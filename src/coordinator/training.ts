@@ -30,6 +30,8 @@ export interface TrainingRequest {
   readonly checkpointEvery: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly timeoutMs: number;
+  /** How often failed workers are started again before the run ends with the failure. */
+  readonly maxRestarts: number;
   readonly onNote: (text: string) => void;
 }
 
@@ -109,7 +111,7 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
     await run.start();
     yield run.startMetric();
     while (run.step < run.lastStep) {
-      signal?.throwIfAborted();
+      await run.throwIfAborted();
       yield* run.advance();
     }
     if (run.accuracy === null) yield await run.evaluate();
@@ -132,8 +134,11 @@ class TrainingRun {
   readonly #permutation: Uint32Array;
   #permutedEpoch = -1;
   #loss: number | null = null;
+  /** Step of the last checkpoint that this process wrote. */
+  #savedStep: number | null = null;
   #trainMs = 0;
   #images = 0;
+  #restarts = 0;
   #lastLog = { images: 0, trainMs: 0 };
 
   constructor(request: TrainingRequest, launched: Launched) {
@@ -155,7 +160,9 @@ class TrainingRun {
     else {
       refuseOtherData(resume, dataset, kernelsSha256);
       state.restore(resume, resume.step);
-      await folder.cutMetrics(resume.step);
+      // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
+      const evaluated = this.step % this.#perEpoch === 0 && this.step < this.lastStep;
+      await folder.cutMetrics(resume.step, evaluated ? undefined : 'evaluation');
     }
     group.control.startFrom(this.step);
     await group.run({ name: 'prepare', first: 0, end: 0 });
@@ -170,27 +177,35 @@ class TrainingRun {
 
   /** Trains up to the next line of the log, checkpoint or end of an epoch, and does what is due there. */
   async *advance(): AsyncGenerator<TrainMetric, void, undefined> {
-    const { checkpointEvery, signal } = this.#request;
+    const { checkpointEvery } = this.#request;
     const end = this.#nextStop();
     await this.#train(end);
     if (this.step < end) {
-      await this.#checkpoint();
-      signal?.throwIfAborted();
+      await this.throwIfAborted();
       throw new Error(`the group stopped at step ${String(this.step)} unasked`);
     }
     const stepInEpoch = this.step % this.#perEpoch;
     if (stepInEpoch !== 0 && stepInEpoch % logEvery === 0) yield await this.#log(stepInEpoch);
     if (stepInEpoch === 0 || this.step === this.lastStep) {
-      yield await this.evaluate();
+      const evaluation = await this.evaluate();
       await this.#checkpoint();
+      yield evaluation;
     } else if (checkpointEvery !== undefined && this.step % checkpointEvery === 0) await this.#checkpoint();
+  }
+
+  /** After an abort: sees to it that a checkpoint of this step is there, and throws the signal's reason. */
+  async throwIfAborted(): Promise<void> {
+    const { signal } = this.#request;
+    if (signal?.aborted !== true) return;
+    if (this.#savedStep !== this.step) await this.#checkpoint();
+    signal.throwIfAborted();
   }
 
   async evaluate(): Promise<EvaluationMetric> {
     const { config, folder, worldSize } = this.#request;
     const { state } = this.#launched;
     const statistics = state.runningStatistics(this.step).slice(0, worldSize);
-    this.accuracy = await evaluateGroup(this.#launched, config, statistics);
+    this.accuracy = await this.#withRestarts(() => evaluateGroup(this.#launched, config, statistics));
     const epoch = Math.ceil(this.step / this.#perEpoch);
     const metric: EvaluationMetric = { kind: 'evaluation', step: this.step, epoch, ...this.accuracy };
     await folder.appendMetric({ ...metric });
@@ -235,20 +250,48 @@ class TrainingRun {
   /** Trains steps [this.step, end), fewer where the group was asked to stop. */
   async #train(end: number): Promise<void> {
     const { config } = this.#request;
-    const { group, layout } = this.#launched;
-    const { trainCount } = layout.shape;
+    const { trainCount } = this.#launched.layout.shape;
     const { epoch } = positionOf(config, trainCount, this.step);
     if (epoch !== this.#permutedEpoch) fillPermutation(this.#permutation, config.seed, epoch);
     this.#permutedEpoch = epoch;
     this.accuracy = null;
     const start = performance.now();
-    const reports = await group.run({ name: 'train', first: this.step, end });
+    const reports = await this.#withRestarts(() => {
+      const { group } = this.#launched;
+      return group.run({ name: 'train', first: group.control.committed, end });
+    });
     this.#trainMs += performance.now() - start;
-    const committed = group.control.committed;
+    const { committed } = this.#launched.group.control;
     this.#throwIfNotFinite(committed);
     for (let step = this.step; step < committed; step++) this.#images += positionOf(config, trainCount, step).rows;
     if (committed > this.step) this.#loss = this.#lossOf(committed - 1, reports);
     this.step = committed;
+  }
+
+  /** Does `work` again on new workers when a rank fails: nothing of a step that was not committed is left. */
+  async #withRestarts<T>(work: () => Promise<T>): Promise<T> {
+    const { maxRestarts, onNote } = this.#request;
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isRankFailure(error)) throw error;
+        if (this.#restarts === maxRestarts) throw await this.#giveUp(error);
+        this.#restarts++;
+        onNote(`${error.message}; starting the workers again (${String(this.#restarts)} of ${String(maxRestarts)})`);
+        await this.#launched.restart();
+      }
+    }
+  }
+
+  /** Writes the last good step down and returns the error to end with. */
+  async #giveUp(error: OperationalError): Promise<OperationalError> {
+    const { folder } = this.#request;
+    await this.#launched.group.close();
+    this.step = this.#launched.group.control.committed;
+    await this.#checkpoint();
+    const message = `${error.message}; gave up after ${String(this.#restarts)} restarts; step ${String(this.step)} is saved: go on with --resume ${folder.directory}`;
+    return new OperationalError(error.code, message, { cause: error });
   }
 
   /** Mean loss of a step's batch, from the ranks' sums over their subtrees. */
@@ -262,14 +305,16 @@ class TrainingRun {
   }
 
   #throwIfNotFinite(step: number): void {
-    const { engine, folder } = this.#request;
+    const { engine, folder, resume } = this.#request;
     const index = this.#launched.group.control.notFinite;
     if (index === null) return;
     const name = engine.units[index]?.name ?? 'a unit';
+    const none = this.#savedStep === null && resume === null;
+    const left = none ? 'there is no checkpoint yet' : `the last checkpoint in ${folder.directory} is whole`;
     throw new OperationalError(
       'NOT_FINITE',
       `the gradient or the parameters of ${name} became infinite or NaN in step ${String(step + 1)}; the step was not ` +
-        `applied, and the last checkpoint in ${folder.directory} is whole: try a smaller --lr`,
+        `applied, and ${left}: try a smaller --lr`,
     );
   }
 
@@ -307,7 +352,12 @@ class TrainingRun {
       ...saved,
       parametersSha256: parametersSha256(saved.parameters),
     });
+    this.#savedStep = this.step;
   }
+}
+
+function isRankFailure(error: unknown): error is OperationalError {
+  return error instanceof OperationalError && (error.code === 'RANK_FAILED' || error.code === 'RANK_STALLED');
 }
 
 /** A resumed run goes on with the same bits only on the same data and kernels. */

@@ -3,7 +3,8 @@
  * so that a rank stays on its thread and device. Commands go out through the control words, answers come back in messages;
  * the event loop stays free all the while.
  */
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MessageChannel } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { TrainConfig } from '../shared/config.js';
 import { Control, type Command } from '../shared/control.js';
@@ -11,6 +12,10 @@ import type { EngineName } from '../shared/engine.js';
 import { deserialiseError, OperationalError } from '../shared/errors.js';
 import type { MemoryLayout } from '../shared/memory.js';
 import { packMessage, unpackMessage, type RankMessage, type RankReport } from '../shared/protocol.js';
+
+/** How long ranks may take to leave by themselves before their threads are ended. */
+const graceMs = 1000;
+const watchMs = 500;
 
 export interface WorkerGroupOptions {
   readonly worldSize: number;
@@ -22,6 +27,8 @@ export interface WorkerGroupOptions {
   /** Core of each rank, or null. */
   readonly cores: readonly (number | null)[];
   readonly timeoutMs: number;
+  /** How often the group was started before in this run. */
+  readonly attempt: number;
   /** Receives lines for the user that are no errors. */
   readonly onNote: (text: string) => void;
 }
@@ -29,8 +36,8 @@ export interface WorkerGroupOptions {
 interface Pending {
   readonly generation: number;
   readonly reports: RankReport[];
-  resolve(reports: RankReport[]): void;
-  reject(error: Error): void;
+  readonly resolve: (reports: RankReport[]) => void;
+  readonly reject: (error: Error) => void;
 }
 
 export class WorkerGroup {
@@ -64,34 +71,69 @@ export class WorkerGroup {
   async run(command: Command): Promise<RankReport[]> {
     if (this.#failure !== null) throw this.#failure;
     const generation = this.control.generation + 1;
-    const reports = await new Promise<RankReport[]>((resolve, reject) => {
-      this.#pending = { generation, reports: [], resolve, reject };
-      this.control.post(command);
-    });
-    return reports.sort((a, b) => a.rank - b.rank);
+    const watch = this.#watch();
+    try {
+      const reports = await new Promise<RankReport[]>((resolve, reject) => {
+        this.#pending = { generation, reports: [], resolve, reject };
+        this.control.post(command);
+      });
+      return reports.sort((a, b) => a.rank - b.rank);
+    } finally {
+      clearInterval(watch);
+    }
   }
 
-  /** Ends every rank and its thread. Safe at any time, more than once. */
+  /** Fails the command when no rank gives a sign of life for the timeout: ranks in a barrier would say so themselves. */
+  #watch(): NodeJS.Timeout {
+    let pulse = this.control.pulse();
+    let silentMs = 0;
+    let last = performance.now();
+    return setInterval(() => {
+      const [now, seen] = [performance.now(), this.control.pulse()];
+      // A much longer gap was a suspended process, in which nobody could give a sign.
+      silentMs = seen === pulse ? silentMs + Math.min(now - last, 2 * watchMs) : 0;
+      [pulse, last] = [seen, now];
+      if (silentMs > this.#options.timeoutMs + 2 * watchMs) this.#fail(this.#stalled());
+    }, watchMs);
+  }
+
+  #stalled(): OperationalError {
+    const { worldSize, timeoutMs } = this.#options;
+    const answered = new Set(this.#pending?.reports.map((report) => report.rank));
+    const silent = Array.from({ length: worldSize }, (_, rank) => rank).filter((rank) => !answered.has(rank));
+    const names = silent.map((rank) => `rank ${String(rank)} (in ${this.control.phaseOf(rank)})`);
+    const where = `step ${String(this.control.committed + 1)}`;
+    const message = `${names.join(', ')} gave no sign of life for ${String(timeoutMs / 1000)} s in ${where}`;
+    return new OperationalError('RANK_STALLED', message, { rank: silent[0] ?? 0 });
+  }
+
+  /** Ends every rank, and resolves when their threads are gone. Safe at any time, more than once. */
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
     if (this.#failure === null && this.#pending === null) this.control.post({ name: 'exit', first: 0, end: 0 });
     else this.control.abort();
-    await Promise.race([Promise.all(this.#tasks), delay(this.#options.timeoutMs)]);
+    const grace = new AbortController();
+    // The timer holds the event loop open while the ranks leave.
+    const patience = sleep(graceMs, undefined, { signal: grace.signal }).catch(() => undefined);
+    await Promise.race([Promise.all(this.#tasks), patience]);
+    grace.abort();
     await this.#pool.destroy();
   }
 
   async #startRank(rank: number): Promise<void> {
-    const { worldSize, engine, config, layout, memory, module, cores, timeoutMs } = this.#options;
+    const { worldSize, engine, config, layout, memory, module, cores, timeoutMs, attempt } = this.#options;
     const { port1: own, port2: theirs } = new MessageChannel();
     const core = cores[rank] ?? null;
-    const packed = packMessage({ rank, worldSize, engine, config, layout, timeoutMs, core });
+    // Listened for from the start: the port may close before the pool says that the task has ended.
+    const drained = new Promise((resolve) => own.once('close', resolve));
+    const packed = packMessage({ rank, worldSize, engine, config, layout, timeoutMs, attempt, core });
     own.on('message', (bytes: Uint8Array) => {
       this.#receive(unpackMessage(bytes));
     });
     try {
       await this.#pool.run({ config: packed, memory, module, port: theirs }, { transferList: [theirs] });
-      await drained(own);
+      await drained;
       if (!this.#closing) this.#fail(this.#died(rank, 'ended early'));
     } catch (cause) {
       this.#fail(this.#died(rank, cause instanceof Error ? cause.message : String(cause), cause));
@@ -102,7 +144,10 @@ export class WorkerGroup {
 
   #receive(message: RankMessage): void {
     if (message.kind === 'note') this.#options.onNote(`rank ${String(message.rank)}: ${message.text}`);
-    if (message.kind === 'failure') this.#fail(deserialiseError(message.error));
+    if (message.kind === 'failure') {
+      const error = deserialiseError(message.error);
+      this.#fail(error instanceof OperationalError ? error : this.#died(message.rank, message.error.message, error));
+    }
     if (message.kind !== 'report' || message.generation !== this.#pending?.generation) return;
     this.#pending.reports.push(message);
     if (this.#pending.reports.length < this.#options.worldSize) return;
@@ -121,8 +166,8 @@ export class WorkerGroup {
   }
 
   #died(rank: number, reason: string, cause?: unknown): OperationalError {
-    const where = `${this.control.phaseOf(rank)} of step ${String(this.control.committed)}`;
-    return new OperationalError('RANK_FAILED', `the worker of rank ${String(rank)} died in ${where}: ${reason}`, {
+    const where = `${this.control.phaseOf(rank)} of step ${String(this.control.committed + 1)}`;
+    return new OperationalError('RANK_FAILED', `rank ${String(rank)} failed in ${where}: ${reason}`, {
       rank,
       cause,
     });
@@ -131,17 +176,4 @@ export class WorkerGroup {
 
 function isAborted(error: Error): boolean {
   return error instanceof OperationalError && error.code === 'ABORTED';
-}
-
-/** Resolves when the other side of a port has closed and all its messages were received. */
-function drained(port: MessagePort): Promise<void> {
-  return new Promise((resolve) => {
-    port.once('close', resolve);
-  });
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });
 }

@@ -9,7 +9,15 @@
 import type { Control } from './control.js';
 import type { Replica, StatisticsExchange, Unit } from './engine.js';
 import { statisticsLength, type MemoryLayout } from './memory.js';
-import { mergesOfLeaves, mergesOfSubtrees, shardOf, subtreesOf, type LeafRange, type Merge, type Subtree } from './tree.js';
+import {
+  mergesOfLeaves,
+  mergesOfSubtrees,
+  shardOf,
+  subtreesOf,
+  type LeafRange,
+  type Merge,
+  type Subtree,
+} from './tree.js';
 
 const floatBytes = 4;
 
@@ -41,7 +49,14 @@ export function planBatch(rows: number, leaves: number, rank: number, worldSize:
       subtrees.push({ ...subtree, rank: other, position });
     });
   }
-  return { rows, leaves, shard: shardOf(leaves, rank, worldSize), subtrees, merges: mergesOfSubtrees(subtrees), firstOwn };
+  return {
+    rows,
+    leaves,
+    shard: shardOf(leaves, rank, worldSize),
+    subtrees,
+    merges: mergesOfSubtrees(subtrees),
+    firstOwn,
+  };
 }
 
 /** The units that each rank owns: consecutive, with shares of the accumulator as equal as whole units allow. */

@@ -12,16 +12,31 @@
  * | released | the last rank to arrive | counts barriers |
  * | stop | coordinator | a request to end after the step at hand |
  * | stopAt | rank 0, before a step's last barrier | 1 + the step after which all ranks end, so that they end together |
- * | phase[rank], entered[rank] | that rank | what it is doing, and barriers it has entered: names who is missing |
+ * | phase[rank], entered[rank], pulse[rank] | that rank | what it is doing, barriers it has entered, and phases it has begun: they
+ *   name who is missing, and tell a slow rank from a stalled one |
  */
 import { OperationalError } from './errors.js';
 
-const words = { generation: 0, command: 1, first: 2, end: 3, committed: 4, abort: 5, notFinite: 6, arrived: 7, released: 8, stop: 9, stopAt: 10 };
+const words = {
+  generation: 0,
+  command: 1,
+  first: 2,
+  end: 3,
+  committed: 4,
+  abort: 5,
+  notFinite: 6,
+  arrived: 7,
+  released: 8,
+  stop: 9,
+  stopAt: 10,
+};
 const firstRankWord = 16;
+/** Words of each rank: phase, barriers entered, pulse. */
+const rankWords = 3;
 
 /** Length of the control words of a group, in int32. */
 export function controlWords(worldSize: number): number {
-  return firstRankWord + 2 * worldSize;
+  return firstRankWord + rankWords * worldSize;
 }
 
 export type CommandName = 'train' | 'evaluate' | 'prepare' | 'exit';
@@ -34,7 +49,17 @@ export interface Command {
   readonly end: number;
 }
 
-export const phases = ['idle', 'data', 'forward and backward', 'reduce', 'optimiser', 'commit', 'evaluation', 'prepare'] as const;
+export const phases = [
+  'idle',
+  'data',
+  'forward and backward',
+  'exchange',
+  'reduce',
+  'optimiser',
+  'commit',
+  'evaluation',
+  'prepare',
+] as const;
 export type Phase = (typeof phases)[number];
 
 /** How long a wait sleeps before it looks at the abort word again. */
@@ -82,6 +107,14 @@ export class Control {
     Atomics.store(this.#words, words.committed, step);
   }
 
+  /** Makes the words ready for new ranks that go on from the committed step. No rank may be alive. */
+  reset(): void {
+    const [committed, stop] = [this.committed, Atomics.load(this.#words, words.stop)];
+    this.#words.fill(0);
+    Atomics.store(this.#words, words.committed, committed);
+    Atomics.store(this.#words, words.stop, stop);
+  }
+
   get generation(): number {
     return Atomics.load(this.#words, words.generation);
   }
@@ -97,7 +130,7 @@ export class Control {
   }
 
   phaseOf(rank: number): Phase {
-    return phases[Atomics.load(this.#words, firstRankWord + 2 * rank)] ?? 'idle';
+    return phases[Atomics.load(this.#words, this.#rankWord(rank, 0))] ?? 'idle';
   }
 
   // A rank's side. These block the thread and must never be called on the main one.
@@ -112,8 +145,10 @@ export class Control {
     }
   }
 
+  /** Says what a rank does next; also its sign of life. */
   setPhase(rank: number, phase: Phase): void {
-    Atomics.store(this.#words, firstRankWord + 2 * rank, phases.indexOf(phase));
+    Atomics.store(this.#words, this.#rankWord(rank, 0), phases.indexOf(phase));
+    Atomics.add(this.#words, this.#rankWord(rank, 2), 1);
   }
 
   commit(step: number): void {
@@ -137,26 +172,46 @@ export class Control {
 
   /**
    * Returns when every rank has entered. Throws ABORTED when the group is told to leave, and RANK_STALLED, naming the ranks
-   * that are missing, when one keeps the others waiting for longer than the timeout.
+   * that are missing, when none of them has given a sign of life for longer than the timeout.
    */
   barrier(rank: number): void {
     const released = Atomics.load(this.#words, words.released);
-    Atomics.add(this.#words, firstRankWord + 2 * rank + 1, 1);
+    Atomics.add(this.#words, this.#rankWord(rank, 1), 1);
     if (Atomics.add(this.#words, words.arrived, 1) === this.worldSize - 1) {
       Atomics.store(this.#words, words.arrived, 0);
       Atomics.add(this.#words, words.released, 1);
       Atomics.notify(this.#words, words.released);
-      this.#throwIfAborted();
-      return;
-    }
-    for (let i = 0; i < spins; i++) if (Atomics.load(this.#words, words.released) !== released) return;
-    const deadline = performance.now() + this.#timeoutMs;
-    while (Atomics.load(this.#words, words.released) === released) {
-      this.#throwIfAborted();
-      Atomics.wait(this.#words, words.released, released, sliceMs);
-      if (performance.now() > deadline) this.#throwStalled(rank);
+    } else {
+      for (let i = 0; i < spins; i++) if (Atomics.load(this.#words, words.released) !== released) break;
+      this.#awaitRelease(rank, released);
     }
     this.#throwIfAborted();
+  }
+
+  #awaitRelease(rank: number, released: number): void {
+    let silentMs = 0;
+    let pulse = this.pulse();
+    while (Atomics.load(this.#words, words.released) === released) {
+      this.#throwIfAborted();
+      const start = performance.now();
+      Atomics.wait(this.#words, words.released, released, sliceMs);
+      const seen = this.pulse();
+      // A slice that took far longer was a suspended process, in which nobody could give a sign.
+      silentMs = seen === pulse ? silentMs + Math.min(performance.now() - start, 2 * sliceMs) : 0;
+      pulse = seen;
+      if (silentMs > this.#timeoutMs) this.#throwStalled(rank);
+    }
+  }
+
+  /** Changes whenever any rank begins a phase: the group's sign of life. */
+  pulse(): number {
+    let sum = 0;
+    for (let rank = 0; rank < this.worldSize; rank++) sum += Atomics.load(this.#words, this.#rankWord(rank, 2));
+    return sum;
+  }
+
+  #rankWord(rank: number, word: 0 | 1 | 2): number {
+    return firstRankWord + rankWords * rank + word;
   }
 
   #command(): Command {
@@ -166,11 +221,12 @@ export class Control {
   }
 
   #throwIfAborted(): void {
-    if (Atomics.load(this.#words, words.abort) !== 0) throw new OperationalError('ABORTED', 'the group was told to stop');
+    if (Atomics.load(this.#words, words.abort) !== 0)
+      throw new OperationalError('ABORTED', 'the group was told to stop');
   }
 
   #throwStalled(rank: number): never {
-    const entered = (other: number): number => Atomics.load(this.#words, firstRankWord + 2 * other + 1);
+    const entered = (other: number): number => Atomics.load(this.#words, this.#rankWord(other, 1));
     const missing: string[] = [];
     for (let other = 0; other < this.worldSize; other++) {
       if (entered(other) < entered(rank)) missing.push(`rank ${String(other)} (in ${this.phaseOf(other)})`);

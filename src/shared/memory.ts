@@ -8,7 +8,8 @@ import { batchNormChannels, classes, imagePixels, parameterCount } from './netwo
 import { controlWords } from './control.js';
 
 const pageBytes = 65536;
-const maxBytes = 2 ** 32;
+const maxBytes = 0x1_0000_0000;
+const mebibyte = 0x10_0000;
 /** The start of the memory belongs to the kernels' static data: a module writes it again whenever it is instantiated. */
 export const staticBytes = 65536;
 const floatBytes = 4;
@@ -78,7 +79,11 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     runningStatistics: eachRank(() => take(2 * batchNormChannels * floatBytes)),
     betaPowers: take(2 * 8),
   });
-  const takeSplit = (count: number): SplitBinding => ({ images: take(count * imagePixels), labels: take(count), count });
+  const takeSplit = (count: number): SplitBinding => ({
+    images: take(count * imagePixels),
+    labels: take(count),
+    count,
+  });
   const workspaceBytes = engine.workspaceBytes({ rows: shape.shardRows, microBatch: shape.microBatch });
   const layout = {
     shape,
@@ -103,7 +108,7 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
 }
 
 function memoryExceeded(bytes: number, shape: MemoryShape): OperationalError {
-  const gib = (bytes / 2 ** 30).toFixed(1);
+  const gib = (bytes / (1024 * mebibyte)).toFixed(1);
   const rows = String(shape.shardRows);
   return new OperationalError(
     'MEMORY_EXCEEDED',
@@ -120,7 +125,7 @@ export function allocateMemory(layout: MemoryLayout): WebAssembly.Memory {
   } catch (cause) {
     throw new OperationalError(
       'MEMORY_EXCEEDED',
-      `this machine does not give ${(layout.bytes / 2 ** 20).toFixed(0)} MiB of shared memory: use a smaller --batch-size`,
+      `this machine does not give ${(layout.bytes / mebibyte).toFixed(0)} MiB of shared memory: use a smaller --batch-size`,
       { cause },
     );
   }

@@ -31,7 +31,7 @@ export class Philox {
   /** The next 32 bits, as an unsigned integer. */
   uint32(): number {
     if (this.#used === 4) {
-      philox4x32(this.#counter++, this.#index, this.#key0, this.#key1, this.#block);
+      philox4x32([this.#counter++, 0, this.#index, 0], [this.#key0, this.#key1], this.#block);
       this.#used = 0;
     }
     return this.#block[this.#used++] ?? 0;
@@ -39,12 +39,12 @@ export class Philox {
 
   /** Uniform in [0, 1): 24 bits times 2^-24, exact in float32. */
   uniform(): number {
-    return (this.uint32() >>> 8) * 2 ** -24;
+    return (this.uint32() >>> 8) / 0x100_0000;
   }
 
   /** Uniform in 0..bound-1, by rejection; bound in 1..2^32. */
   below(bound: number): number {
-    const limit = 2 ** 32 - (2 ** 32 % bound);
+    const limit = 0x1_0000_0000 - (0x1_0000_0000 % bound);
     for (;;) {
       const value = this.uint32();
       if (value < limit) return value % bound;
@@ -52,14 +52,14 @@ export class Philox {
   }
 }
 
-/** Ten rounds over the counter (low, 0, high, 0) with the key (key0, key1); writes four words. */
-export function philox4x32(low: number, high: number, key0: number, key1: number, block: Uint32Array): void {
-  let c0 = low >>> 0;
-  let c1 = 0;
-  let c2 = high >>> 0;
-  let c3 = 0;
-  let k0 = key0;
-  let k1 = key1;
+/** Ten rounds over a counter of four words with a key of two; writes four words. */
+export function philox4x32(
+  counter: readonly [number, number, number, number],
+  key: readonly [number, number],
+  block: Uint32Array,
+): void {
+  let [c0, c1, c2, c3] = counter;
+  let [k0, k1] = key;
   for (let round = 0; round < 10; round++) {
     const highA = multiplyHigh(multiplierA, c0);
     const highB = multiplyHigh(multiplierB, c2);

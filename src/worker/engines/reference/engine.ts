@@ -1,4 +1,3 @@
-/* eslint-disable @typescript-eslint/no-non-null-assertion -- array indices are computed, within bounds by construction */
 /**
  * The reference engine: the contract of `shared/engine.ts` in float64 and plain loops. Slow, meant to be read, and what
  * every other engine is tested against; not offered to users.

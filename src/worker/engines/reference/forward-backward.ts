@@ -1,4 +1,3 @@
-/* eslint-disable @typescript-eslint/no-non-null-assertion -- array indices are computed, within bounds by construction */
 /**
  * The whole network as one pure function in float64, without shared memory, shards or state sets: for tests, and for
  * anyone who wants to read what one step computes.

@@ -1,4 +1,3 @@
-/* eslint-disable @typescript-eslint/no-non-null-assertion -- array indices are computed, within bounds by construction */
 /**
  * The layers without state, forward and backward, in float64 and plain loops: what each faster kernel is tested against.
  *

@@ -1,4 +1,3 @@
-/* eslint-disable @typescript-eslint/no-non-null-assertion -- array indices are computed, within bounds by construction */
 /**
  * Softmax and the workload's loss: cross-entropy applied to softmax outputs as if they were logits (a double softmax), so
  * its floor is -ln(e / (e + 9)) = 1.46115 and not 0. All in float64.

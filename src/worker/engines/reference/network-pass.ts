@@ -1,4 +1,3 @@
-/* eslint-disable @typescript-eslint/no-non-null-assertion -- array indices are computed, within bounds by construction */
 /**
  * One pass of the whole network over a run of leaves (micro-batches), forward and backward, in float64.
  *

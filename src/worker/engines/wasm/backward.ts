@@ -123,30 +123,34 @@ function weightGradients(pass: Pass, name: ProductName, deltas: number, request:
   const outputBlock = points * layer.outputPlane;
   const { schedule, stack } = workspace;
   const { leaves } = request;
+  const panels = outputPanels(layer);
+  const unitBytes = unitLength(layer) * floatBytes;
+  const place = productPlaces[name] * floatBytes;
   for (let point = 0; point < points; point++) {
-    for (let panel = 0; panel < outputPanels(layer); panel++) {
-      const v = inputs + point * layer.inputPlane;
-      const d = deltas + point * layer.outputPlane + panel * panelBytes;
-      const unit = (productPlaces[name] + panel * unitLength(layer)) * floatBytes;
-      const offset = unit + point * layer.inputs * lineBytes;
+    for (let panel = 0; panel < panels; panel += layer.gradientPanels) {
       kernels.weightGradient(
-        v,
+        inputs + point * layer.inputPlane,
         inputBlock,
         panelBytes,
         inputPanels(layer),
-        d,
+        deltas + point * layer.outputPlane + panel * panelBytes,
         outputBlock,
+        panelBytes,
+        Math.min(layer.gradientPanels, panels - panel),
         blockRows,
         rowTiles,
         schedule,
         leaves,
         stack,
-        offset,
+        place + panel * unitBytes + point * layer.inputs * lineBytes,
+        unitBytes,
       );
-      if (point !== layer.biasPoint) continue;
-      const biases = unit + points * layer.inputs * lineBytes;
-      kernels.biasGradient(d, outputBlock, blockRows, rowTiles, schedule, leaves, stack, biases);
     }
+  }
+  for (let panel = 0; panel < panels; panel++) {
+    const d = deltas + layer.biasPoint * layer.outputPlane + panel * panelBytes;
+    const offset = place + panel * unitBytes + points * layer.inputs * lineBytes;
+    kernels.biasGradient(d, outputBlock, blockRows, rowTiles, schedule, leaves, stack, offset);
   }
 }
 

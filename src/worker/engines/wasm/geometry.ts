@@ -31,6 +31,8 @@ export interface ProductLayer {
   readonly rowTiles: number;
   /** Rows whose tiles lie together in a block; even. */
   readonly blockRows: number;
+  /** Panels of outputs whose weight gradients are summed together: as many as let the open nodes of the tree stay cached. */
+  readonly gradientPanels: number;
   /** Bytes between two panels of a block, and of its planes: inputs (V, dV) and outputs (M, dM). */
   readonly panelBytes: number;
   readonly inputPlane: number;
@@ -39,6 +41,7 @@ export interface ProductLayer {
 
 const tileSizes = { conv2: 6, conv3: 5, conv4: 4, conv5: 2 } as const;
 const blockRows = { conv2: 4, conv3: 8, conv4: 8, conv5: 32, linear1: 32, linear2: 32 } as const;
+const gradientPanels = { conv2: 4, conv3: 8, conv4: 8, conv5: 2, linear1: 1, linear2: 1 } as const;
 
 export const productLayers: Readonly<Record<ProductName, ProductLayer>> = {
   conv2: convolutionLayer('conv2'),
@@ -110,6 +113,7 @@ function layerOf(
     biasPoint,
     rowTiles,
     blockRows: blockRows[name],
+    gradientPanels: gradientPanels[name],
     panelBytes,
     inputPlane: plane(inputs),
     outputPlane: plane(columns),

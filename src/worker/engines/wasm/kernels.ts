@@ -1,10 +1,21 @@
 /** The exports of the AssemblyScript module (`assembly/`), which documents each. Addresses and sizes are in bytes. */
 
 type ConvolutionKernels = {
-  [name in `conv${2 | 3 | 4 | 5}Input`]: Kernel<[x: number, rows: number, v: number, plane: number, panel: number, scratch: number]>;
+  [name in `conv${2 | 3 | 4 | 5}Input`]: Kernel<
+    [x: number, rows: number, v: number, plane: number, panel: number, scratch: number]
+  >;
 } & {
   [name in `conv${2 | 4 | 5}Output`]: Kernel<
-    [source: number, plane: number, panel: number, bias: number, rows: number, pooled: number, argmax: number, scratch: number]
+    [
+      source: number,
+      plane: number,
+      panel: number,
+      bias: number,
+      rows: number,
+      pooled: number,
+      argmax: number,
+      scratch: number,
+    ]
   >;
 } & {
   [name in `conv${2 | 4 | 5}OutputAdjoint`]: Kernel<
@@ -23,7 +34,15 @@ type ConvolutionKernels = {
 type Kernel<Arguments extends number[]> = (...parameters: Arguments) => void;
 
 export interface Kernels extends ConvolutionKernels {
-  conv3Output(source: number, plane: number, panel: number, bias: number, rows: number, y: number, scratch: number): void;
+  conv3Output(
+    source: number,
+    plane: number,
+    panel: number,
+    bias: number,
+    rows: number,
+    y: number,
+    scratch: number,
+  ): void;
   conv3OutputAdjoint(
     activation: number,
     delta: number,
@@ -58,12 +77,15 @@ export interface Kernels extends ConvolutionKernels {
     kPanels: number,
     d: number,
     dBlock: number,
+    dPanel: number,
+    nPanels: number,
     blockRows: number,
     rowTiles: number,
     schedule: number,
     leaves: number,
     stack: number,
     offset: number,
+    unitBytes: number,
   ): void;
   biasGradient(
     d: number,
@@ -85,15 +107,7 @@ export interface Kernels extends ConvolutionKernels {
     invStd: number,
     sums: number,
   ): void;
-  normalise(
-    x: number,
-    values: number,
-    channels: number,
-    mean: number,
-    scale: number,
-    shift: number,
-    y: number,
-  ): void;
+  normalise(x: number, values: number, channels: number, mean: number, scale: number, shift: number, y: number): void;
   normaliseGradient(
     x: number,
     dy: number,

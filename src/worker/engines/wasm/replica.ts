@@ -136,7 +136,11 @@ class WasmReplica implements Replica {
     if (exchange.rows === 0) {
       const statistics = new Float32Array(this.#binding.memory.buffer);
       for (const place of [at, variances]) {
-        statistics.copyWithin((next + place) / floatBytes, (running + place) / floatBytes, (running + place) / floatBytes + channels);
+        statistics.copyWithin(
+          (next + place) / floatBytes,
+          (running + place) / floatBytes,
+          (running + place) / floatBytes + channels,
+        );
       }
     } else {
       this.#kernels.normForwardCoefficients(
@@ -188,16 +192,7 @@ class WasmReplica implements Replica {
     const n = exchange.rows * pixels;
     this.#kernels.normBackwardCoefficients(totals, n, channels, invStd + at, scale + at, slope + at, shift + at);
     const values = shard.rows * pixels;
-    this.#kernels.normaliseGradient(
-      pooled,
-      delta,
-      values,
-      channels,
-      mean + at,
-      scale + at,
-      slope + at,
-      shift + at,
-    );
+    this.#kernels.normaliseGradient(pooled, delta, values, channels, mean + at, scale + at, slope + at, shift + at);
   }
 
   /** Turns the logits into the gradient of the summed loss, in place. Returns the correct rows. */
@@ -236,7 +231,8 @@ class WasmReplica implements Replica {
       for (let row = first; row < first + rows; row++) sum += this.#losses[row] ?? 0;
       sums[leaf] = sum;
     });
-    for (const { target, source } of mergesOfLeaves(shard.leaves)) sums[target] = (sums[target] ?? 0) + (sums[source] ?? 0);
+    for (const { target, source } of mergesOfLeaves(shard.leaves))
+      sums[target] = (sums[target] ?? 0) + (sums[source] ?? 0);
     return subtreesOf(shard.leaves).map((subtree) => sums[subtree.start - shard.leaves.start] ?? 0);
   }
 

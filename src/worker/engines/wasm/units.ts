@@ -7,7 +7,15 @@
  */
 import type { AdamScalars, ReplicaBinding, StateSet, Unit } from '../../../shared/engine.js';
 import { batchNorms, parameterOf, type LayerName, type Parameter } from '../../../shared/network.js';
-import { floatBytes, lineBytes, outputPanels, panelWidth, productLayers, productNames, unitLength } from './geometry.js';
+import {
+  floatBytes,
+  lineBytes,
+  outputPanels,
+  panelWidth,
+  productLayers,
+  productNames,
+  unitLength,
+} from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
 import type { Kernels } from './kernels.js';
 
@@ -41,7 +49,8 @@ export function productPlace(name: ProductName): number {
 }
 
 /** Bytes from the start of the prepared weights: U for the forward product, UT for the data gradient. */
-export const preparedPlaces: Readonly<Record<ProductName, { readonly u: number; readonly ut: number }>> = planPrepared();
+export const preparedPlaces: Readonly<Record<ProductName, { readonly u: number; readonly ut: number }>> =
+  planPrepared();
 export const preparedBytes: number =
   conv1Panels * conv1Length * floatBytes + sum(productNames.map((name) => 2 * weightBytes(productLayers[name])));
 
@@ -145,7 +154,13 @@ function planUnits(): UnitPlan[] {
   };
   for (let panel = 0; panel < conv1Panels; panel++) {
     const parameters = panelParameters(conv1.weight, conv1.bias, panel);
-    plans.push({ kind: 'conv1', name: `conv1[${String(panel)}]`, panel, accumulator: accumulator(conv1Length), parameters });
+    plans.push({
+      kind: 'conv1',
+      name: `conv1[${String(panel)}]`,
+      panel,
+      accumulator: accumulator(conv1Length),
+      parameters,
+    });
   }
   for (const { name, channels } of batchNorms) {
     // PyTorch's order puts a batch norm's bias right behind its weight.

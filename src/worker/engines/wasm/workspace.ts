@@ -9,7 +9,7 @@ import { smallLength } from './units.js';
 export interface Workspace {
   /** For the transforms of one tile. */
   readonly scratch: number;
-  /** Panels of the open nodes of the tree, one a level. */
+  /** The open nodes of the tree, one a level. */
   readonly stack: number;
   /** int32 [leaves][4]: see products.ts. */
   readonly schedule: number;
@@ -54,7 +54,8 @@ export interface Workspace {
   readonly bytes: number;
 }
 
-const scratchBytes = 4096;
+/** One tile's vectors and a line of staged tiles, see assembly/convolution.ts: 2 KiB and 16 KiB at most. */
+const scratchBytes = 32768;
 const stackLevels = 32;
 const conv1Bytes = 26 * 26 * 64 * floatBytes;
 
@@ -76,7 +77,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
 
   const plan = {
     scratch: take(scratchBytes),
-    stack: take(stackLevels * Math.max(...layers.map((layer) => layer.inputs)) * lineBytes),
+    stack: take(stackLevels * Math.max(...layers.map((layer) => layer.inputs * layer.gradientPanels)) * lineBytes),
     schedule: take(leaves * 16),
     smallGradients: floats(leaves * smallLength),
     leafSums: take(leaves * 2 * channels * 8),

@@ -71,25 +71,56 @@ function weightAdjoint(m: i32, x: usize, xStride: usize, y: usize, yStride: usiz
   else weightAdjoint2(x, xStride, y, yStride);
 }
 
-/** V = BT d B for the tiles of `rows` rows. `scratch` holds n * n vectors, as in every function below. */
+/** Where staging begins in a scratch: behind n * n + m * m vectors of the largest tile. */
+const stagingOffset: usize = 2048;
+
+// The planes lie in pages of their own, so writing a tile's points one by one would miss the translation buffer each time.
+// A line of tiles is gathered first, [point][tile][16], and then moved to the planes, a cache line or more at a time.
+
+/** Moves a line of `tiles` tiles of one panel from `staged` to its planes. */
+// @ts-ignore: decorator
+@inline
+function spread(staged: usize, points: i32, tiles: i32, target: usize, plane: usize): void {
+  const bytes = <usize>tiles << 6;
+  for (let point = 0; point < points; point++) {
+    for (let i: usize = 0; i < bytes; i += 64) {
+      v128.store(target + i, v128.load(staged + i));
+      v128.store(target + i, v128.load(staged + i, 16), 16);
+      v128.store(target + i, v128.load(staged + i, 32), 32);
+      v128.store(target + i, v128.load(staged + i, 48), 48);
+    }
+    staged += bytes;
+    target += plane;
+  }
+}
+
+/**
+ * V = BT d B for the tiles of `rows` rows. `scratch` holds, as in every function below, what one tile needs, n * n and
+ * m * m vectors, and from `stagingOffset` on a line of tiles.
+ */
 // @ts-ignore: decorator
 @inline
 export function transformInput(
   m: i32, side: i32, channels: i32, x: usize, rows: i32, v: usize, plane: usize, panelBytes: usize, scratch: usize,
 ): void {
-  const n = m + 2, tiles = (side - 2) / m;
+  const n = m + 2, tiles = (side - 2) / m, point = <usize>tiles << 6;
   const pixel = <usize>channels << 2, line = pixel * side;
+  const staged = scratch + stagingOffset;
   for (let row = 0; row < rows; row++) {
     for (let ty = 0; ty < tiles; ty++) {
-      for (let tx = 0; tx < tiles; tx++) {
-        const source = x + <usize>((row * side + ty * m) * side + tx * m) * pixel;
-        const tile = v + (<usize>((row * tiles + ty) * tiles + tx) << 6);
-        for (let c = 0; c < channels; c += 4) {
-          const d = source + (<usize>c << 2);
-          for (let j = 0; j < n; j++) inputTransform(m, d + <usize>j * pixel, line, scratch + (j << 4), n << 4);
-          const target = tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2);
-          for (let i = 0; i < n; i++) inputTransform(m, scratch + ((i * n) << 4), 16, target + <usize>(i * n) * plane, plane);
+      const source = x + <usize>(row * side + ty * m) * line;
+      const target = v + (<usize>((row * tiles + ty) * tiles) << 6);
+      for (let panel = 0; panel < channels / 16; panel++) {
+        for (let tx = 0; tx < tiles; tx++) {
+          const d = source + <usize>(tx * m) * pixel + (<usize>panel << 6), tile = staged + (<usize>tx << 6);
+          for (let c: usize = 0; c < 64; c += 16) {
+            for (let j = 0; j < n; j++) inputTransform(m, d + <usize>j * pixel + c, line, scratch + (j << 4), n << 4);
+            for (let i = 0; i < n; i++) {
+              inputTransform(m, scratch + ((i * n) << 4), 16, tile + <usize>(i * n) * point + c, point);
+            }
+          }
         }
+        spread(staged, n * n, tiles, target + <usize>panel * panelBytes, plane);
       }
     }
   }
@@ -188,13 +219,13 @@ function pool(y: usize, line: usize, bias: v128, pooled: usize, argmax: usize): 
   v128.store32_lane(argmax, i8x16.narrow_i16x8_s(words, words), 0);
 }
 
-/** dM = A dY AT of one tile and four channels, from [m][m] vectors at `delta`. */
+/** dM = A dY AT of one tile and four channels, from [m][m] vectors at `delta` to points `point` bytes apart. */
 // @ts-ignore: decorator
 @inline
-function tileOutputAdjoint(m: i32, delta: usize, scratch: usize, target: usize, plane: usize): void {
+function tileOutputAdjoint(m: i32, delta: usize, scratch: usize, target: usize, point: usize): void {
   const n = m + 2;
   for (let j = 0; j < m; j++) outputAdjoint(m, delta + (j << 4), m << 4, scratch + (j << 4), m << 4);
-  for (let i = 0; i < n; i++) outputAdjoint(m, scratch + ((i * m) << 4), 16, target + <usize>(i * n) * plane, plane);
+  for (let i = 0; i < n; i++) outputAdjoint(m, scratch + ((i * m) << 4), 16, target + <usize>(i * n) * point, point);
 }
 
 /** dM of an output behind relu alone: `delta` is the gradient of `activation`, which is 0 where relu is off. */
@@ -204,24 +235,28 @@ export function adjointOutput(
   m: i32, side: i32, channels: i32, activation: usize, delta: usize, rows: i32, dm: usize, plane: usize,
   panelBytes: usize, scratch: usize,
 ): void {
-  const n = m + 2, tiles = side / m, tileDelta = scratch + ((n * n) << 4);
+  const n = m + 2, tiles = side / m, tileDelta = scratch + ((n * n) << 4), point = <usize>tiles << 6;
   const pixel = <usize>channels << 2, zero = f32x4.splat(0);
+  const staged = scratch + stagingOffset;
   for (let row = 0; row < rows; row++) {
     for (let ty = 0; ty < tiles; ty++) {
-      for (let tx = 0; tx < tiles; tx++) {
-        const tile = dm + (<usize>((row * tiles + ty) * tiles + tx) << 6);
-        for (let c = 0; c < channels; c += 4) {
-          for (let i = 0; i < m; i++) {
-            let at = <usize>((row * side + ty * m + i) * side + tx * m) * pixel + (<usize>c << 2);
-            for (let j = 0; j < m; j++) {
-              const on = f32x4.gt(v128.load(activation + at), zero);
-              v128.store(tileDelta + ((i * m + j) << 4), v128.and(v128.load(delta + at), on));
-              at += pixel;
+      const target = dm + (<usize>((row * tiles + ty) * tiles) << 6);
+      for (let panel = 0; panel < channels / 16; panel++) {
+        for (let tx = 0; tx < tiles; tx++) {
+          const source = <usize>((row * side + ty * m) * side + tx * m) * pixel + (<usize>panel << 6);
+          for (let c: usize = 0; c < 64; c += 16) {
+            for (let i = 0; i < m; i++) {
+              let at = source + <usize>(i * side) * pixel + c;
+              for (let j = 0; j < m; j++) {
+                const on = f32x4.gt(v128.load(activation + at), zero);
+                v128.store(tileDelta + ((i * m + j) << 4), v128.and(v128.load(delta + at), on));
+                at += pixel;
+              }
             }
+            tileOutputAdjoint(m, tileDelta, scratch, staged + (<usize>tx << 6) + c, point);
           }
-          const target = tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2);
-          tileOutputAdjoint(m, tileDelta, scratch, target, plane);
         }
+        spread(staged, n * n, tiles, target + <usize>panel * panelBytes, plane);
       }
     }
   }
@@ -234,22 +269,26 @@ export function adjointOutputPooled(
   m: i32, side: i32, channels: i32, delta: usize, argmax: usize, rows: i32, dm: usize, plane: usize,
   panelBytes: usize, scratch: usize,
 ): void {
-  const n = m + 2, tiles = side / m, tileDelta = scratch + ((n * n) << 4);
+  const n = m + 2, tiles = side / m, tileDelta = scratch + ((n * n) << 4), point = <usize>tiles << 6;
   const half = m / 2, pooledSide = side / 2;
+  const staged = scratch + stagingOffset;
   for (let row = 0; row < rows; row++) {
     for (let ty = 0; ty < tiles; ty++) {
-      for (let tx = 0; tx < tiles; tx++) {
-        const tile = dm + (<usize>((row * tiles + ty) * tiles + tx) << 6);
-        for (let c = 0; c < channels; c += 4) {
-          for (let i = 0; i < half; i++) {
-            for (let j = 0; j < half; j++) {
-              const at = <usize>((row * pooledSide + ty * half + i) * pooledSide + tx * half + j) * channels + c;
-              unpool(v128.load(delta + (at << 2)), argmax + at, tileDelta + ((i * 2 * m + j * 2) << 4), m << 4);
+      const target = dm + (<usize>((row * tiles + ty) * tiles) << 6);
+      for (let panel = 0; panel < channels / 16; panel++) {
+        for (let tx = 0; tx < tiles; tx++) {
+          const source = <usize>((row * pooledSide + ty * half) * pooledSide + tx * half) * channels + (panel << 4);
+          for (let c: usize = 0; c < 16; c += 4) {
+            for (let i = 0; i < half; i++) {
+              for (let j = 0; j < half; j++) {
+                const at = source + <usize>((i * pooledSide + j) * channels) + c;
+                unpool(v128.load(delta + (at << 2)), argmax + at, tileDelta + ((i * 2 * m + j * 2) << 4), m << 4);
+              }
             }
+            tileOutputAdjoint(m, tileDelta, scratch, staged + (<usize>tx << 6) + (c << 2), point);
           }
-          const target = tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2);
-          tileOutputAdjoint(m, tileDelta, scratch, target, plane);
         }
+        spread(staged, n * n, tiles, target + <usize>panel * panelBytes, plane);
       }
     }
   }
@@ -300,6 +339,22 @@ export function adjointInput(
   }
 }
 
+// PyTorch keeps a filter's nine taps together; the kernels want one tap of four output channels in a vector. Four input
+// channels have 36 taps, nine vectors for each output channel: both ways are 4 x 4 transposes.
+
+/** Rows x0..x3 of a 4 x 4 matrix, `stride` bytes apart at `x`, to its columns at `y`, `step` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function transpose(x: usize, stride: usize, y: usize, step: usize): void {
+  const x0 = v128.load(x), x1 = v128.load(x + stride), x2 = v128.load(x + 2 * stride), x3 = v128.load(x + 3 * stride);
+  const a = v128.shuffle<f32>(x0, x1, 0, 4, 1, 5), b = v128.shuffle<f32>(x2, x3, 0, 4, 1, 5);
+  const c = v128.shuffle<f32>(x0, x1, 2, 6, 3, 7), d = v128.shuffle<f32>(x2, x3, 2, 6, 3, 7);
+  v128.store(y, v128.shuffle<f32>(a, b, 0, 1, 4, 5));
+  v128.store(y + step, v128.shuffle<f32>(a, b, 2, 3, 6, 7));
+  v128.store(y + 2 * step, v128.shuffle<f32>(c, d, 0, 1, 4, 5));
+  v128.store(y + 3 * step, v128.shuffle<f32>(c, d, 2, 3, 6, 7));
+}
+
 /**
  * G g G^T for the 16 filters of one panel, from PyTorch's [16][inputs][3][3] at `w`: into U [n * n][inputs][16], and
  * transposed into columns `column`..`column + 16` of UT [inputs / 16][n * n][outputs][16].
@@ -309,34 +364,25 @@ export function adjointInput(
 export function transformWeights(
   m: i32, inputs: i32, outputs: i32, w: usize, u: usize, ut: usize, column: i32, scratch: usize,
 ): void {
-  const n = m + 2, filter = <usize>inputs * 36, points = n * n;
-  const half = scratch + (9 << 4), result = half + ((3 * n) << 4);
-  for (let k = 0; k < inputs; k++) {
+  const n = m + 2, filter = <usize>inputs * 36, points = n * n, spectrum = <usize>points << 4;
+  const half = scratch + (36 << 4), result = half + ((3 * n) << 4);
+  for (let k = 0; k < inputs; k += 4) {
     for (let o = 0; o < 16; o += 4) {
       const g = w + <usize>o * filter + <usize>k * 36;
-      for (let tap = 0; tap < 9; tap++) v128.store(scratch + (tap << 4), gather(g + (tap << 2), filter));
-      for (let j = 0; j < 3; j++) weightTransform(m, scratch + (j << 4), 48, half + (j << 4), 48);
-      for (let i = 0; i < n; i++) weightTransform(m, half + ((i * 3) << 4), 16, result + ((i * n) << 4), 16);
+      for (let i: usize = 0; i < 9; i++) transpose(g + (i << 4), filter, scratch + (i << 6), 16);
+      for (let kk = 0; kk < 4; kk++) {
+        const taps = scratch + ((kk * 9) << 4), out = result + <usize>kk * spectrum;
+        for (let j = 0; j < 3; j++) weightTransform(m, taps + (j << 4), 48, half + (j << 4), 48);
+        for (let i = 0; i < n; i++) weightTransform(m, half + ((i * 3) << 4), 16, out + ((i * n) << 4), 16);
+      }
       for (let point = 0; point < points; point++) {
-        const value = v128.load(result + (point << 4));
-        v128.store(u + (<usize>(point * inputs + k) << 6) + (<usize>o << 2), value);
+        const source = result + (<usize>point << 4), target = u + (<usize>(point * inputs + k) << 6) + (<usize>o << 2);
+        for (let kk: usize = 0; kk < 4; kk++) v128.store(target + (kk << 6), v128.load(source + kk * spectrum));
         const t = ut + (<usize>(((k >> 4) * points + point) * outputs + column + o) << 6) + (<usize>(k & 15) << 2);
-        v128.store32_lane(t, value, 0);
-        v128.store32_lane(t, value, 1, 64);
-        v128.store32_lane(t, value, 2, 128);
-        v128.store32_lane(t, value, 3, 192);
+        transpose(source, spectrum, t, 64);
       }
     }
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function gather(source: usize, stride: usize): v128 {
-  let value = v128.load32_zero(source);
-  value = v128.load32_lane(source + stride, value, 1);
-  value = v128.load32_lane(source + 2 * stride, value, 2);
-  return v128.load32_lane(source + 3 * stride, value, 3);
 }
 
 /** PyTorch's [16][inputs][3][3] at `w` = G^T dU G / divisor, from dU [n * n][inputs][16]. */
@@ -344,21 +390,17 @@ function gather(source: usize, stride: usize): v128 {
 @inline
 export function adjointWeights(m: i32, inputs: i32, du: usize, divisor: f32, w: usize, scratch: usize): void {
   const n = m + 2, filter = <usize>inputs * 36, plane = <usize>inputs << 6;
-  const result = scratch + ((3 * n) << 4), by = f32x4.splat(divisor);
-  for (let k = 0; k < inputs; k++) {
+  const half = scratch + (36 << 4), by = f32x4.splat(divisor);
+  for (let k = 0; k < inputs; k += 4) {
     for (let o = 0; o < 16; o += 4) {
-      const source = du + (<usize>k << 6) + (<usize>o << 2);
-      for (let j = 0; j < n; j++) weightAdjoint(m, source + <usize>j * plane, <usize>n * plane, scratch + (j << 4), n << 4);
-      for (let i = 0; i < 3; i++) weightAdjoint(m, scratch + ((i * n) << 4), 16, result + ((i * 3) << 4), 16);
-      const g = w + <usize>o * filter + <usize>k * 36;
-      for (let tap = 0; tap < 9; tap++) {
-        const value = f32x4.div(v128.load(result + (tap << 4)), by);
-        const t = g + (tap << 2);
-        v128.store32_lane(t, value, 0);
-        v128.store32_lane(t + filter, value, 1);
-        v128.store32_lane(t + 2 * filter, value, 2);
-        v128.store32_lane(t + 3 * filter, value, 3);
+      for (let kk = 0; kk < 4; kk++) {
+        const source = du + (<usize>(k + kk) << 6) + (<usize>o << 2), taps = scratch + ((kk * 9) << 4);
+        for (let j = 0; j < n; j++) weightAdjoint(m, source + <usize>j * plane, <usize>n * plane, half + (j << 4), n << 4);
+        for (let i = 0; i < 3; i++) weightAdjoint(m, half + ((i * n) << 4), 16, taps + ((i * 3) << 4), 16);
       }
+      for (let i = scratch; i < half; i += 16) v128.store(i, f32x4.div(v128.load(i), by));
+      const g = w + <usize>o * filter + <usize>k * 36;
+      for (let i: usize = 0; i < 9; i++) transpose(scratch + (i << 6), 16, g + (i << 4), filter);
     }
   }
 }

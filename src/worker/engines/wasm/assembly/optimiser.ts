@@ -5,7 +5,8 @@
 
 /** target[i] += source[i]; `length` in floats, any. */
 export function add(target: usize, source: usize, length: i32): void {
-  const end = target + (<usize>length << 2), vectors = target + (<usize>(length & ~3) << 2);
+  const end = target + ((<usize>length) << 2),
+    vectors = target + ((<usize>(length & ~3)) << 2);
   while (target < vectors) {
     v128.store(target, f32x4.add(v128.load(target), v128.load(source)));
     target += 16;
@@ -20,7 +21,7 @@ export function add(target: usize, source: usize, length: i32): void {
 
 /** target[i] = source[i] / divisor. */
 export function divide(source: usize, length: i32, divisor: f32, target: usize): void {
-  for (let i: usize = 0; i < <usize>length << 2; i += 4) store<f32>(target + i, load<f32>(source + i) / divisor);
+  for (let i: usize = 0; i < (<usize>length) << 2; i += 4) store<f32>(target + i, load<f32>(source + i) / divisor);
 }
 
 /** Whether every value is finite. */
@@ -28,44 +29,80 @@ export function isAllFinite(source: usize, length: i32): bool {
   // x - x is 0 for a finite x and NaN for any other, and NaN stays.
   let sum: f32 = 0;
   let at = source;
-  const end = source + (<usize>length << 2);
+  const end = source + ((<usize>length) << 2);
   if (length >= 4) {
     let sums = f32x4.splat(0);
     for (; at + 16 <= end; at += 16) {
       const x = v128.load(at);
       sums = f32x4.add(sums, f32x4.sub(x, x));
     }
-    sum = f32x4.extract_lane(sums, 0) + f32x4.extract_lane(sums, 1) + f32x4.extract_lane(sums, 2)
-      + f32x4.extract_lane(sums, 3);
+    sum =
+      f32x4.extract_lane(sums, 0) +
+      f32x4.extract_lane(sums, 1) +
+      f32x4.extract_lane(sums, 2) +
+      f32x4.extract_lane(sums, 3);
   }
   for (; at < end; at += 4) sum += load<f32>(at) - load<f32>(at);
   return sum == 0;
 }
 
-/** One Adam step from (w, m, v) into (nextW, nextM, nextV). Returns whether every new value is finite. */
+/**
+ * One Adam step from (w, m, v) into (nextW, nextM, nextV). Returns whether every new w and v is finite; m is then finite too,
+ * as an infinite one makes w so.
+ */
 export function adam(
-  gradient: usize, length: i32, w: usize, m: usize, v: usize, nextW: usize, nextM: usize, nextV: usize,
-  rate: f64, beta1: f64, beta2: f64, epsilon: f64, beta1Power: f64, beta2Power: f64,
+  gradient: usize,
+  length: i32,
+  w: usize,
+  m: usize,
+  v: usize,
+  nextW: usize,
+  nextM: usize,
+  nextV: usize,
+  rate: f64,
+  beta1: f64,
+  beta2: f64,
+  epsilon: f64,
+  beta1Power: f64,
+  beta2Power: f64,
 ): bool {
-  const b1 = <f32>beta1, a1 = <f32>(1 - beta1), b2 = <f32>beta2, a2 = <f32>(1 - beta2);
-  const step = <f32>(rate / (1 - beta1Power)), root = <f32>sqrt<f64>(1 - beta2Power), eps = <f32>epsilon;
-  const bytes = <usize>length << 2, vectors = bytes & ~15;
+  const b1 = <f32>beta1,
+    a1 = <f32>(1 - beta1),
+    b2 = <f32>beta2,
+    a2 = <f32>(1 - beta2);
+  const step = <f32>(rate / (1 - beta1Power)),
+    root = <f32>sqrt<f64>(1 - beta2Power),
+    eps = <f32>epsilon;
+  const bytes = (<usize>length) << 2,
+    vectors = bytes & ~15;
+  // x - x is 0 for a finite x and NaN for any other, and NaN stays.
+  let rest = f32x4.splat(0);
   for (let i: usize = 0; i < vectors; i += 16) {
     const g = v128.load(gradient + i);
     const first = f32x4.add(f32x4.mul(f32x4.splat(b1), v128.load(m + i)), f32x4.mul(f32x4.splat(a1), g));
-    const second = f32x4.add(
-      f32x4.mul(f32x4.splat(b2), v128.load(v + i)), f32x4.mul(f32x4.splat(a2), f32x4.mul(g, g)));
+    const second = f32x4.add(f32x4.mul(f32x4.splat(b2), v128.load(v + i)), f32x4.mul(f32x4.splat(a2), f32x4.mul(g, g)));
     const scale = f32x4.add(f32x4.div(f32x4.sqrt(second), f32x4.splat(root)), f32x4.splat(eps));
     v128.store(nextM + i, first);
     v128.store(nextV + i, second);
-    v128.store(nextW + i, f32x4.sub(v128.load(w + i), f32x4.mul(f32x4.splat(step), f32x4.div(first, scale))));
+    const next = f32x4.sub(v128.load(w + i), f32x4.mul(f32x4.splat(step), f32x4.div(first, scale)));
+    v128.store(nextW + i, next);
+    rest = f32x4.add(rest, f32x4.add(f32x4.sub(next, next), f32x4.sub(second, second)));
   }
   for (let i = vectors; i < bytes; i += 4) {
     const g = load<f32>(gradient + i);
-    const first = b1 * load<f32>(m + i) + a1 * g, second = b2 * load<f32>(v + i) + a2 * (g * g);
+    const first = b1 * load<f32>(m + i) + a1 * g,
+      second = b2 * load<f32>(v + i) + a2 * (g * g);
     store<f32>(nextM + i, first);
     store<f32>(nextV + i, second);
-    store<f32>(nextW + i, load<f32>(w + i) - step * (first / (sqrt<f32>(second) / root + eps)));
+    const next = load<f32>(w + i) - step * (first / (sqrt<f32>(second) / root + eps));
+    store<f32>(nextW + i, next);
+    rest = f32x4.add(rest, f32x4.splat(next - next + (second - second)));
   }
-  return isAllFinite(nextW, length) && isAllFinite(nextM, length) && isAllFinite(nextV, length);
+  return (
+    f32x4.extract_lane(rest, 0) +
+      f32x4.extract_lane(rest, 1) +
+      f32x4.extract_lane(rest, 2) +
+      f32x4.extract_lane(rest, 3) ==
+    0
+  );
 }

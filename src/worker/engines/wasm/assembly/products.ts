@@ -69,56 +69,61 @@ function stepWord(schedule: usize, leaf: i32, word: usize): i32 {
 }
 
 /**
- * One panel of G at one point, over all leaves of a shard: each leaf's product, then the additions of the tree, on a stack
- * of panels small enough to stay in the first-level cache.
+ * G at one point, over all leaves of a shard: each leaf's product, then the additions of the tree, on a stack of nodes small
+ * enough to stay in the second-level cache, while A and D are read once.
  * @param aBlock, dBlock bytes between two blocks of rows
+ * @param nPanels panels of D that are taken together; what is left of D's panels is left to other calls
  * @param blockRows, rowTiles rows of a full block, tiles of a row
- * @param stack room for one [K][16] panel per level of the tree
- * @param offset bytes from the start of an accumulator to this panel
+ * @param stack room for nPanels [K][16] panels per level of the tree
+ * @param offset, unitBytes bytes from the start of an accumulator to the first panel of G, and between two panels
  */
 export function weightGradient(
   a: usize, aBlock: usize, aPanel: usize, kPanels: i32,
-  d: usize, dBlock: usize, blockRows: i32, rowTiles: i32,
-  schedule: usize, leaves: i32, stack: usize, offset: usize,
+  d: usize, dBlock: usize, dPanel: usize, nPanels: i32, blockRows: i32, rowTiles: i32,
+  schedule: usize, leaves: i32, stack: usize, offset: usize, unitBytes: usize,
 ): void {
-  const panelBytes = <usize>kPanels << 10;
+  const panelBytes = <usize>kPanels << 10, nodeBytes = <usize>nPanels * panelBytes;
   let top = stack;
   for (let leaf = 0; leaf < leaves; leaf++) {
     const first = stepWord(schedule, leaf, 0), end = stepWord(schedule, leaf, 1);
     const merges = stepWord(schedule, leaf, 2);
     const accumulator = <usize>stepWord(schedule, leaf, 3);
-    const bottom = top - <usize>merges * panelBytes;
-    const target = accumulator ? accumulator + offset : bottom;
-    for (let panel = 0; panel < kPanels; panel++) {
-      for (let k = 0; k < 16; k += 2) {
-        const place = (<usize>panel << 10) + (<usize>k << 6);
-        weightTile(
-          a + <usize>panel * aPanel + (<usize>k << 2), aBlock, d, dBlock, blockRows, rowTiles,
-          first, end, top + place, merges, panelBytes, target + place,
-        );
+    const bottom = top - <usize>merges * nodeBytes;
+    const block = first / blockRows, rowInBlock = first - block * blockRows;
+    const leafA = a + <usize>block * aBlock + (<usize>(rowInBlock * rowTiles) << 6);
+    const leafD = d + <usize>block * dBlock + (<usize>(rowInBlock * rowTiles) << 6);
+    const bytes = <usize>((end - first) * rowTiles) << 6;
+    // A leaf may begin and end within a block: runs of tiles that lie together.
+    const firstRun = min(bytes, <usize>((blockRows - rowInBlock) * rowTiles) << 6);
+    const fullRun = <usize>(blockRows * rowTiles) << 6;
+    for (let n = 0; n < nPanels; n++) {
+      const node = <usize>n * panelBytes;
+      const target = accumulator ? accumulator + offset + <usize>n * unitBytes : bottom + node;
+      for (let panel = 0; panel < kPanels; panel++) {
+        for (let k = 0; k < 16; k += 2) {
+          const place = (<usize>panel << 10) + (<usize>k << 6);
+          weightTile(
+            leafA + <usize>panel * aPanel + (<usize>k << 2), aBlock, leafD + <usize>n * dPanel, dBlock,
+            firstRun, fullRun, bytes, top + node + place, merges, nodeBytes, target + place,
+          );
+        }
       }
     }
-    top = accumulator ? bottom : bottom + panelBytes;
+    top = accumulator ? bottom : bottom + nodeBytes;
   }
 }
 
 // @ts-ignore: decorator
 @inline
 function weightTile(
-  a: usize, aBlock: usize, d: usize, dBlock: usize, blockRows: i32, rowTiles: i32,
-  first: i32, end: i32, top: usize, merges: i32, panelBytes: usize, target: usize,
+  a: usize, aBlock: usize, d: usize, dBlock: usize, firstRun: usize, fullRun: usize, bytes: usize,
+  top: usize, merges: i32, nodeBytes: usize, target: usize,
 ): void {
   let c00 = f32x4.splat(0), c01 = c00, c02 = c00, c03 = c00;
   let c10 = c00, c11 = c00, c12 = c00, c13 = c00;
-  let row = first;
-  while (row < end) {
-    const block = row / blockRows;
-    const rowInBlock = row - block * blockRows;
-    const rows = min(blockRows - rowInBlock, end - row);
-    const start = <usize>(rowInBlock * rowTiles) << 6;
-    let x = a + <usize>block * aBlock + start;
-    let y = d + <usize>block * dBlock + start;
-    const stop = x + (<usize>(rows * rowTiles) << 6);
+  let x = a, y = d, run = firstRun;
+  while (true) {
+    const stop = y + run;
     do {
       const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
       const b0 = v128.load(y), b1 = v128.load(y, 16), b2 = v128.load(y, 32), b3 = v128.load(y, 48);
@@ -128,12 +133,17 @@ function weightTile(
       c12 = f32x4.add(c12, f32x4.mul(x1, b2)); c13 = f32x4.add(c13, f32x4.mul(x1, b3));
       x += 64;
       y += 64;
-    } while (x != stop);
-    row += rows;
+    } while (y != stop);
+    bytes -= run;
+    if (!bytes) break;
+    // From the end of a block's tiles to the start of the next block's.
+    x += aBlock - fullRun;
+    y += dBlock - fullRun;
+    run = min(bytes, fullRun);
   }
   let left = top;
   for (let merge = 0; merge < merges; merge++) {
-    left -= panelBytes;
+    left -= nodeBytes;
     c00 = f32x4.add(v128.load(left), c00); c01 = f32x4.add(v128.load(left, 16), c01);
     c02 = f32x4.add(v128.load(left, 32), c02); c03 = f32x4.add(v128.load(left, 48), c03);
     c10 = f32x4.add(v128.load(left, 64), c10); c11 = f32x4.add(v128.load(left, 80), c11);

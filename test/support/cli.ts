@@ -1,0 +1,39 @@
+/** The command line as a process of its own. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+export const cliPath = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+
+export interface CliOptions {
+  readonly cwd?: string;
+  /** Arguments of node itself. */
+  readonly node?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Called once with the process. */
+  readonly onStart?: (child: ChildProcess) => void;
+}
+
+export interface CliResult {
+  /** Exit code, or null where a signal ended it. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `mnist-ddp` with these arguments to its end. */
+export async function cli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  const { cwd, node = [], env = {}, onStart = () => undefined } = options;
+  const child = spawn(process.execPath, [...node, cliPath, ...args], {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 60_000,
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  onStart(child);
+  await once(child, 'close');
+  return { code: child.exitCode, stdout, stderr };
+}

@@ -1,0 +1,271 @@
+/** Whole runs: stopping and going on, anywhere and in any way, comes to the bits of a run that was never stopped. */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { appendFile, copyFile, cp, mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { evaluate, loadCheckpoint, type Summary, type TrainOptions } from '../dist/index.js';
+import { operationalError } from './support/errors.js';
+import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
+import { metricsOf, trainRun } from './support/runs.js';
+
+let directory: string;
+let remove: () => Promise<void>;
+let data: string;
+let folders = 0;
+const out = (): string => join(directory, `run-${String(folders++)}`);
+
+beforeAll(async () => {
+  ({ directory, remove } = await temporaryDirectory());
+  data = join(directory, 'data');
+  await mkdir(data);
+  await writeIdxSet(data, 74, 37);
+});
+afterAll(async () => {
+  await remove();
+});
+
+/** Two epochs of 3 steps: 32, 32 and 10 rows. */
+const config = { batchSize: 32, microBatch: 2, epochs: 2, seed: 9 };
+const steps = 6;
+
+describe.each([
+  { batchNorm: 'sync', workers: 2, others: [1, 3, 5, 2, 4] },
+  { batchNorm: 'local', workers: 2, others: [2, 2, 2, 2, 2] },
+] as const)('batch norm $batchNorm', ({ batchNorm, workers, others }) => {
+  let options: TrainOptions;
+  let whole: Summary;
+  beforeAll(async () => {
+    options = { ...config, batchNorm, data, workers };
+    ({ summary: whole } = await trainRun({ ...options, out: out() }));
+  });
+
+  it.each([1, 2, 3, 4, 5])(
+    'goes on after step %d to the hash of the uninterrupted run, and its metrics',
+    async (stop) => {
+      const folder = out();
+      const first = await trainRun({ ...options, out: folder, maxSteps: stop });
+      expect(first.summary.steps).toBe(stop);
+      expect(first.summary.parametersSha256).not.toBe(whole.parametersSha256);
+      const { summary } = await trainRun({ resume: folder, data, workers: others[stop - 1] });
+      expect(summary).toMatchObject({
+        steps,
+        parametersSha256: whole.parametersSha256,
+        finalLoss: whole.finalLoss,
+        correct: whole.correct,
+        out: folder,
+      });
+      expect(await metricsOf(folder)).toEqual(await metricsOf(whole.out));
+      expect(JSON.parse(await readFile(join(folder, 'summary.json'), 'utf8'))).toEqual({ ...summary });
+    },
+  );
+
+  it('goes on after every single step in turn', async () => {
+    const folder = out();
+    let summary = (await trainRun({ ...options, out: folder, maxSteps: 1 })).summary;
+    for (let stop = 2; stop <= steps; stop++) {
+      ({ summary } = await trainRun({ resume: folder, data, workers, maxSteps: stop }));
+    }
+    expect(summary.parametersSha256).toBe(whole.parametersSha256);
+    expect(await metricsOf(folder)).toEqual(await metricsOf(whole.out));
+  });
+
+  it('does nothing but evaluate where the run had ended, and notes that once', async () => {
+    const { summary, metrics } = await trainRun({ resume: whole.out, data, workers });
+    expect(metrics.map(({ kind }) => kind)).toEqual(['start', 'evaluation', 'summary']);
+    expect(summary).toMatchObject({ steps, parametersSha256: whole.parametersSha256, correct: whole.correct });
+    expect((await metricsOf(whole.out)).map(({ step }) => step)).toEqual([3, 6]);
+  });
+
+  it.each([1, 2, 3, 5])('scores its checkpoint as train did, with %d workers', async (count) => {
+    const { correct, total, accuracy, dataset, step, parametersSha256 } = whole;
+    expect(await evaluate({ checkpoint: whole.out, data, workers: count })).toEqual({
+      correct,
+      total,
+      accuracy,
+      dataset,
+      step,
+      parametersSha256,
+      checkpoint: join(whole.out, 'checkpoint.msgpack'),
+    });
+    expect(total).toBe(37);
+  });
+});
+
+describe('a run of 102 steps an epoch', () => {
+  const long = { batchSize: 4, microBatch: 2, epochs: 2, seed: 2, workers: 2 };
+  let options: TrainOptions;
+  let whole: Summary;
+
+  beforeAll(async () => {
+    const longData = join(directory, 'long');
+    await mkdir(longData);
+    options = { ...long, data: await writeIdxSet(longData, 408, 20) };
+    ({ summary: whole } = await trainRun({ ...options, out: out() }));
+  });
+
+  it('logs every 100 steps of an epoch and evaluates after each', async () => {
+    const places = (await metricsOf(whole.out)).map(({ kind, step, epoch }) => [kind, step, epoch]);
+    expect(places).toEqual([
+      ['step', 100, 1],
+      ['evaluation', 102, 1],
+      ['step', 202, 2],
+      ['evaluation', 204, 2],
+    ]);
+  });
+
+  /** Goes on from a folder and compares with the run that was never stopped. */
+  async function expectWhole(folder: string): Promise<void> {
+    const { summary } = await trainRun({ resume: folder, data: options.data, workers: 1 });
+    expect(summary.parametersSha256).toBe(whole.parametersSha256);
+    expect(await metricsOf(folder)).toEqual(await metricsOf(whole.out));
+  }
+
+  it('cuts off what a killed run wrote after its checkpoint, half a line too', async () => {
+    const [source, folder] = [out(), out()];
+    await trainRun({ ...options, out: source, maxSteps: 101 });
+    await mkdir(folder);
+    await copyFile(join(source, 'checkpoint.msgpack'), join(folder, 'checkpoint.msgpack'));
+    await copyFile(join(whole.out, 'metrics.jsonl'), join(folder, 'metrics.jsonl'));
+    await appendFile(join(folder, 'metrics.jsonl'), '{"kind":"step","st');
+    await expectWhole(folder);
+  });
+
+  it('writes checkpoints every so many steps and keeps the one before', async () => {
+    const folder = out();
+    await trainRun({ ...options, out: folder, maxSteps: 50, checkpointEvery: 20 });
+    const step = async (name: string): Promise<number> => (await loadCheckpoint(join(folder, name))).step;
+    expect([await step('checkpoint.msgpack'), await step('checkpoint.previous.msgpack')]).toEqual([50, 40]);
+    const { summary } = await trainRun({
+      resume: join(folder, 'checkpoint.previous.msgpack'),
+      data: options.data,
+      workers: 2,
+    });
+    expect(summary.parametersSha256).toBe(whole.parametersSha256);
+  });
+
+  it.each([
+    { when: 'before the first step', kind: 'start', delayMs: 0 },
+    { when: 'at a line of the log', kind: 'step', delayMs: 0 },
+    { when: 'after an epoch', kind: 'evaluation', delayMs: 0 },
+    { when: 'in the middle of steps', kind: 'start', delayMs: 100 },
+  ])('that is aborted $when leaves a checkpoint of where it stood', async ({ kind, delayMs }) => {
+    const folder = out();
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    let stopped = -1;
+    const run = trainRun({ ...options, out: folder, signal: controller.signal }, (metric) => {
+      if (metric.kind !== kind || controller.signal.aborted) return;
+      if (delayMs === 0) controller.abort(reason);
+      else
+        setTimeout(() => {
+          controller.abort(reason);
+        }, delayMs);
+      if (delayMs === 0 && 'step' in metric) stopped = metric.step;
+    });
+    await expect(run).rejects.toBe(reason);
+    const { step } = await loadCheckpoint(folder);
+    if (delayMs === 0) expect(step).toBe(stopped);
+    expect(step).toBeLessThan(204);
+    await expectWhole(folder);
+  });
+
+  it('does not start where its signal was aborted before', async () => {
+    const folder = out();
+    const run = trainRun({ ...options, out: folder, signal: AbortSignal.abort(new Error('never')) });
+    await expect(run).rejects.toThrow('never');
+    expect((await operationalError(() => loadCheckpoint(folder))).code).toBe('CHECKPOINT_MISSING');
+  });
+
+  it('ends its workers with the iteration, so that the process ends', async () => {
+    const index = new URL('../dist/index.js', import.meta.url).href;
+    const script = `
+      const { train } = await import(${JSON.stringify(index)});
+      const options = ${JSON.stringify({ ...options, out: out() })};
+      for await (const metric of train(options)) if (metric.kind === 'step') break;
+      console.log('left');`;
+    const arguments_ = ['--input-type=module', '--eval', script];
+    const { stdout } = await promisify(execFile)(process.execPath, arguments_, { timeout: 30_000 });
+    expect(stdout).toBe('left\n');
+  });
+});
+
+describe('values that cease to be finite', () => {
+  it('end the run, naming step and unit, and leave the last checkpoint whole', async () => {
+    const folder = out();
+    const run = { ...config, data, workers: 2, out: folder, learningRate: 1e30, checkpointEvery: 1 };
+    const { code, message } = await operationalError(() => trainRun(run));
+    expect(code).toBe('NOT_FINITE');
+    expect(message).toMatch(/of (conv|linear|bn)\S* became infinite or NaN in step [2-6];/);
+    expect(message).toContain(`the last checkpoint in ${folder} is whole`);
+    const failed = Number(/in step (\d)/.exec(message)?.[1]);
+    const checkpoint = await loadCheckpoint(folder);
+    expect(checkpoint.step).toBe(failed - 1);
+    expect(checkpoint.parameters.every(Number.isFinite)).toBe(true);
+    expect(checkpoint.runningStatistics.every((statistics) => statistics.every(Number.isFinite))).toBe(true);
+  });
+
+  it('do not promise a checkpoint that was never written', async () => {
+    const run = { ...config, data, workers: 2, out: out(), learningRate: 1e30 };
+    const { message } = await operationalError(() => trainRun(run));
+    expect(message).toContain('there is no checkpoint yet');
+  });
+});
+
+describe('a run to go on from', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = out();
+    await trainRun({ ...config, data, batchNorm: 'local', workers: 2, out: folder, maxSteps: 1 });
+  });
+
+  it.each([
+    [{ learningRate: 0.5 }, 'learningRate 0.001, but 0.5'],
+    [{ seed: 1 }, 'seed 9, but 1'],
+    [{ batchSize: 64 }, 'batchSize 32, but 64'],
+    [{ batchNorm: 'sync' as const }, 'batchNorm local, but sync'],
+    [{ workers: 1 }, 'workers 2, but 1'],
+  ])('refuses %o, which would change its result', async (changed, message) => {
+    const error = await operationalError(() => trainRun({ resume: folder, data, workers: 2, ...changed }));
+    expect(error.code).toBe('CONFIGURATION_CHANGED');
+    expect(error.message).toContain(message);
+  });
+
+  it('refuses another data set', async () => {
+    const other = join(directory, 'other');
+    await mkdir(other);
+    await writeIdxSet(other, 75, 37);
+    const error = await operationalError(() => trainRun({ resume: folder, data: other, workers: 2 }));
+    expect(error.code).toBe('CONFIGURATION_CHANGED');
+  });
+
+  it('may be given more epochs', async () => {
+    const copy = out();
+    await cp(folder, copy, { recursive: true });
+    const { summary } = await trainRun({ resume: copy, data, workers: 2, epochs: 1 });
+    expect(summary).toMatchObject({ steps: 3, epochs: 1 });
+  });
+
+  it("does not take another run's folder over", async () => {
+    const other = out();
+    await trainRun({ ...config, data, workers: 1, out: other, maxSteps: 1 });
+    const error = await operationalError(() => trainRun({ resume: folder, data, workers: 2, out: other }));
+    expect(error.code).toBe('OUT_IN_USE');
+  });
+
+  it('goes on in a new folder where one is named, and leaves its own alone', async () => {
+    const [other, before] = [out(), await readFile(join(folder, 'checkpoint.msgpack'))];
+    const { summary } = await trainRun({ resume: folder, data, workers: 2, out: other, maxSteps: 2 });
+    expect(summary).toMatchObject({ steps: 2, out: other });
+    expect((await readFile(join(folder, 'checkpoint.msgpack'))).equals(before)).toBe(true);
+  });
+});
+
+it('stores which kernels computed', async () => {
+  const folder = out();
+  await trainRun({ ...config, data, workers: 1, out: folder, maxSteps: 1 });
+  const kernels = await readFile(fileURLToPath(new URL('../dist/kernels/wasm.wasm', import.meta.url)));
+  expect((await loadCheckpoint(folder)).kernelsSha256).toBe(createHash('sha256').update(kernels).digest('hex'));
+});

@@ -1,0 +1,119 @@
+/** The summation tree: shards and subtrees cover a batch, and its shape depends on the number of leaves alone. */
+import { describe, expect, it } from 'vitest';
+import {
+  leafCount,
+  leafSchedule,
+  mergesOfLeaves,
+  mergesOfSubtrees,
+  rowsOf,
+  shardOf,
+  subtreesOf,
+  type LeafRange,
+  type Merge,
+} from '../dist/shared/tree.js';
+
+const counts = Array.from({ length: 16 }, (_, i) => i + 1);
+
+/** The tree as its definition says: a node of n leaves splits at the largest power of two below n. */
+function treeOf(start: number, end: number): string {
+  if (end - start === 1) return String(start);
+  let split = 1;
+  while (split * 2 < end - start) split *= 2;
+  return `(${treeOf(start, start + split)} ${treeOf(start + split, end)})`;
+}
+
+function apply(nodes: string[], merges: readonly Merge[]): string[] {
+  for (const { target, source } of merges) nodes[target] = `(${String(nodes[target])} ${String(nodes[source])})`;
+  return nodes;
+}
+
+function leavesOf({ start, end }: LeafRange): string[] {
+  return Array.from({ length: end - start }, (_, i) => String(start + i));
+}
+
+/** The subtrees of a shard, as a rank would sum them. */
+function subtreeSums(shard: LeafRange): string[] {
+  const nodes = apply(leavesOf(shard), mergesOfLeaves(shard));
+  return subtreesOf(shard).map((subtree) => String(nodes[subtree.start - shard.start]));
+}
+
+describe('cutting a batch', () => {
+  it('takes whole micro-batches, the last one short', () => {
+    expect([128, 96, 97, 7, 8].map((rows) => leafCount(rows, 8))).toEqual([16, 12, 13, 1, 1]);
+    expect(rowsOf({ start: 12, end: 13 }, 97, 8)).toEqual({ start: 96, end: 97 });
+    expect(rowsOf({ start: 3, end: 3 }, 20, 8)).toEqual({ start: 20, end: 20 });
+  });
+
+  it('gives every leaf to one rank, in order, shares as equal as can be', () => {
+    for (const worldSize of counts) {
+      for (const leaves of counts) {
+        const shards = Array.from({ length: worldSize }, (_, rank) => shardOf(leaves, rank, worldSize));
+        expect(shards.flatMap(leavesOf)).toEqual(leavesOf({ start: 0, end: leaves }));
+        const sizes = shards.map(({ start, end }) => end - start);
+        expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+      }
+    }
+  });
+});
+
+describe('the tree', () => {
+  it('splits 12 leaves into 8 and 4, as the 96-row batch has them', () => {
+    expect(treeOf(0, 6)).toBe('(((0 1) (2 3)) (4 5))');
+    expect(subtreesOf({ start: 0, end: 12 })).toEqual([
+      { start: 0, size: 8 },
+      { start: 8, size: 4 },
+    ]);
+  });
+
+  it('is the same for every number of leaves, however many ranks share it', () => {
+    for (const leaves of counts) {
+      for (const worldSize of counts) {
+        const shards = Array.from({ length: worldSize }, (_, rank) => shardOf(leaves, rank, worldSize));
+        const sums = shards.flatMap(subtreeSums);
+        const [root] = apply(sums, mergesOfSubtrees(shards.flatMap(subtreesOf)));
+        expect(root, `${String(leaves)} leaves over ${String(worldSize)} ranks`).toBe(treeOf(0, leaves));
+      }
+    }
+  });
+
+  it('hands over complete aligned subtrees only, at most 2 log2(m) of them', () => {
+    for (let start = 0; start < 16; start++) {
+      for (let end = start + 1; end <= 16; end++) {
+        const subtrees = subtreesOf({ start, end });
+        let next = start;
+        for (const subtree of subtrees) {
+          expect(subtree.start).toBe(next);
+          expect(subtree.start % subtree.size).toBe(0);
+          expect(Math.log2(subtree.size) % 1).toBe(0);
+          next += subtree.size;
+        }
+        expect(next).toBe(end);
+        expect(subtrees.length).toBeLessThanOrEqual(8);
+      }
+    }
+  });
+
+  it('needs no addition where there is one leaf or none', () => {
+    expect(subtreesOf({ start: 5, end: 5 })).toEqual([]);
+    expect(mergesOfLeaves({ start: 5, end: 6 })).toEqual([]);
+    expect(mergesOfSubtrees([])).toEqual([]);
+  });
+
+  it('is the same as a schedule that keeps open nodes on a stack', () => {
+    for (let start = 0; start < 16; start++) {
+      for (let end = start; end <= 16; end++) {
+        const shard = { start, end };
+        const stack: string[] = [];
+        const finished: string[] = [];
+        leafSchedule(shard).forEach((step, i) => {
+          let node = String(start + i);
+          for (let m = 0; m < step.merges; m++) node = `(${String(stack.pop())} ${node})`;
+          if (step.finished < 0) stack.push(node);
+          else finished[step.finished] = node;
+        });
+        expect(stack).toEqual([]);
+        expect(finished).toEqual(subtreeSums(shard));
+      }
+    }
+  });
+});

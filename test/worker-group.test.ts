@@ -1,0 +1,62 @@
+/** A group whose worker fails: the others leave their waits, the error names the rank, and the threads end, all in time. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { WorkerGroup } from '../dist/coordinator/worker-group.js';
+import { defaultConfig } from '../dist/shared/config.js';
+import { allocateMemory, planMemory } from '../dist/shared/memory.js';
+import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
+
+/** `\0asm`, version 1, and nothing in it: a module without the kernels' exports. */
+const emptyModule = new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+const boundMs = 20_000;
+
+let group: WorkerGroup | undefined;
+afterEach(async () => {
+  await group?.close();
+});
+
+function start(module: WebAssembly.Module | null, worldSize: number): WorkerGroup {
+  const shape = { worldSize, shardRows: 8, subtrees: 1, microBatch: 8, trainCount: 8, testCount: 8 };
+  const layout = planMemory(wasmEngine, shape);
+  group = new WorkerGroup({
+    worldSize,
+    engine: 'wasm',
+    config: defaultConfig,
+    layout,
+    memory: allocateMemory(layout),
+    module,
+    cores: [],
+    timeoutMs: 5000,
+    attempt: 0,
+    onNote: () => undefined,
+  });
+  return group;
+}
+
+async function failure(promise: Promise<unknown>): Promise<Error> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof Error) return error;
+  }
+  throw new Error('expected a failure');
+}
+
+describe.each([
+  { name: 'kernels that lack every export', module: emptyModule },
+  { name: 'no kernels', module: null },
+])('a group with $name', ({ module }) => {
+  it('fails with the rank that failed, for every later command too, and closes', { timeout: boundMs }, async () => {
+    const broken = start(module, 2);
+    const error = await failure(broken.run({ name: 'prepare', first: 0, end: 0 }));
+    expect(error.message).toMatch(/rank [01]\b/);
+    expect(await failure(broken.run({ name: 'train', first: 0, end: 1 }))).toBe(error);
+    await broken.close();
+    await broken.close();
+  });
+});
+
+describe('a group that has nothing to do', () => {
+  it('closes before its workers have started', { timeout: boundMs }, async () => {
+    await start(emptyModule, 3).close();
+  });
+});
