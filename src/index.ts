@@ -13,6 +13,7 @@ import { newestRun, openRunFolder, resolveCheckpointPath } from './coordinator/r
 import { parseDevices, parseWorkers, resolveWorldSize, type Device } from './coordinator/topology.js';
 import { runTraining, type TrainMetric } from './coordinator/training.js';
 import { integer, resolveConfig } from './coordinator/validate.js';
+import { runVerification, type Verification } from './coordinator/verification.js';
 import { engineOf } from './worker/engines/registry.js';
 import { dirname, resolve } from 'node:path';
 
@@ -22,6 +23,7 @@ export { parameters, type Parameter } from './shared/network.js';
 export type { Checkpoint } from './coordinator/checkpoint.js';
 export type { Accuracy } from './coordinator/evaluation.js';
 export type { BenchmarkRow } from './coordinator/benchmark.js';
+export type { Verification, VerificationRow } from './coordinator/verification.js';
 export type { EvaluationMetric, StartMetric, StepMetric, Summary, TrainMetric } from './coordinator/training.js';
 
 /** Engines that can be asked for; `auto` takes the best that works here. */
@@ -166,6 +168,31 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
     config,
     workers,
     steps: positive('--steps', options.steps) ?? 30,
+    data: options.data,
+    timeoutMs: 1000 * defaultTimeout,
+    onNote: options.onNote ?? ignore,
+  });
+}
+
+export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
+  /** Numbers of workers to compare; default 1, 2 and 4. */
+  readonly workers?: readonly number[] | undefined;
+  /** Steps to train with each; default 20. */
+  readonly steps?: number | undefined;
+}
+
+/**
+ * Trains the same steps of the default configuration with several numbers of workers, and once stopped and resumed, and
+ * compares the hashes, with the golden ones too where they are known. Throws OperationalError.
+ */
+export async function verify(options: VerifyOptions = {}): Promise<Verification> {
+  const workers = options.workers ?? [1, 2, 4];
+  for (const count of workers) resolveWorldSize(parseWorkers(count), null, defaultConfig);
+  return runVerification({
+    engine: engineOf('wasm'),
+    config: defaultConfig,
+    workers,
+    steps: positive('--steps', options.steps) ?? 20,
     data: options.data,
     timeoutMs: 1000 * defaultTimeout,
     onNote: options.onNote ?? ignore,

@@ -1,7 +1,7 @@
 /** `mnist-ddp bench`: throughput of training by number of workers. */
 import type { CommandModule } from 'yargs';
-import { benchmark, OperationalError, type BenchmarkOptions, type BenchmarkRow } from '../index.js';
-import { dataOption, engineOption, note, once } from './options.js';
+import { benchmark, type BenchmarkOptions, type BenchmarkRow } from '../index.js';
+import { dataOption, engineOption, note, numbersOf, once } from './options.js';
 
 interface BenchArguments {
   workers?: string | undefined;
@@ -41,15 +41,6 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
     process.stdout.write(json ? `${JSON.stringify(rows)}\n` : table(rows));
   },
 };
-
-function numbersOf(list: string): number[] {
-  return list.split(',').map((text) => {
-    if (!/^\s*\d+\s*$/.test(text)) {
-      throw new OperationalError('USAGE', `--workers takes numbers such as 1,2,4, not "${list}"`);
-    }
-    return Number(text);
-  });
-}
 
 function table(rows: readonly BenchmarkRow[]): string {
   const header = [

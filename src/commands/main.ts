@@ -5,6 +5,7 @@ import { OperationalError } from '../index.js';
 import { benchCommand } from './bench.js';
 import { evalCommand } from './eval.js';
 import { trainCommand } from './train.js';
+import { verifyCommand } from './verify.js';
 
 /**
  * Runs one command line to its end.
@@ -20,10 +21,11 @@ export async function run(argv: readonly string[]): Promise<number> {
     .command(trainCommand((code) => (exitCode = code)))
     .command(evalCommand)
     .command(benchCommand)
+    .command(verifyCommand)
     // Flags are what --help lists and nothing else: no `--no-out`, no `--out.x`.
     .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false })
     .check(refuseRepeated)
-    .demandCommand(1, 'name a command: train, eval or bench')
+    .demandCommand(1, 'name a command: train, eval, bench or verify')
     .strict()
     .version(packageVersion())
     .help()

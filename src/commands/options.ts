@@ -1,4 +1,5 @@
 /** Options and output that several commands share. */
+import { OperationalError } from '../index.js';
 
 /** A text option that is given once; yargs would make an array of a repeated one. */
 export const once = { type: 'string', requiresArg: true } as const;
@@ -18,4 +19,14 @@ export const dataOption = {
 /** Writes a line for a person to stderr; stdout stays for results. */
 export function note(text: string): void {
   process.stderr.write(`${text}\n`);
+}
+
+/** `1,2,4` as numbers. */
+export function numbersOf(list: string): number[] {
+  return list.split(',').map((text) => {
+    if (!/^\s*\d+\s*$/.test(text)) {
+      throw new OperationalError('USAGE', `--workers takes numbers such as 1,2,4, not "${list}"`);
+    }
+    return Number(text);
+  });
 }

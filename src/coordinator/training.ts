@@ -6,11 +6,11 @@ import { planBatch } from '../shared/collectives.js';
 import type { RankReport } from '../shared/protocol.js';
 import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
 import { leafCount } from '../shared/tree.js';
-import { parametersSha256, writeCheckpoint, type Checkpoint } from './checkpoint.js';
+import { parametersSha256, stateSha256, writeCheckpoint, type Checkpoint } from './checkpoint.js';
 import { evaluateGroup, type Accuracy } from './evaluation.js';
 import { launch, type Launched } from './launch.js';
 import type { RunFolder } from './run-folder.js';
-import { fillPermutation } from './sampler.js';
+import { trainWithinEpoch } from './steps.js';
 import type { Device } from './topology.js';
 
 /** Steps between two lines of the log. */
@@ -89,6 +89,8 @@ export interface Summary extends Accuracy {
   readonly trainSeconds: number;
   readonly finalLoss: number | null;
   readonly parametersSha256: string;
+  /** Over parameters, moments, running statistics, counters and step. */
+  readonly stateSha256: string;
   readonly out: string;
 }
 
@@ -131,8 +133,6 @@ class TrainingRun {
   readonly #request: TrainingRequest;
   readonly #launched: Launched;
   readonly #perEpoch: number;
-  readonly #permutation: Uint32Array;
-  #permutedEpoch = -1;
   #loss: number | null = null;
   /** Step of the last checkpoint that this process wrote. */
   #savedStep: number | null = null;
@@ -143,11 +143,10 @@ class TrainingRun {
 
   constructor(request: TrainingRequest, launched: Launched) {
     const { config, resume, maxSteps } = request;
-    const { layout, buffer } = launched;
+    const { layout } = launched;
     this.#request = request;
     this.#launched = launched;
     this.#perEpoch = stepsPerEpoch(config, layout.shape.trainCount);
-    this.#permutation = new Uint32Array(buffer, layout.permutation, layout.shape.trainCount);
     this.step = resume?.step ?? 0;
     this.lastStep = Math.min(this.#perEpoch * config.epochs, maxSteps ?? Infinity);
   }
@@ -216,6 +215,7 @@ class TrainingRun {
     const { config, engine, worldSize, folder } = this.#request;
     const { state, dataset } = this.#launched;
     if (this.accuracy === null) throw new Error('a summary needs an evaluation');
+    const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
     return {
       kind: 'summary',
       ...this.accuracy,
@@ -233,7 +233,8 @@ class TrainingRun {
       imagesPerSecond: this.#trainMs === 0 ? 0 : (1000 * this.#images) / this.#trainMs,
       trainSeconds: this.#trainMs / 1000,
       finalLoss: this.#loss,
-      parametersSha256: parametersSha256(state.save(this.step, 0).parameters),
+      parametersSha256: parametersSha256(saved.parameters),
+      stateSha256: stateSha256({ step: this.step, ...saved }),
       out: folder.directory,
     };
   }
@@ -251,15 +252,11 @@ class TrainingRun {
   async #train(end: number): Promise<void> {
     const { config } = this.#request;
     const { trainCount } = this.#launched.layout.shape;
-    const { epoch } = positionOf(config, trainCount, this.step);
-    if (epoch !== this.#permutedEpoch) fillPermutation(this.#permutation, config.seed, epoch);
-    this.#permutedEpoch = epoch;
     this.accuracy = null;
     const start = performance.now();
-    const reports = await this.#withRestarts(() => {
-      const { group } = this.#launched;
-      return group.run({ name: 'train', first: group.control.committed, end });
-    });
+    const reports = await this.#withRestarts(() =>
+      trainWithinEpoch(this.#launched, config, this.#launched.group.control.committed, end),
+    );
     this.#trainMs += performance.now() - start;
     const { committed } = this.#launched.group.control;
     this.#throwIfNotFinite(committed);

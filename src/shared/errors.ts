@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'RANK_FAILED'
   | 'RANK_STALLED'
   | 'NOT_FINITE'
+  | 'BITS_DIFFER'
   | 'ABORTED';
 
 export class OperationalError extends Error {

@@ -167,6 +167,11 @@ export interface Kernels extends ConvolutionKernels {
     losses: number,
     scratch: number,
   ): number;
+  probeMultiply(a: number, b: number): number;
+  probeAdd(a: number, b: number): number;
+  probeMultiplyAdd(a: number, b: number, c: number): number;
+  probeRoot(a: number): number;
+  probeExp(a: number): number;
   add(target: number, source: number, length: number): void;
   divide(source: number, length: number, divisor: number, target: number): void;
   isAllFinite(source: number, length: number): number;

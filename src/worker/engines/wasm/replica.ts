@@ -5,6 +5,7 @@ import { batchNormChannels, batchNormEpsilon, batchNormMomentum } from '../../..
 import { classes, imagePixels, parameterOf } from '../../../shared/network.js';
 import { leafSchedule, mergesOfLeaves, subtreesOf } from '../../../shared/tree.js';
 import { backward, smallGradient } from './backward.js';
+import { proveFloatingPoint } from './floating-point.js';
 import { forward, type NormCoefficients } from './forward.js';
 import { eachBlock } from './pass.js';
 import { floatBytes, productLayers } from './geometry.js';
@@ -19,6 +20,7 @@ const f64Bytes = 8;
 export function createWasmReplica(binding: ReplicaBinding): Replica {
   if (binding.module === null) throw new Error('the wasm engine needs its compiled module');
   const kernels = instantiateKernels(binding.module, binding.memory);
+  proveFloatingPoint(kernels);
   return new WasmReplica(kernels, binding, absolute(planWorkspace(binding.shape), binding.workspace));
 }
 

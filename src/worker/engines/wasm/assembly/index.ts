@@ -4,4 +4,5 @@ export * from './convolution1';
 export * from './layers';
 export * from './normalisation';
 export * from './optimiser';
+export * from './probe';
 export * from './products';

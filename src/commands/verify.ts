@@ -1,0 +1,45 @@
+/** `mnist-ddp verify`: shows that the number of workers, and stopping and resuming, change no bit. */
+import type { CommandModule } from 'yargs';
+import { OperationalError, verify, type Verification } from '../index.js';
+import { dataOption, note, numbersOf, once } from './options.js';
+
+interface VerifyArguments {
+  workers?: string | undefined;
+  steps?: number | undefined;
+  data?: string | undefined;
+  json: boolean;
+}
+
+export const verifyCommand: CommandModule<object, VerifyArguments> = {
+  command: 'verify',
+  describe: 'show that any number of workers, stopped and resumed, gives the same bits',
+  builder: (yargs) =>
+    yargs
+      .option('workers', { ...once, describe: 'numbers of worker threads to compare [1,2,4]' })
+      .option('steps', { ...once, type: 'number', describe: 'steps to train with each [20]' })
+      .option('data', dataOption)
+      .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' }),
+  handler: async ({ workers, steps, data, json }) => {
+    const result = await verify({
+      workers: workers === undefined ? undefined : numbersOf(workers),
+      steps,
+      data,
+      onNote: note,
+    });
+    process.stdout.write(json ? `${JSON.stringify(result)}\n` : text(result));
+    if (!result.equal) {
+      throw new OperationalError(
+        'BITS_DIFFER',
+        'the hashes differ: please report it with your processor and Node version',
+      );
+    }
+  },
+};
+
+function text({ dataset, steps, rows, golden }: Verification): string {
+  const lines = rows.map(({ how, parametersSha256, stateSha256 }) => [how, parametersSha256, stateSha256]);
+  if (golden !== null) lines.push(['every machine', golden.parametersSha256, golden.stateSha256]);
+  const width = Math.max(...lines.map(([how = '']) => how.length));
+  const heading = `${String(steps)} steps on ${dataset}; SHA-256 of the parameters, and of the whole state:\n`;
+  return heading + lines.map(([how = '', ...hashes]) => `${how.padEnd(width)}  ${hashes.join('  ')}\n`).join('');
+}

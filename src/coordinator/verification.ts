@@ -1,0 +1,113 @@
+/** Showing on this machine that the result of training depends on what was asked for alone. */
+import type { TrainConfig } from '../shared/config.js';
+import type { Engine } from '../shared/engine.js';
+import { stepsPerEpoch } from '../shared/schedule.js';
+import { decodeCheckpoint, encodeCheckpoint } from './checkpoint-format.js';
+import { parametersSha256, stateSha256 } from './checkpoint.js';
+import { goldenHashes, type Hashes } from './golden-hashes.js';
+import { launch, type Launched } from './launch.js';
+import { trainWithinEpoch } from './steps.js';
+
+export interface VerificationRequest {
+  readonly engine: Engine;
+  readonly config: TrainConfig;
+  readonly workers: readonly number[];
+  readonly steps: number;
+  readonly data: string | undefined;
+  readonly timeoutMs: number;
+  readonly onNote: (text: string) => void;
+}
+
+export interface VerificationRow extends Hashes {
+  /** Such as `2 workers`, or `2 workers, stopped after step 10, resumed with 1`. */
+  readonly how: string;
+}
+
+export interface Verification {
+  readonly dataset: string;
+  readonly steps: number;
+  readonly rows: readonly VerificationRow[];
+  /** The hashes that every machine gives for this data set and configuration, where they are known. */
+  readonly golden: Hashes | null;
+  /** Whether all rows, and the golden hashes, are equal. */
+  readonly equal: boolean;
+}
+
+/**
+ * Trains the same steps with each number of workers, then once more stopped half-way, through the bytes of a checkpoint, and
+ * resumed with another number. Throws OperationalError.
+ */
+export async function runVerification(request: VerificationRequest): Promise<Verification> {
+  const { workers, steps, config } = request;
+  const rows: VerificationRow[] = [];
+  let dataset = '';
+  for (const worldSize of workers) {
+    const bytes = await trainTo(request, worldSize, steps, null);
+    dataset = decodeCheckpoint(bytes).dataset;
+    rows.push({ how: plural(worldSize), ...hashesOf(bytes) });
+  }
+  const [first, second] = [workers[workers.length - 1] ?? 1, workers[0] ?? 1];
+  const middle = Math.floor(steps / 2);
+  if (middle > 0) {
+    const half = await trainTo(request, first, middle, null);
+    const whole = await trainTo(request, second, steps, half);
+    const how = `${plural(first)}, stopped after step ${String(middle)}, resumed with ${String(second)}`;
+    rows.push({ how, ...hashesOf(whole) });
+  }
+  const golden = goldenHashes(dataset, config, steps);
+  const expected = golden ?? rows[0];
+  const equal = rows.every(
+    (row) => row.parametersSha256 === expected?.parametersSha256 && row.stateSha256 === expected.stateSha256,
+  );
+  return { dataset, steps, rows, golden, equal };
+}
+
+/** Trains up to `steps` from scratch or from a checkpoint, and returns the state as a checkpoint's bytes. */
+async function trainTo(
+  request: VerificationRequest,
+  worldSize: number,
+  steps: number,
+  from: Uint8Array | null,
+): Promise<Uint8Array> {
+  const { config } = request;
+  const launched = await launch({ ...request, worldSize, devices: null, trains: true });
+  try {
+    const resumed = from === null ? null : decodeCheckpoint(from);
+    if (resumed === null) launched.state.initialise(config.seed);
+    else launched.state.restore(resumed, resumed.step);
+    launched.group.control.startFrom(resumed?.step ?? 0);
+    await launched.group.run({ name: 'prepare', first: 0, end: 0 });
+    const perEpoch = stepsPerEpoch(config, launched.layout.shape.trainCount);
+    for (let step = resumed?.step ?? 0; step < steps;) {
+      const end = Math.min(steps, step - (step % perEpoch) + perEpoch);
+      await trainWithinEpoch(launched, config, step, end);
+      step = end;
+    }
+    return checkpointBytes(request, launched, worldSize, steps);
+  } finally {
+    await launched.group.close();
+  }
+}
+
+function checkpointBytes(
+  request: VerificationRequest,
+  launched: Launched,
+  worldSize: number,
+  step: number,
+): Uint8Array {
+  const { engine, config } = request;
+  const { dataset, kernelsSha256, state } = launched;
+  const saved = state.save(step, 1);
+  const hash = parametersSha256(saved.parameters);
+  const where = { config, dataset, engine: engine.name, kernelsSha256, step, worldSize };
+  return encodeCheckpoint({ ...where, ...saved, parametersSha256: hash });
+}
+
+function hashesOf(bytes: Uint8Array): Hashes {
+  const checkpoint = decodeCheckpoint(bytes);
+  return { parametersSha256: checkpoint.parametersSha256, stateSha256: stateSha256(checkpoint) };
+}
+
+function plural(workers: number): string {
+  return workers === 1 ? '1 worker' : `${String(workers)} workers`;
+}
