@@ -1,0 +1,384 @@
+/**
+ * Each kernel of the `wasm` engine alone, against the reference layers in float64: convolutions forward and backward, the
+ * batch norm, the loss, Adam, and the products of panels with their tree.
+ */
+import { readFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { convolutions } from '../dist/shared/network.js';
+import { leafSchedule, mergesOfLeaves, subtreesOf } from '../dist/shared/tree.js';
+import * as layers from '../dist/worker/engines/reference/layers.js';
+import { batchNormBackwardSums, batchNormForwardSums } from '../dist/worker/engines/reference/batch-norm.js';
+import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/reference/loss.js';
+import { inputPanels, outputPanels, productLayers } from '../dist/worker/engines/wasm/geometry.js';
+import type { ConvolutionName, ProductLayer } from '../dist/worker/engines/wasm/geometry.js';
+import { instantiateKernels, type Kernels } from '../dist/worker/engines/wasm/kernels.js';
+import { relativeL2 } from './support/golden.js';
+
+const pages = 512;
+const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+let kernels: Kernels;
+let free = 0;
+
+beforeAll(async () => {
+  const bytes = await readFile(new URL('../dist/kernels/wasm.wasm', import.meta.url));
+  kernels = instantiateKernels(await WebAssembly.compile(bytes), memory);
+});
+
+/** Room for that many bytes; each test starts anew. */
+function take(bytes: number): number {
+  const start = free;
+  free = Math.ceil((free + bytes) / 64) * 64;
+  if (free > pages * 65536) throw new RangeError('the test memory is too small');
+  return start;
+}
+
+function reset(): void {
+  free = 65536;
+}
+
+const floats = (offset: number, length: number): Float32Array => new Float32Array(memory.buffer, offset, length);
+
+/** Uniform in [-1, 1), the same in every run. */
+function noise(length: number, seed = 1): Float64Array {
+  let state = seed;
+  return Float64Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.fround(state / 2 ** 31 - 1);
+  });
+}
+
+function place(values: ArrayLike<number>): number {
+  const offset = take(values.length * 4);
+  floats(offset, values.length).set(Float32Array.from(values));
+  return offset;
+}
+
+/** [rows][channels][pixels] to [rows][pixels][channels], or back with the two swapped. */
+function swap(values: ArrayLike<number>, channels: number, pixels: number): Float64Array {
+  const swapped = new Float64Array(values.length);
+  for (let p = 0; p < values.length; p++) {
+    const [row, rest] = [Math.floor(p / (channels * pixels)), p % (channels * pixels)];
+    swapped[(row * pixels + (rest % pixels)) * channels + Math.floor(rest / pixels)] = values[p] ?? 0;
+  }
+  return swapped;
+}
+
+function multiply(
+  layer: ProductLayer,
+  way: 'forward' | 'backward',
+  source: number,
+  weights: number,
+  target: number,
+  rows: number,
+): void {
+  const [k, n] = way === 'forward' ? [layer.inputs, layer.columns] : [layer.columns, layer.inputs];
+  const [from, to] = way === 'forward' ? [layer.inputPlane, layer.outputPlane] : [layer.outputPlane, layer.inputPlane];
+  const { points, panelBytes } = layer;
+  const tiles = rows * layer.rowTiles;
+  kernels.product(
+    source,
+    from,
+    panelBytes,
+    k / 16,
+    weights,
+    k * 64,
+    points * k * 64,
+    n / 16,
+    target,
+    to,
+    panelBytes,
+    points,
+    tiles,
+  );
+}
+
+describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: ConvolutionName) => {
+  const shape = convolutions.find((conv) => conv.name === name);
+  if (shape === undefined) throw new Error(name);
+  const layer = productLayers[name];
+  const rows = 2;
+  const { inputs, outputs, inputSize, outputSize, pooled } = shape;
+  const x = noise(rows * inputs * inputSize ** 2);
+  const weight = noise(outputs * inputs * 9, 2).map((value) => Math.fround(value / 24));
+  const bias = noise(outputs, 3).map((value) => Math.fround(value / 4));
+
+  /** V, and U and UT of all panels. */
+  function prepare(): { scratch: number; v: number; u: number; ut: number; m: number } {
+    reset();
+    const scratch = take(32768);
+    const [wAt, xAt] = [place(weight), place(swap(x, inputs, inputSize ** 2))];
+    const bytes = layer.points * layer.inputs * layer.columns * 4;
+    const [u, ut] = [take(bytes), take(bytes)];
+    for (let panel = 0; panel < outputPanels(layer); panel++) {
+      const [from, to] = [panel * 16 * inputs * 36, panel * layer.points * inputs * 64];
+      kernels[`${name}Weights`](wAt + from, u + to, ut, panel * 16, scratch);
+    }
+    const [v, m] = [take(layer.points * layer.inputPlane), take(layer.points * layer.outputPlane)];
+    kernels[`${name}Input`](xAt, rows, v, layer.inputPlane, layer.panelBytes, scratch);
+    return { scratch, v, u, ut, m };
+  }
+
+  it('gives the activations of a direct convolution, relu and pool', () => {
+    const { scratch, v, u, m } = prepare();
+    multiply(layer, 'forward', v, u, m, rows);
+    const biasAt = place(bias);
+    const direct = layers.reluForward(layers.conv2dForward(shape, rows, x, weight, bias));
+    const size = pooled ? outputSize / 2 : outputSize;
+    const expected = pooled ? layers.maxPool2Forward(outputSize, direct).output : direct;
+    const y = take(expected.length * 4);
+    const argmax = take(expected.length);
+    if (name === 'conv3') kernels.conv3Output(m, layer.outputPlane, layer.panelBytes, biasAt, rows, y, scratch);
+    else kernels[`${name}Output`](m, layer.outputPlane, layer.panelBytes, biasAt, rows, y, argmax, scratch);
+    expect(relativeL2(swap(floats(y, expected.length), size ** 2, outputs), expected)).toBeLessThan(1e-5);
+  });
+
+  it('gives the weight, bias and input gradients of the direct convolution', () => {
+    const { scratch, v, ut, m } = prepare();
+    // Through relu and pool everywhere open: every activation positive, every window's maximum in its first place.
+    const size = pooled ? outputSize / 2 : outputSize;
+    const delta = noise(rows * outputs * size ** 2, 4);
+    const spread = pooled ? spreadToCorners(delta, outputSize) : delta;
+    const deltaAt = place(swap(delta, outputs, size ** 2));
+    const open = place(new Float32Array(delta.length).fill(pooled ? 0 : 1));
+    if (name === 'conv3')
+      kernels.conv3OutputAdjoint(open, deltaAt, rows, m, layer.outputPlane, layer.panelBytes, scratch);
+    else kernels[`${name}OutputAdjoint`](deltaAt, open, rows, m, layer.outputPlane, layer.panelBytes, scratch);
+
+    const expectedWeight = new Float64Array(weight.length);
+    const expectedBias = new Float64Array(outputs);
+    layers.conv2dBackwardParameters(shape, rows, x, spread, expectedWeight, expectedBias);
+    const { weightGradient, biasGradient } = gradients(layer, v, m, rows, scratch);
+    expect(relativeL2(weightGradient, expectedWeight)).toBeLessThan(1e-5);
+    expect(relativeL2(biasGradient, expectedBias)).toBeLessThan(1e-5);
+
+    const dv = take(layer.points * layer.inputPlane);
+    multiply(layer, 'backward', m, ut, dv, rows);
+    const dx = take(x.length * 4);
+    kernels[`${name}InputAdjoint`](dv, layer.inputPlane, layer.panelBytes, rows, dx, scratch);
+    const expected = layers.conv2dBackwardInput(shape, rows, weight, spread);
+    expect(relativeL2(swap(floats(dx, x.length), inputSize ** 2, inputs), expected)).toBeLessThan(1e-5);
+  });
+});
+
+/** [planes][size / 2][size / 2] to [planes][size][size], each value in the first place of its 2x2 window. */
+function spreadToCorners(delta: Float64Array, size: number): Float64Array {
+  const spread = new Float64Array(delta.length * 4);
+  delta.forEach((value, p) => {
+    const [plane, y, x] = [Math.floor(p / (size / 2) ** 2), Math.floor(p / (size / 2)) % (size / 2), p % (size / 2)];
+    spread[(plane * size + 2 * y) * size + 2 * x] = value;
+  });
+  return spread;
+}
+
+/** Weight and bias gradient of one leaf, in PyTorch's layout. */
+function gradients(layer: ProductLayer, v: number, dm: number, rows: number, scratch: number) {
+  const { points, panelBytes, inputPlane, outputPlane, rowTiles, blockRows, inputs, outputs, biasPoint } = layer;
+  const unitBytes = (points * inputs + 1) * 64;
+  const accumulator = take(outputPanels(layer) * unitBytes);
+  const schedule = take(16);
+  new Int32Array(memory.buffer, schedule, 4).set([0, rows, 0, accumulator]);
+  const weight = take(outputs * inputs * 36);
+  const biases = new Float32Array(outputs);
+  const name = layer.name as ConvolutionName;
+  for (let point = 0; point < points; point++) {
+    const [from, to] = [v + point * inputPlane, dm + point * outputPlane];
+    const offset = point * inputs * 64;
+    const [k, n] = [inputPanels(layer), outputPanels(layer)];
+    kernels.weightGradient(
+      from,
+      0,
+      panelBytes,
+      k,
+      to,
+      0,
+      panelBytes,
+      n,
+      blockRows,
+      rowTiles,
+      schedule,
+      1,
+      0,
+      offset,
+      unitBytes,
+    );
+  }
+  for (let panel = 0; panel < outputPanels(layer); panel++) {
+    const unit = panel * unitBytes;
+    const d = dm + biasPoint * outputPlane + panel * panelBytes;
+    kernels.biasGradient(d, 0, blockRows, rowTiles, schedule, 1, 0, unit + points * inputs * 64);
+    kernels[`${name}WeightsAdjoint`](accumulator + unit, 1, weight + panel * 16 * inputs * 36, scratch);
+    biases.set(floats(accumulator + unit + points * inputs * 64, 16), panel * 16);
+  }
+  return { weightGradient: floats(weight, outputs * inputs * 9), biasGradient: biases };
+}
+
+describe('conv1', () => {
+  const shape = convolutions[0];
+  const image = noise(784, 5).map((value) => Math.abs(Math.round(value * 255)));
+  const weight = noise(576, 6);
+  const bias = noise(64, 7);
+
+  it('gives relu of the direct convolution, and its gradients behind the mask', () => {
+    reset();
+    const bytes = take(784);
+    new Uint8Array(memory.buffer, bytes, 784).set(image);
+    const [imageAt, y] = [take(784 * 4), take(676 * 64 * 4)];
+    const packed = place(
+      Array.from({ length: 640 }, (_, p) => {
+        const [panel, tap, o] = [Math.floor(p / 160), Math.floor(p / 16) % 10, p % 16];
+        return (tap === 9 ? bias[panel * 16 + o] : weight[(panel * 16 + o) * 9 + tap]) ?? 0;
+      }),
+    );
+    kernels.loadImage(bytes, imageAt);
+    kernels.conv1Forward(imageAt, packed, y);
+    const expected = layers.reluForward(layers.conv2dForward(shape, 1, image, weight, bias));
+    const activation = swap(floats(y, 676 * 64), 676, 64);
+    expect(relativeL2(activation, expected)).toBeLessThan(1e-6);
+
+    const delta = noise(676 * 64, 8);
+    const [ones, deltaAt] = [place(new Float32Array(784).fill(1)), place(swap(delta, 64, 676))];
+    const gradient = place(new Float32Array(640));
+    kernels.conv1Gradient(imageAt, ones, y, deltaAt, gradient);
+    const [expectedWeight, expectedBias] = [new Float64Array(576), new Float64Array(64)];
+    const masked = layers.reluBackward(expected, Float64Array.from(delta));
+    layers.conv2dBackwardParameters(shape, 1, image, masked, expectedWeight, expectedBias);
+    const got = floats(gradient, 640);
+    const at = (channel: number, tap: number): number =>
+      got[(Math.floor(channel / 16) * 10 + tap) * 16 + (channel % 16)] ?? 0;
+    expect(
+      relativeL2(
+        expectedWeight.map((_, p) => at(Math.floor(p / 9), p % 9)),
+        expectedWeight,
+      ),
+    ).toBeLessThan(1e-5);
+    expect(
+      relativeL2(
+        expectedBias.map((_, c) => at(c, 9)),
+        expectedBias,
+      ),
+    ).toBeLessThan(1e-5);
+  });
+});
+
+describe('weight gradient', () => {
+  it('adds the leaves up by the tree, to the bit, whatever blocks they lie in', () => {
+    reset();
+    const layer = productLayers.linear1;
+    const [rows, microBatch] = [45, 4];
+    const range = { start: 3, end: 15 };
+    const blocks = Math.ceil(rows / layer.blockRows);
+    const v = take(blocks * layer.inputPlane);
+    const d = take(blocks * layer.outputPlane);
+    floats(v, (blocks * layer.inputPlane) / 4).set(noise((blocks * layer.inputPlane) / 4, 9));
+    floats(d, (blocks * layer.outputPlane) / 4).set(noise((blocks * layer.outputPlane) / 4, 10));
+    const accumulators = subtreesOf(range).map(() => take(256 * 64));
+    const steps = leafSchedule(range).flatMap(({ merges, finished }, leaf) => {
+      return [leaf * microBatch, Math.min((leaf + 1) * microBatch, rows), merges, accumulators[finished] ?? 0];
+    });
+    const schedule = take(steps.length * 4);
+    new Int32Array(memory.buffer, schedule, steps.length).set(steps);
+    const [stack, leaves] = [take(8 * 256 * 64), range.end - range.start];
+    const { inputPlane, outputPlane, panelBytes, blockRows } = layer;
+    kernels.weightGradient(
+      v,
+      inputPlane,
+      panelBytes,
+      16,
+      d,
+      outputPlane,
+      panelBytes,
+      1,
+      blockRows,
+      1,
+      schedule,
+      leaves,
+      stack,
+      0,
+      0,
+    );
+
+    const value = (base: number, plane: number, row: number, column: number): number => {
+      const block = base + Math.floor(row / blockRows) * plane + Math.floor(column / 16) * panelBytes;
+      return floats(block + (row % blockRows) * 64 + (column % 16) * 4, 1)[0] ?? 0;
+    };
+    for (const [k, n] of [
+      [0, 0],
+      [17, 5],
+      [255, 15],
+    ] as const) {
+      const sums = Array.from({ length: leaves }, (_, leaf) => {
+        let sum = 0;
+        for (let row = leaf * microBatch; row < Math.min((leaf + 1) * microBatch, rows); row++) {
+          sum = Math.fround(sum + Math.fround(value(v, inputPlane, row, k) * value(d, outputPlane, row, n)));
+        }
+        return sum;
+      });
+      for (const { target, source } of mergesOfLeaves(range))
+        sums[target] = Math.fround((sums[target] ?? 0) + (sums[source] ?? 0));
+      const expected = subtreesOf(range).map((subtree) => sums[subtree.start - range.start]);
+      expect(accumulators.map((offset) => floats(offset, 4096)[k * 16 + n])).toEqual(expected);
+    }
+  });
+});
+
+describe('batch norm, loss and Adam', () => {
+  it('sums statistics as the reference does', () => {
+    reset();
+    const [channels, pixels, rows] = [64, 9, 3];
+    const [x, dy] = [noise(rows * channels * pixels, 11), noise(rows * channels * pixels, 12)];
+    const [xAt, dyAt] = [place(swap(x, channels, pixels)), place(swap(dy, channels, pixels))];
+    const [zero, one] = [place(new Float32Array(channels)), place(new Float32Array(channels).fill(1))];
+    const sums = new Float64Array(memory.buffer, take(2 * channels * 8), 2 * channels);
+    kernels.normSums(xAt, rows * pixels, channels, sums.byteOffset);
+    const shape = { channels, pixels };
+    expect(relativeL2(sums, batchNormForwardSums(shape, rows, x))).toBeLessThan(1e-14);
+    kernels.normGradientSums(xAt, dyAt, rows * pixels, channels, zero, one, sums.byteOffset);
+    expect(relativeL2(sums, batchNormBackwardSums(shape, rows, dy, x))).toBeLessThan(1e-14);
+  });
+
+  it('gives loss, hits and gradient of the double softmax', () => {
+    reset();
+    const rows = 7;
+    const labels = Uint8Array.from({ length: rows }, (_, row) => (row * 3) % 10);
+    const logits = noise(rows * 10, 13).map((value) => 4 * value);
+    const bias = noise(10, 14);
+    const shifted = logits.map((value, p) => Math.fround(value + (bias[p % 10] ?? 0)));
+    const z = take(rows * 64);
+    logits.forEach((value, p) => (floats(z, rows * 16)[Math.floor(p / 10) * 16 + (p % 10)] = value));
+    const labelsAt = take(rows);
+    new Uint8Array(memory.buffer, labelsAt, rows).set(labels);
+    const numbers = take(rows * 4);
+    new Uint32Array(memory.buffer, numbers, rows).set(labels.map((_, row) => row));
+    const losses = new Float64Array(memory.buffer, take(rows * 8), rows);
+    const correct = kernels.lossGradient(z, place(bias), rows, labelsAt, numbers, losses.byteOffset, take(256));
+    const expected = doubleSoftmaxCrossEntropy(rows, softmax(rows, shifted), labels);
+    expect(losses.reduce((sum, loss) => sum + loss, 0)).toBeCloseTo(expected.loss, 12);
+    expect(correct).toBe(expected.correct);
+    const got = logits.map((_, p) => floats(z, rows * 16)[Math.floor(p / 10) * 16 + (p % 10)] ?? 0);
+    expect(relativeL2(got, expected.logitsGradient)).toBeLessThan(1e-6);
+  });
+
+  it.each([3, 64, 67])("takes Adam's step of %i values at the default epsilon, tiny gradients included", (length) => {
+    reset();
+    const g = noise(length, 15).map((value, i) => Math.fround(i % 3 === 0 ? value * 1e-9 : value));
+    const [w, m, v] = [noise(length, 16), noise(length, 17), noise(length, 18).map(Math.abs)];
+    const [gAt, wAt, mAt, vAt] = [place(g), place(w), place(m), place(v)];
+    const [nextW, nextM, nextV] = [take(length * 4), take(length * 4), take(length * 4)];
+    const [b1, b2, t1, t2] = [0.9, 0.999, 0.9 ** 3, 0.999 ** 3];
+    const finite = kernels.adam(gAt, length, wAt, mAt, vAt, nextW, nextM, nextV, 1e-3, b1, b2, 1e-8, t1, t2);
+    const first = m.map((value, i) => b1 * value + (1 - b1) * (g[i] ?? 0));
+    const second = v.map((value, i) => b2 * value + (1 - b2) * (g[i] ?? 0) ** 2);
+    const move = first.map((value, i) => ((1e-3 / (1 - t1)) * value) / (Math.sqrt((second[i] ?? 0) / (1 - t2)) + 1e-8));
+    expect(finite).toBe(1);
+    expect(relativeL2(floats(nextM, length), first)).toBeLessThan(1e-6);
+    expect(relativeL2(floats(nextV, length), second)).toBeLessThan(1e-6);
+    expect(
+      relativeL2(
+        floats(nextW, length),
+        w.map((value, i) => value - (move[i] ?? 0)),
+      ),
+    ).toBeLessThan(1e-7);
+    floats(gAt, length)[length - 1] = NaN;
+    expect(kernels.adam(gAt, length, wAt, mAt, vAt, nextW, nextM, nextV, 1e-3, b1, b2, 1e-8, t1, t2)).toBe(0);
+  });
+});
