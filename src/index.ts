@@ -51,6 +51,8 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
   readonly out?: string | undefined;
   /** A run's folder or a checkpoint to go on from, bit for bit. */
   readonly resume?: string | undefined;
+  /** What may differ from the run to resume, at the price of its bits: see `overridable`. */
+  readonly override?: readonly Overridable[] | undefined;
   /** Ends after that many steps since training began, resumed or not. */
   readonly maxSteps?: number | undefined;
   /** Writes a checkpoint every so many steps, besides those at the ends of epochs. */
@@ -62,6 +64,21 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
   /** Ends after the step at hand; a checkpoint is written, then the signal's reason is thrown. */
   readonly signal?: AbortSignal | undefined;
 }
+
+/** What a resumed run must have in common with the one before, the number of epochs excepted, unless it is overridden. */
+export const overridable = [
+  'batchSize',
+  'microBatch',
+  'learningRate',
+  'lrStep',
+  'lrGamma',
+  'seed',
+  'batchNorm',
+  'data',
+  'kernels',
+  'workers',
+] as const;
+export type Overridable = (typeof overridable)[number];
 
 type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
 
@@ -97,8 +114,14 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
   const resume = resumed?.checkpoint ?? null;
   const config = resume === null ? resolveConfig(options) : resumedConfig(resume, options);
   const engine = engineFor(options.engine);
+  const override = options.override ?? [];
   const { worldSize, devices } = topology(options, config);
-  if (resume !== null && config.batchNorm === 'local' && resume.worldSize !== worldSize) {
+  if (
+    resume !== null &&
+    !override.includes('workers') &&
+    config.batchNorm === 'local' &&
+    resume.worldSize !== worldSize
+  ) {
     throw changed('workers', resume.worldSize, worldSize);
   }
   const maxSteps = positive('--max-steps', options.maxSteps);
@@ -115,6 +138,7 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
     data: options.data,
     folder,
     resume,
+    override,
     maxSteps,
     checkpointEvery,
     signal: options.signal,
@@ -221,7 +245,8 @@ function resumedConfig(resume: Checkpoint, options: TrainOptions): TrainConfig {
   const asked = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const config = resolveConfig({ ...resume.config, ...asked });
   for (const key of Object.keys(defaultConfig) as (keyof TrainConfig)[]) {
-    if (key !== 'epochs' && config[key] !== resume.config[key]) throw changed(key, resume.config[key], config[key]);
+    if (key === 'epochs' || options.override?.includes(key) === true) continue;
+    if (config[key] !== resume.config[key]) throw changed(key, resume.config[key], config[key]);
   }
   return config;
 }
@@ -229,7 +254,7 @@ function resumedConfig(resume: Checkpoint, options: TrainOptions): TrainConfig {
 function changed(field: string, was: unknown, is: unknown): OperationalError {
   return new OperationalError(
     'CONFIGURATION_CHANGED',
-    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out`,
+    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add --override ${field}`,
   );
 }
 

@@ -1,7 +1,14 @@
 /** `mnist-ddp train`: prints the reference program's lines. */
 import { constants } from 'node:os';
 import type { Argv, CommandModule } from 'yargs';
-import { OperationalError, train, type TrainMetric, type TrainOptions } from '../index.js';
+import {
+  OperationalError,
+  overridable,
+  train,
+  type Overridable,
+  type TrainMetric,
+  type TrainOptions,
+} from '../index.js';
 import { dataOption, engineOption, note, once, workersOption } from './options.js';
 
 interface TrainArguments {
@@ -19,6 +26,7 @@ interface TrainArguments {
   data?: string | undefined;
   out?: string | undefined;
   resume?: string | undefined;
+  override?: string | undefined;
   maxSteps?: number | undefined;
   checkpointEvery?: number | undefined;
   timeout?: number | undefined;
@@ -100,6 +108,10 @@ function builder(yargs: Argv): Argv<TrainArguments> {
     .option('data', dataOption)
     .option('out', { ...once, describe: 'folder for checkpoint, metrics and summary [runs/START TIME]' })
     .option('resume', { ...once, describe: 'run folder or checkpoint to go on from' })
+    .option('override', {
+      ...once,
+      describe: `what may differ from the run to resume: ${overridable.join(', ')} (comma-separated)`,
+    })
     .option('max-steps', { ...once, type: 'number', describe: 'end after so many steps since training began' })
     .option('checkpoint-every', { ...once, type: 'number', describe: 'steps between checkpoints within an epoch' })
     .option('timeout', {
@@ -127,6 +139,7 @@ function optionsOf(argv: TrainArguments, signal: AbortSignal): TrainOptions {
     data: rest.data,
     out: rest.out,
     resume: rest.resume,
+    override: rest.override === undefined ? undefined : overridesOf(rest.override),
     maxSteps: rest.maxSteps,
     checkpointEvery: rest.checkpointEvery,
     timeout: rest.timeout,
@@ -134,6 +147,14 @@ function optionsOf(argv: TrainArguments, signal: AbortSignal): TrainOptions {
     signal,
     onNote: note,
   };
+}
+
+function overridesOf(list: string): Overridable[] {
+  return list.split(',').map((name) => {
+    const known = overridable.find((candidate) => candidate === name.trim());
+    if (known !== undefined) return known;
+    throw new OperationalError('USAGE', `--override takes ${overridable.join(', ')}, not "${name}"`);
+  });
 }
 
 type CaughtSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';

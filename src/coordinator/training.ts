@@ -25,6 +25,8 @@ export interface TrainingRequest {
   readonly folder: RunFolder;
   /** The state to go on from, or null for a fresh start. */
   readonly resume: Checkpoint | null;
+  /** What may differ from that state on purpose: `data` and `kernels` are looked at here. */
+  readonly override: readonly string[];
   /** Steps since training began after which to end, resumed or not. */
   readonly maxSteps: number | undefined;
   readonly checkpointEvery: number | undefined;
@@ -153,11 +155,11 @@ class TrainingRun {
 
   /** Sets the state up and has the ranks derive what they need of it. */
   async start(): Promise<void> {
-    const { resume, config, folder } = this.#request;
+    const { resume, config, folder, override } = this.#request;
     const { state, group, dataset, kernelsSha256 } = this.#launched;
     if (resume === null) state.initialise(config.seed);
     else {
-      refuseOtherData(resume, dataset, kernelsSha256);
+      refuseOtherBits(resume, dataset, kernelsSha256, override);
       state.restore(resume, resume.step);
       // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
       const evaluated = this.step % this.#perEpoch === 0 && this.step < this.lastStep;
@@ -358,18 +360,24 @@ function isRankFailure(error: unknown): error is OperationalError {
 }
 
 /** A resumed run goes on with the same bits only on the same data and kernels. */
-function refuseOtherData(resume: Checkpoint, dataset: string, kernelsSha256: string | null): void {
-  if (resume.dataset !== dataset) {
+function refuseOtherBits(
+  resume: Checkpoint,
+  dataset: string,
+  kernelsSha256: string | null,
+  override: readonly string[],
+): void {
+  if (resume.dataset !== dataset && !override.includes('data')) {
+    const message = `the checkpoint was trained on the data set ${resume.dataset}, but this is ${dataset}`;
     throw new OperationalError(
       'CONFIGURATION_CHANGED',
-      `the checkpoint was trained on the data set ${resume.dataset}, but this is ${dataset}: name its folder with --data`,
+      `${message}: name its folder with --data, or add --override data`,
     );
   }
-  if (resume.kernelsSha256 !== kernelsSha256) {
+  if (resume.kernelsSha256 !== kernelsSha256 && !override.includes('kernels')) {
     throw new OperationalError(
       'CONFIGURATION_CHANGED',
-      'the checkpoint was trained with other kernels than this version has, so its bits would change: resume it with the ' +
-        'version of mnist-ddp that wrote it',
+      'the checkpoint was trained with other kernels than this version has, so its bits may change: resume it with the ' +
+        'version of mnist-ddp that wrote it, or add --override kernels',
     );
   }
 }
