@@ -15,6 +15,7 @@ const exact = [
   'src/worker/**/*.ts',
   'src/coordinator/schedule*.ts',
   'src/coordinator/sampler*.ts',
+  'src/coordinator/batch-norm*.ts',
 ];
 
 /** IEEE 754 and ECMAScript give these the same bits everywhere; every other function of Math may differ. */

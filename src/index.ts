@@ -130,22 +130,26 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
   // A resumed run may take its own folder over, but no other run's.
   const ownFolder = resumed !== null && out !== undefined && resolve(out) === resolve(dirname(resumed.path));
   const folder = await openRunFolder({ out, resume: ownFolder });
-  yield* runTraining({
-    engine,
-    config,
-    worldSize,
-    devices,
-    data: options.data,
-    folder,
-    resume,
-    override,
-    maxSteps,
-    checkpointEvery,
-    signal: options.signal,
-    timeoutMs: 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout),
-    maxRestarts: integer('--max-restarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000),
-    onNote: options.onNote ?? ignore,
-  });
+  try {
+    yield* runTraining({
+      engine,
+      config,
+      worldSize,
+      devices,
+      data: options.data,
+      folder,
+      resume,
+      override,
+      maxSteps,
+      checkpointEvery,
+      signal: options.signal,
+      timeoutMs: 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout),
+      maxRestarts: integer('--max-restarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000),
+      onNote: options.onNote ?? ignore,
+    });
+  } finally {
+    await folder.close();
+  }
 }
 
 /** Scores a checkpoint on the test set: the same figures with any number of workers. Throws OperationalError. */

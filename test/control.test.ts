@@ -16,15 +16,13 @@ describe('control words', () => {
 
   it('end a wait for a rank that does not come, naming it, its phase and the step', async () => {
     const control = controlOf(3);
-    control.setPhase(1, 'forward and backward');
-    control.setPhase(2, 'optimiser');
-    control.startFrom(41);
+    control.setPhase(1, 'forward and backward', 42);
+    control.setPhase(2, 'optimiser', 42);
     const error = await operationalError(() => {
       control.barrier(0);
     });
     expect(error.code).toBe('RANK_STALLED');
-    expect(error.message).toContain('rank 1 (in forward and backward), rank 2 (in optimiser)');
-    expect(error.message).toContain('at step 41');
+    expect(error.message).toContain('rank 1 (in forward and backward of step 42), rank 2 (in optimiser of step 42)');
     expect(error.message).not.toContain('rank 0');
   });
 

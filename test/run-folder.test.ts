@@ -24,12 +24,15 @@ describe('opening', () => {
     const second = await openRunFolder({ resume: false, cwd: directory, startTime });
     expect(first.directory).toBe(join(directory, 'runs', '2025-03-04T05-06-07'));
     expect(second.directory).toBe(join(directory, 'runs', '2025-03-04T05-06-07-2'));
-    expect(await readdir(first.directory)).toEqual([]);
+    expect(await readdir(first.directory)).toEqual(['run.lock']);
   });
 
   it('makes --out with the folders above it, and takes one that is there', async () => {
     const out = join(directory, 'a', 'b');
-    expect((await openRunFolder({ out, resume: false })).directory).toBe(out);
+    const run = await openRunFolder({ out, resume: false });
+    expect(run.directory).toBe(out);
+    await run.close();
+    expect(await readdir(out)).toEqual([]);
     expect((await openRunFolder({ out, resume: false })).checkpointPath).toBe(join(out, checkpointName));
   });
 
@@ -66,7 +69,7 @@ describe('opening', () => {
     const [dead, alive] = [4_194_303, process.pid].map((pid) => `.${checkpointName}.${String(pid)}-1.tmp`);
     for (const name of [dead, alive, '.other.tmp']) await writeFile(join(directory, name ?? ''), 'x');
     await openRunFolder({ out: directory, resume: true });
-    expect((await readdir(directory)).sort()).toEqual([alive, '.other.tmp'].sort());
+    expect((await readdir(directory)).sort()).toEqual([alive, '.other.tmp', 'run.lock'].sort());
   });
 });
 
@@ -93,7 +96,7 @@ describe('metrics and summary', () => {
   it('cutting a file that is not there is nothing', async () => {
     const run = await openRunFolder({ out: directory, resume: false });
     await run.cutMetrics(5);
-    expect(await readdir(directory)).toEqual([]);
+    expect(await readdir(directory)).toEqual(['run.lock']);
   });
 
   it('replaces the summary as a whole', async () => {
@@ -101,7 +104,7 @@ describe('metrics and summary', () => {
     await run.writeSummary({ accuracy: 1, long: 'x'.repeat(1000) });
     await run.writeSummary({ accuracy: 2 });
     expect(JSON.parse(await readFile(run.summaryPath, 'utf8'))).toEqual({ accuracy: 2 });
-    expect(await readdir(directory)).toEqual(['summary.json']);
+    expect(await readdir(directory)).toEqual(['run.lock', 'summary.json']);
   });
 
   it('names the folder that was deleted while training', async () => {

@@ -74,7 +74,8 @@ const reasons: Readonly<Record<string, string>> = {
   ENAMETOOLONG: `the path is too long (ENAMETOOLONG); ${chooseAnother}`,
 };
 
-function temporaryName(path: string): string {
+/** A name beside `path` that no other write uses; `removeStaleTemporaries` knows it. */
+export function temporaryName(path: string): string {
   written++;
   return join(dirname(path), `.${basename(path)}.${String(process.pid)}-${String(written)}.tmp`);
 }

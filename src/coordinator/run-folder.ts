@@ -1,9 +1,13 @@
-/** The folder of one run: `checkpoint.msgpack` (see checkpoint.ts), `metrics.jsonl` and `summary.json`. */
+/**
+ * The folder of one run: `checkpoint.msgpack` (see checkpoint.ts), `metrics.jsonl`, `summary.json`, and while the run lives
+ * `run.lock` (see run-lock.ts).
+ */
 import { appendFile, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { OperationalError } from '../shared/errors.js';
 import { errorCode, notWritable, removeStaleTemporaries, writeFileAtomically } from './atomic-file.js';
-import { checkpointName, previousCheckpointName } from './checkpoint.js';
+import { checkpointName, previousCheckpointName, writeCheckpoint, type Checkpoint } from './checkpoint.js';
+import { lockName, RunLock } from './run-lock.js';
 
 /** Where runs go without `--out`, under the working folder. */
 export const runsName = 'runs';
@@ -26,18 +30,25 @@ const probeBytes = 4096;
 const maxSameSecond = 1000;
 
 /**
- * Makes (or takes over) a run's folder, and proves by writing that it can be written.
- * @throws OperationalError OUT_IN_USE where it holds a checkpoint and the run does not resume; OUT_NOT_WRITABLE
+ * Makes (or takes over) a run's folder, and proves by writing that it can be written. Close it in the end.
+ * @throws OperationalError OUT_IN_USE where another run writes there, and where it holds a checkpoint and the run does not
+ *   resume; OUT_NOT_WRITABLE
  */
 export async function openRunFolder(request: RunFolderRequest): Promise<RunFolder> {
   const { out, resume, cwd = process.cwd(), startTime = new Date() } = request;
-  if (out !== undefined && !resume) await refuseCheckpoint(out);
   const directory = out === undefined ? await makeNewFolder(join(cwd, runsName), startTime) : await makeFolder(out);
-  await probe(directory);
-  for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName]) {
-    await removeStaleTemporaries(join(directory, name));
+  const lock = await RunLock.take(directory);
+  try {
+    if (!resume) await refuseCheckpoint(directory);
+    await probe(directory);
+    for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName, lockName]) {
+      await removeStaleTemporaries(join(directory, name));
+    }
+  } catch (error) {
+    await lock.release();
+    throw error;
   }
-  return new RunFolder(directory);
+  return new RunFolder(directory, lock);
 }
 
 export class RunFolder {
@@ -45,11 +56,36 @@ export class RunFolder {
   readonly metricsPath: string;
   readonly summaryPath: string;
 
-  /** @param directory an existing folder; `openRunFolder` makes one */
-  constructor(readonly directory: string) {
+  readonly #lock: RunLock;
+
+  /** @param directory an existing folder, with its lock; `openRunFolder` makes one */
+  constructor(
+    readonly directory: string,
+    lock: RunLock,
+  ) {
+    this.#lock = lock;
     this.checkpointPath = join(directory, checkpointName);
     this.metricsPath = join(directory, metricsName);
     this.summaryPath = join(directory, summaryName);
+  }
+
+  /** Gives the folder free for other runs. Never throws. */
+  async close(): Promise<void> {
+    await this.#lock.release();
+  }
+
+  /**
+   * Makes the folder ready to be written, where it was deleted as well. Call it before each write of a long run.
+   * @throws OperationalError OUT_IN_USE where another run has taken it since; OUT_NOT_WRITABLE
+   */
+  async keep(): Promise<void> {
+    await makeFolder(this.directory);
+    await this.#lock.renew();
+  }
+
+  /** Writes the checkpoint; the one that was there becomes the one before. Throws OUT_NOT_WRITABLE. */
+  async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    await writeCheckpoint(this.directory, checkpoint);
   }
 
   /** Appends one line to metrics.jsonl. Await it before the next. Throws OUT_NOT_WRITABLE. */

@@ -6,10 +6,11 @@ import { planBatch } from '../shared/collectives.js';
 import type { RankReport } from '../shared/protocol.js';
 import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
 import { leafCount } from '../shared/tree.js';
-import { parametersSha256, stateSha256, writeCheckpoint, type Checkpoint } from './checkpoint.js';
+import { parametersSha256, stateSha256, type Checkpoint } from './checkpoint.js';
 import { evaluateGroup, type Accuracy } from './evaluation.js';
 import { launch, type Launched } from './launch.js';
 import type { RunFolder } from './run-folder.js';
+import { RunRecorder } from './run-recorder.js';
 import { trainWithinEpoch } from './steps.js';
 import type { Device } from './topology.js';
 
@@ -119,9 +120,7 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
       yield* run.advance();
     }
     if (run.accuracy === null) yield await run.evaluate();
-    const summary = run.summary();
-    await request.folder.writeSummary({ ...summary });
-    yield summary;
+    yield await run.summary();
   } finally {
     signal?.removeEventListener('abort', onAbort);
     await launched.group.close();
@@ -135,9 +134,8 @@ class TrainingRun {
   readonly #request: TrainingRequest;
   readonly #launched: Launched;
   readonly #perEpoch: number;
+  readonly #recorder: RunRecorder;
   #loss: number | null = null;
-  /** Step of the last checkpoint that this process wrote. */
-  #savedStep: number | null = null;
   #trainMs = 0;
   #images = 0;
   #restarts = 0;
@@ -148,6 +146,7 @@ class TrainingRun {
     const { layout } = launched;
     this.#request = request;
     this.#launched = launched;
+    this.#recorder = new RunRecorder(request.folder, request.onNote);
     this.#perEpoch = stepsPerEpoch(config, layout.shape.trainCount);
     this.step = resume?.step ?? 0;
     this.lastStep = Math.min(this.#perEpoch * config.epochs, maxSteps ?? Infinity);
@@ -189,36 +188,40 @@ class TrainingRun {
     if (stepInEpoch !== 0 && stepInEpoch % logEvery === 0) yield await this.#log(stepInEpoch);
     if (stepInEpoch === 0 || this.step === this.lastStep) {
       const evaluation = await this.evaluate();
-      await this.#checkpoint();
+      if (this.step === this.lastStep) await this.#recorder.lastCheckpoint(this.#checkpoint());
+      else await this.#recorder.checkpoint(this.#checkpoint());
       yield evaluation;
-    } else if (checkpointEvery !== undefined && this.step % checkpointEvery === 0) await this.#checkpoint();
+    } else if (checkpointEvery !== undefined && this.step % checkpointEvery === 0) {
+      await this.#recorder.checkpoint(this.#checkpoint());
+    }
   }
 
   /** After an abort: sees to it that a checkpoint of this step is there, and throws the signal's reason. */
   async throwIfAborted(): Promise<void> {
     const { signal } = this.#request;
     if (signal?.aborted !== true) return;
-    if (this.#savedStep !== this.step) await this.#checkpoint();
+    if (this.#recorder.savedStep !== this.step) await this.#recorder.lastCheckpoint(this.#checkpoint());
     signal.throwIfAborted();
   }
 
   async evaluate(): Promise<EvaluationMetric> {
-    const { config, folder, worldSize } = this.#request;
+    const { config, worldSize } = this.#request;
     const { state } = this.#launched;
     const statistics = state.runningStatistics(this.step).slice(0, worldSize);
     this.accuracy = await this.#withRestarts(() => evaluateGroup(this.#launched, config, statistics));
     const epoch = Math.ceil(this.step / this.#perEpoch);
     const metric: EvaluationMetric = { kind: 'evaluation', step: this.step, epoch, ...this.accuracy };
-    await folder.appendMetric({ ...metric });
+    await this.#recorder.metric({ ...metric });
     return metric;
   }
 
-  summary(): Summary {
+  /** Writes the summary and returns it. */
+  async summary(): Promise<Summary> {
     const { config, engine, worldSize, folder } = this.#request;
     const { state, dataset } = this.#launched;
     if (this.accuracy === null) throw new Error('a summary needs an evaluation');
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
-    return {
+    const summary: Summary = {
       kind: 'summary',
       ...this.accuracy,
       dataset,
@@ -239,6 +242,8 @@ class TrainingRun {
       stateSha256: stateSha256({ step: this.step, ...saved }),
       out: folder.directory,
     };
+    await this.#recorder.summary({ ...summary });
+    return summary;
   }
 
   #nextStop(): number {
@@ -288,9 +293,15 @@ class TrainingRun {
     const { folder } = this.#request;
     await this.#launched.group.close();
     this.step = this.#launched.group.control.committed;
-    await this.#checkpoint();
-    const message = `${error.message}; gave up after ${String(this.#restarts)} restarts; step ${String(this.step)} is saved: go on with --resume ${folder.directory}`;
-    return new OperationalError(error.code, message, { cause: error });
+    const saved = await this.#recorder.lastCheckpoint(this.#checkpoint()).then(
+      () => `step ${String(this.step)} is saved: go on with --resume ${folder.directory}`,
+      (failure: unknown) => `step ${String(this.step)} is not saved: ${messageOf(failure)}`,
+    );
+    const message = `${error.message}; gave up after ${String(this.#restarts)} restarts; ${saved}`;
+    return new OperationalError(error.code, message, {
+      cause: error,
+      ...(error.rank === undefined ? {} : { rank: error.rank }),
+    });
   }
 
   /** Mean loss of a step's batch, from the ranks' sums over their subtrees. */
@@ -308,7 +319,7 @@ class TrainingRun {
     const index = this.#launched.group.control.notFinite;
     if (index === null) return;
     const name = engine.units[index]?.name ?? 'a unit';
-    const none = this.#savedStep === null && resume === null;
+    const none = this.#recorder.savedStep === null && resume === null;
     const left = none ? 'there is no checkpoint yet' : `the last checkpoint in ${folder.directory} is whole`;
     throw new OperationalError(
       'NOT_FINITE',
@@ -318,7 +329,7 @@ class TrainingRun {
   }
 
   async #log(stepInEpoch: number): Promise<StepMetric> {
-    const { config, folder } = this.#request;
+    const { config } = this.#request;
     const images = this.#images - this.#lastLog.images;
     const ms = this.#trainMs - this.#lastLog.trainMs;
     this.#lastLog = { images: this.#images, trainMs: this.#trainMs };
@@ -333,26 +344,23 @@ class TrainingRun {
       learningRate: learningRateAt(config, this.step),
       imagesPerSecond: (1000 * images) / ms,
     };
-    await folder.appendMetric({ ...metric });
+    await this.#recorder.metric({ ...metric });
     return metric;
   }
 
-  async #checkpoint(): Promise<void> {
-    const { config, engine, worldSize, folder } = this.#request;
+  /** The committed state, as a checkpoint. */
+  #checkpoint(): Checkpoint {
+    const { config, engine, worldSize } = this.#request;
     const { state, dataset, kernelsSha256 } = this.#launched;
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
-    await writeCheckpoint(folder.directory, {
-      config,
-      dataset,
-      engine: engine.name,
-      kernelsSha256,
-      step: this.step,
-      worldSize,
-      ...saved,
-      parametersSha256: parametersSha256(saved.parameters),
-    });
-    this.#savedStep = this.step;
+    const sha256 = parametersSha256(saved.parameters);
+    const { step } = this;
+    return { config, dataset, engine: engine.name, kernelsSha256, step, worldSize, ...saved, parametersSha256: sha256 };
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function isRankFailure(error: unknown): error is OperationalError {

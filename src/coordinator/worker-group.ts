@@ -101,9 +101,8 @@ export class WorkerGroup {
     const { worldSize, timeoutMs } = this.#options;
     const answered = new Set(this.#pending?.reports.map((report) => report.rank));
     const silent = Array.from({ length: worldSize }, (_, rank) => rank).filter((rank) => !answered.has(rank));
-    const names = silent.map((rank) => `rank ${String(rank)} (in ${this.control.phaseOf(rank)})`);
-    const where = `step ${String(this.control.committed + 1)}`;
-    const message = `${names.join(', ')} gave no sign of life for ${String(timeoutMs / 1000)} s in ${where}`;
+    const names = silent.map((rank) => `rank ${String(rank)} (in ${this.control.placeOf(rank)})`);
+    const message = `${names.join(', ')} gave no sign of life for ${String(timeoutMs / 1000)} s`;
     return new OperationalError('RANK_STALLED', message, { rank: silent[0] ?? 0 });
   }
 
@@ -166,7 +165,7 @@ export class WorkerGroup {
   }
 
   #died(rank: number, reason: string, cause?: unknown): OperationalError {
-    const where = `${this.control.phaseOf(rank)} of step ${String(this.control.committed + 1)}`;
+    const where = this.control.placeOf(rank);
     return new OperationalError('RANK_FAILED', `rank ${String(rank)} failed in ${where}: ${reason}`, {
       rank,
       cause,

@@ -12,8 +12,8 @@
  * | released | the last rank to arrive | counts barriers |
  * | stop | coordinator | a request to end after the step at hand |
  * | stopAt | rank 0, before a step's last barrier | 1 + the step after which all ranks end, so that they end together |
- * | phase[rank], entered[rank], pulse[rank] | that rank | what it is doing, barriers it has entered, and phases it has begun: they
- *   name who is missing, and tell a slow rank from a stalled one |
+ * | phase[rank], entered[rank], pulse[rank], step[rank] | that rank | what it is doing, barriers it has entered, phases it has
+ *   begun, and in which step: they name who is missing and where, and tell a slow rank from a stalled one |
  */
 import { OperationalError } from './errors.js';
 
@@ -31,8 +31,8 @@ const words = {
   stopAt: 10,
 };
 const firstRankWord = 16;
-/** Words of each rank: phase, barriers entered, pulse. */
-const rankWords = 3;
+/** Words of each rank: phase, barriers entered, pulse, step. */
+const rankWords = 4;
 
 /** Length of the control words of a group, in int32. */
 export function controlWords(worldSize: number): number {
@@ -129,8 +129,10 @@ export class Control {
     return value === 0 ? null : value - 1;
   }
 
-  phaseOf(rank: number): Phase {
-    return phases[Atomics.load(this.#words, this.#rankWord(rank, 0))] ?? 'idle';
+  /** Where a rank is, in words, such as `reduce of step 5`. The committed step does not tell: a rank may be one off it. */
+  placeOf(rank: number): string {
+    const phase = phases[Atomics.load(this.#words, this.#rankWord(rank, 0))] ?? 'idle';
+    return `${phase} of step ${String(Atomics.load(this.#words, this.#rankWord(rank, 3)))}`;
   }
 
   // A rank's side. These block the thread and must never be called on the main one.
@@ -145,8 +147,12 @@ export class Control {
     }
   }
 
-  /** Says what a rank does next; also its sign of life. */
-  setPhase(rank: number, phase: Phase): void {
+  /**
+   * Says what a rank does next; also its sign of life.
+   * @param step counted from 1; outside of steps the last that is committed
+   */
+  setPhase(rank: number, phase: Phase, step: number = this.committed): void {
+    Atomics.store(this.#words, this.#rankWord(rank, 3), step);
     Atomics.store(this.#words, this.#rankWord(rank, 0), phases.indexOf(phase));
     Atomics.add(this.#words, this.#rankWord(rank, 2), 1);
   }
@@ -210,7 +216,7 @@ export class Control {
     return sum;
   }
 
-  #rankWord(rank: number, word: 0 | 1 | 2): number {
+  #rankWord(rank: number, word: 0 | 1 | 2 | 3): number {
     return firstRankWord + rankWords * rank + word;
   }
 
@@ -227,14 +233,13 @@ export class Control {
 
   #throwStalled(rank: number): never {
     const entered = (other: number): number => Atomics.load(this.#words, this.#rankWord(other, 1));
-    const missing: string[] = [];
-    for (let other = 0; other < this.worldSize; other++) {
-      if (entered(other) < entered(rank)) missing.push(`rank ${String(other)} (in ${this.phaseOf(other)})`);
-    }
+    const ranks = Array.from({ length: this.worldSize }, (_, other) => other);
+    const missing = ranks.filter((other) => entered(other) < entered(rank));
+    const names = missing.map((other) => `rank ${String(other)} (in ${this.placeOf(other)})`);
     throw new OperationalError(
       'RANK_STALLED',
-      `${missing.join(', ')} kept the others waiting for ${String(this.#timeoutMs / 1000)} s at step ${String(this.committed)}`,
-      { rank },
+      `${names.join(', ')} kept the others waiting for ${String(this.#timeoutMs / 1000)} s`,
+      { rank: missing[0] ?? rank },
     );
   }
 }

@@ -149,7 +149,7 @@ export class RankStep {
 
   #enter(phase: Phase): void {
     const { control, rank, onPhase } = this.#context;
-    control.setPhase(rank, phase);
+    control.setPhase(rank, phase, phase === 'prepare' ? control.committed : this.#step + 1);
     onPhase(phase, this.#step);
   }
 

@@ -1,0 +1,160 @@
+/** The lock of a run's folder: one live run at a time writes there, and a run that was killed stands in nobody's way. */
+import { randomUUID } from 'node:crypto';
+import { constants, rmSync } from 'node:fs';
+import { copyFile, link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { OperationalError } from '../shared/errors.js';
+import { errorCode, notWritable, temporaryName } from './atomic-file.js';
+
+export const lockName = 'run.lock';
+
+/** What the file holds, as JSON. */
+interface Holder {
+  readonly pid: number;
+  /** When the process started, in clock ticks since the machine did; null where the system does not tell. */
+  readonly startTime: string | null;
+  readonly host: string;
+  /** Tells apart runs of one process. */
+  readonly id: string;
+}
+
+/** Takeovers and lost races after which a folder counts as contested. */
+const maxAttempts = 10;
+
+export class RunLock {
+  readonly #path: string;
+  readonly #text: string;
+
+  private constructor(directory: string, text: string) {
+    this.#path = join(directory, lockName);
+    this.#text = text;
+  }
+
+  /**
+   * Takes the lock of an existing folder; that of a process which is gone is taken over.
+   * @throws OperationalError OUT_IN_USE, naming the process that holds it; OUT_NOT_WRITABLE
+   */
+  static async take(directory: string): Promise<RunLock> {
+    const { pid } = process;
+    const holder: Holder = {
+      pid,
+      startTime: (await processStat(pid))?.startTime ?? null,
+      host: hostname(),
+      id: randomUUID(),
+    };
+    const lock = new RunLock(directory, `${JSON.stringify(holder)}\n`);
+    await lock.renew();
+    return lock;
+  }
+
+  /**
+   * Sees to it that the lock is still this run's: takes it again where the file was deleted.
+   * @throws OperationalError OUT_IN_USE where another run has taken the folder since; OUT_NOT_WRITABLE
+   */
+  async renew(): Promise<void> {
+    try {
+      for (let attempt = 0; attempt < maxAttempts; attempt++) {
+        const text = await this.#read();
+        if (text === this.#text || (text === null && (await this.#create()))) return;
+        if (text !== null) await this.#takeOver(text);
+      }
+    } catch (cause) {
+      if (cause instanceof OperationalError) throw cause;
+      throw notWritable(this.#path, cause);
+    }
+    throw new OperationalError('OUT_IN_USE', `several runs want ${this.#path} at once; choose another --out`);
+  }
+
+  /** Gives the folder free; another run's lock stays. Never throws: a lock that is left is known as stale. */
+  async release(): Promise<void> {
+    if ((await this.#read().catch(() => null)) !== this.#text) return;
+    await rm(this.#path, { force: true }).catch(() => undefined);
+  }
+
+  async #read(): Promise<string | null> {
+    try {
+      return await readFile(this.#path, 'utf8');
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return null;
+      throw error;
+    }
+  }
+
+  /** Puts a whole file in place where there is none; false where another run was faster. */
+  async #create(): Promise<boolean> {
+    const own = temporaryName(this.#path);
+    try {
+      await writeFile(own, this.#text);
+      await link(own, this.#path).catch((error: unknown) => {
+        // Not every file system has links.
+        if (errorCode(error) === 'EEXIST') throw error;
+        return copyFile(own, this.#path, constants.COPYFILE_EXCL);
+      });
+      return true;
+    } catch (error) {
+      if (errorCode(error) === 'EEXIST') return false;
+      throw error;
+    } finally {
+      rmSync(own, { force: true });
+    }
+  }
+
+  /** Moves a stale lock away. Throws OUT_IN_USE where its process lives. */
+  async #takeOver(text: string): Promise<void> {
+    const holder = parseHolder(text);
+    if (holder !== null && (await mayLive(holder))) throw this.#inUse(holder);
+    const aside = temporaryName(this.#path);
+    try {
+      await rename(this.#path, aside);
+      // Another run may have taken the same stale lock over in between: then this is its own, and goes back.
+      if ((await readFile(aside, 'utf8')) !== text) await link(aside, this.#path);
+    } catch (error) {
+      if (!['ENOENT', 'EEXIST'].includes(errorCode(error))) throw error;
+    } finally {
+      rmSync(aside, { force: true });
+    }
+  }
+
+  #inUse({ pid, host }: Holder): OperationalError {
+    const elsewhere =
+      host === hostname() ? '' : ` on ${host}, which cannot be asked from here: delete ${this.#path} if it is gone`;
+    const message = `${this.#path} is held by the run of process ${String(pid)}${elsewhere}; wait for it, or choose another --out`;
+    return new OperationalError('OUT_IN_USE', message);
+  }
+}
+
+/** Null for what no whole lock file holds: its writer was killed, or it is none of ours. */
+function parseHolder(text: string): Holder | null {
+  try {
+    const value = JSON.parse(text) as Partial<Holder> | null;
+    if (typeof value?.pid !== 'number' || typeof value.host !== 'string') return null;
+    return { pid: value.pid, startTime: value.startTime ?? null, host: value.host, id: value.id ?? '' };
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the process may still run; a process of that number which started at another time is another one. */
+async function mayLive({ pid, startTime, host }: Holder): Promise<boolean> {
+  if (host !== hostname()) return true;
+  const stat = await processStat(pid);
+  if (stat !== null) return !stat.dead && (startTime === null || stat.startTime === startTime);
+  if (process.platform === 'linux') return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH';
+  }
+}
+
+/** Start time (field 22) and state (field 3) of a process as Linux tells them; null elsewhere, and where it is gone. */
+async function processStat(pid: number): Promise<{ startTime: string; dead: boolean } | null> {
+  const text = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => null);
+  if (text === null) return null;
+  // Field 2 is the command's name in brackets, and may hold blanks and brackets itself.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  // A killed process whose parent has not asked for it yet is a zombie.
+  return { startTime: fields[19] ?? '', dead: fields[0] === 'Z' || fields[0] === 'X' };
+}

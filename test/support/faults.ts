@@ -1,0 +1,56 @@
+/** Faults on purpose: every way to fail in every phase of a step. */
+import { expect } from 'vitest';
+import type { Summary, TrainOptions } from '../../dist/index.js';
+import { trainRun } from './runs.js';
+
+export interface FaultCase {
+  readonly kind: 'throw' | 'exit' | 'stall';
+  readonly phase: string;
+  readonly rank: number;
+  /** Counted from 1; an evaluation's is the step that it comes after. */
+  readonly step: number;
+}
+
+const phases = ['data', 'forward and backward', 'exchange', 'reduce', 'optimiser', 'commit', 'evaluation'] as const;
+const kinds = ['throw', 'exit', 'stall'] as const;
+
+/** Of 3 ranks the first and the last; of two epochs of 3 steps the first and the last step, and those in between. */
+export const everyFault: readonly FaultCase[] = phases.flatMap((phase) =>
+  kinds.flatMap((kind) =>
+    [0, 2].flatMap((rank) =>
+      (phase === 'evaluation' ? [3, 6] : [1, 3, 4, 6]).map((step) => ({ kind, phase, rank, step })),
+    ),
+  ),
+);
+
+/** One of each phase by `throw` and by `exit`, on both ranks in turns, and three stalls, which take their timeout. */
+export const faultCases: readonly FaultCase[] = phases.flatMap((phase, i) => {
+  const step = phase === 'evaluation' ? 3 : 2 + (i % 4);
+  const [rank, other] = i % 2 === 0 ? [0, 2] : [2, 0];
+  const both: FaultCase[] = [
+    { kind: 'throw', phase, rank, step },
+    { kind: 'exit', phase, rank: other, step },
+  ];
+  return ['exchange', 'optimiser', 'evaluation'].includes(phase)
+    ? [...both, { kind: 'stall', phase, rank, step }]
+    : both;
+});
+
+/** A stall's timeout of 1 s and a second look, 1 s for the others to leave, new threads, and the whole small run. */
+const boundMs = 15_000;
+
+/** A run of 3 ranks in which that fault happens once. Checks that it is named, costs one restart, and ends in time. */
+export async function survive({ kind, phase, rank, step }: FaultCase, options: TrainOptions): Promise<Summary> {
+  const notes: string[] = [];
+  const start = performance.now();
+  process.env['MNIST_DDP_FAULT'] = [kind, phase, rank, phase === 'evaluation' ? step : step - 1].join(':');
+  try {
+    const { summary } = await trainRun({ ...options, onNote: (text) => notes.push(text) });
+    expect(performance.now() - start).toBeLessThan(boundMs);
+    expect(notes).toEqual([expect.stringMatching(/starting the workers again \(1 of 3\)$/)]);
+    expect(notes[0]).toMatch(new RegExp(`rank ${String(rank)} .*in ${phase} of step ${String(step)}\\b`));
+    return summary;
+  } finally {
+    delete process.env['MNIST_DDP_FAULT'];
+  }
+}
