@@ -1,0 +1,71 @@
+/** The rules that make breaking the architecture or exactness an error are in force: the repository's own configuration. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ESLint } from 'eslint';
+import { describe, expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+const eslint = new ESLint({
+  cwd: root,
+  // With CI=true the parser expects each file once, and then reads it from disk instead of the snippet.
+  overrideConfig: { languageOptions: { parserOptions: { disallowAutomaticSingleRunInference: true } } },
+});
+/** Rules that need no types: a snippet is not part of the TypeScript project under every name, and types take seconds. */
+const checked = ['no-restricted-syntax', 'no-restricted-imports', 'import-x/no-restricted-paths'];
+
+/** What the rules say of code that would stand in this file of the repository (which exists). */
+async function complaints(file: string, code: string): Promise<string[]> {
+  const [result] = await eslint.lintText(code, { filePath: join(root, file) });
+  return (result?.messages ?? []).filter(({ ruleId }) => checked.includes(ruleId ?? '')).map(({ message }) => message);
+}
+
+describe('arithmetic', () => {
+  const computing = [
+    'src/shared/schedule.ts',
+    'src/worker/step.ts',
+    'src/worker/engines/wasm/replica.ts',
+    'src/coordinator/sampler.ts',
+    'src/coordinator/batch-norm.ts',
+  ];
+
+  it.each(computing)('is exact in %s', async (file) => {
+    const functions = ['exp', 'expm1', 'log', 'log2', 'pow', 'sqrt', 'cbrt', 'hypot', 'sin', 'cos', 'tanh', 'random'];
+    const uses = [
+      ...functions.map((name) => `Math.${name}(2)`),
+      "Math['exp'](2)",
+      'globalThis.Math.exp(2)',
+      '[2].map(Math.exp)',
+      'Math.PI',
+      '2 ** 0.5',
+    ];
+    const found = await complaints(file, uses.map((use, i) => `export const x${String(i)} = ${use};`).join('\n'));
+    expect(found.length).toBeGreaterThanOrEqual(uses.length);
+    expect(await complaints(file, 'export const { exp } = Math;')).toHaveLength(1);
+    expect(await complaints(file, 'let x = 2;\nx **= 0.5;\nexport { x };')).toHaveLength(1);
+  });
+
+  it('may use what is the same everywhere', async () => {
+    const allowed = 'Math.fround(2) + Math.floor(2) + Math.imul(2, 3) + Math.max(1, 2) + Math.abs(1) * 2 / 3 - 1';
+    expect(await complaints('src/shared/schedule.ts', `export const x = ${allowed};`)).toEqual([]);
+  });
+
+  it('comes from AssemblyScript in the kernels: the build passes no other Math, and no relaxed instructions', async () => {
+    const build = await readFile(join(root, 'scripts/build.mjs'), 'utf8');
+    expect(build).toContain('--enable=simd,threads,bulk-memory');
+    expect(build).not.toMatch(/--use|JSMath|relaxed|fast-math/i);
+  });
+});
+
+it.each([
+  ['src/cli.ts', './coordinator/launch.js'],
+  ['src/commands/train.ts', '../coordinator/launch.js'],
+  ['src/index.ts', './worker/rank.js'],
+  ['src/coordinator/launch.ts', '../worker/rank.js'],
+  ['src/worker/rank.ts', '../coordinator/launch.js'],
+  ['src/worker/engines/wasm/replica.ts', '../../rank.js'],
+  ['src/shared/tree.ts', '../coordinator/launch.js'],
+  ['src/shared/tree.ts', 'node:fs'],
+  ['src/worker/engines/wasm/replica.ts', 'node:os'],
+])('%s may not import %s', async (file, imported) => {
+  expect(await complaints(file, `import * as it from '${imported}';\nexport { it };`)).toHaveLength(1);
+});
