@@ -118,7 +118,7 @@ export class GroupExchange implements StatisticsExchange {
   reduce(leaves: Float64Array, length: number, total: Float64Array): void {
     const plan = this.#plan;
     if (plan === null) throw new Error('an exchange outside of a batch');
-    mergeRows(leaves, 0, length, length, this.#merges);
+    mergeRows(leaves, length, this.#merges);
     const base = this.#turn * this.#half;
     this.#turn = 1 - this.#turn;
     const { shard, subtrees, firstOwn } = plan;
@@ -129,7 +129,7 @@ export class GroupExchange implements StatisticsExchange {
     this.onWait(true);
     this.#control.barrier(this.#rank);
     this.onWait(false);
-    // Slots are shared, so the tree is finished in private memory: level by level on a copy would cost more than one pass.
+    // Other ranks still read the slots, so the tree is finished beside them.
     sumTree(this.#slots, base, length, subtrees.length, plan.merges, total);
   }
 }
@@ -137,11 +137,14 @@ export class GroupExchange implements StatisticsExchange {
 /** Batch-norm statistics over the rank's own shard. */
 export class LocalExchange implements StatisticsExchange {
   rows = 0;
+  #plan: BatchPlan | null = null;
   #merges: readonly Merge[] = [];
   #finish: readonly Merge[] = [];
   #starts: readonly number[] = [];
 
   start(plan: BatchPlan, rows: number): void {
+    if (plan === this.#plan) return;
+    this.#plan = plan;
     this.rows = rows;
     this.#merges = mergesOfLeaves(plan.shard);
     const subtrees = subtreesOf(plan.shard);
@@ -150,20 +153,20 @@ export class LocalExchange implements StatisticsExchange {
   }
 
   reduce(leaves: Float64Array, length: number, total: Float64Array): void {
-    mergeRows(leaves, 0, length, length, this.#merges);
+    mergeRows(leaves, length, this.#merges);
     for (const { target, source } of this.#finish) {
-      addRow(leaves, (this.#starts[target] ?? 0) * length, leaves, (this.#starts[source] ?? 0) * length, length);
+      addRow(leaves, (this.#starts[target] ?? 0) * length, (this.#starts[source] ?? 0) * length, length);
     }
     copyRow(leaves, 0, total, 0, length);
   }
 }
 
-function mergeRows(rows: Float64Array, base: number, stride: number, length: number, merges: readonly Merge[]): void {
-  for (const { target, source } of merges) addRow(rows, base + target * stride, rows, base + source * stride, length);
+function mergeRows(rows: Float64Array, length: number, merges: readonly Merge[]): void {
+  for (const { target, source } of merges) addRow(rows, target * length, source * length, length);
 }
 
-function addRow(target: Float64Array, to: number, source: Float64Array, from: number, length: number): void {
-  for (let i = 0; i < length; i++) target[to + i] = (target[to + i] ?? 0) + (source[from + i] ?? 0);
+function addRow(rows: Float64Array, to: number, from: number, length: number): void {
+  for (let i = 0; i < length; i++) rows[to + i] = (rows[to + i] ?? 0) + (rows[from + i] ?? 0);
 }
 
 function copyRow(source: Float64Array, from: number, target: Float64Array, to: number, length: number): void {

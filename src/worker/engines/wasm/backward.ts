@@ -5,7 +5,8 @@
 import { imagePixels } from '../../../shared/network.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, unitLength } from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
-import { conv1Activation, conv3Activation, eachBlock, pooled2Values, pooled4Values, pooled5Values } from './pass.js';
+import { conv1Activation, conv3Activation, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { eachBlock } from './pass.js';
 import type { NormName, Pass } from './pass.js';
 import { productPlace, smallLength } from './units.js';
 

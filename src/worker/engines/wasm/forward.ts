@@ -3,8 +3,9 @@
  * `normalise` is called where each stands, with the address of what it normalises, and leaves mean, scale and shift ready.
  */
 import { imagePixels, parameterOf } from '../../../shared/network.js';
-import { floatBytes, outputPanels, productLayers } from './geometry.js';
-import { conv1Activation, conv3Activation, eachBlock, normOf, pooled2Values, pooled4Values } from './pass.js';
+import { conv1Activation, conv3Activation, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { floatBytes, inputPanels, outputPanels, productLayers } from './geometry.js';
+import { eachBlock, normOf } from './pass.js';
 import { type NormName, type Pass } from './pass.js';
 
 /** Per-channel float32 coefficients of y = (x - mean) scale + shift. */
@@ -88,8 +89,8 @@ function forwardConv5(pass: Pass, request: ForwardRequest, norm: NormCoefficient
     normaliseRows(pass, 'bn4', workspace.pooled4, first, rows, norm);
     pass.transformInput('conv5', workspace.normalised, rows, v);
     pass.forwardProduct('conv5', v, rows, workspace.block);
-    const pooled = workspace.pooled5 + first * layer.outputs * floatBytes;
-    const argmax = workspace.argmax5 + first * layer.outputs;
+    const pooled = workspace.pooled5 + first * pooled5Values * floatBytes;
+    const argmax = workspace.argmax5 + first * pooled5Values;
     const { outputPlane, panelBytes } = layer;
     kernels.conv5Output(workspace.block, outputPlane, panelBytes, bias, rows, pooled, argmax, workspace.scratch);
   });
@@ -103,7 +104,7 @@ function forwardLinear(pass: Pass, request: ForwardRequest, norm: NormCoefficien
     const x = pass.inputBlock('linear1', block);
     const hidden = pass.inputBlock('linear2', block);
     normaliseRows(pass, 'bn5', workspace.pooled5, first, rows, norm);
-    kernels.rowsToPanels(workspace.normalised, rows, linear1.inputs / 16, x, linear1.panelBytes);
+    kernels.rowsToPanels(workspace.normalised, rows, inputPanels(linear1), x, linear1.panelBytes);
     pass.forwardProduct('linear1', x, rows, hidden);
     kernels.biasRelu(hidden, linear1.panelBytes, outputPanels(linear1), rows, bias);
     pass.forwardProduct('linear2', hidden, rows, workspace.logits + block * linear2.outputPlane);

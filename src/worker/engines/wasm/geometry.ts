@@ -6,6 +6,7 @@
  * depends on only through sums over rows, and those follow the tree.
  */
 import { convolutions, linears, parameterOf, type Parameter } from '../../../shared/network.js';
+import { tiles } from './transforms/winograd.js';
 
 export const panelWidth = 16;
 export const floatBytes = 4;
@@ -39,7 +40,6 @@ export interface ProductLayer {
   readonly outputPlane: number;
 }
 
-const tileSizes = { conv2: 6, conv3: 5, conv4: 4, conv5: 2 } as const;
 const blockRows = { conv2: 4, conv3: 8, conv4: 8, conv5: 32, linear1: 32, linear2: 32 } as const;
 const gradientPanels = { conv2: 4, conv3: 8, conv4: 8, conv5: 2, linear1: 1, linear2: 1 } as const;
 
@@ -53,6 +53,13 @@ export const productLayers: Readonly<Record<ProductName, ProductLayer>> = {
 };
 
 export const productNames = Object.keys(productLayers) as ProductName[];
+
+/** Bytes of one row's activations behind conv1 and conv3, and values of one row behind each pool. */
+export const conv1Activation = 26 * 26 * 64 * floatBytes;
+export const conv3Activation = 10 * 10 * 128 * floatBytes;
+export const pooled2Values = 12 * 12 * 64;
+export const pooled4Values = 4 * 4 * 128;
+export const pooled5Values = 256;
 
 /** Panels of a layer's inputs. */
 export function inputPanels(layer: ProductLayer): number {
@@ -77,11 +84,11 @@ export function blocksBytes(layer: ProductLayer, rows: number, plane: number): n
 function convolutionLayer(name: ConvolutionName): ProductLayer {
   const conv = convolutions.find((candidate) => candidate.name === name);
   if (conv === undefined) throw new Error(`no convolution ${name}`);
-  const size = tileSizes[name];
-  const side = size + 2;
-  const tiles = conv.outputSize / size;
+  const { m } = tiles[name];
+  const side = m + 2;
+  const tilesPerSide = conv.outputSize / m;
   // Points are listed 0, 1, ...: the point (1, 1) is the second of the second row.
-  return layerOf(name, conv.inputs, conv.outputs, side * side, side + 1, tiles * tiles);
+  return layerOf(name, conv.inputs, conv.outputs, side * side, side + 1, tilesPerSide * tilesPerSide);
 }
 
 function linearLayer(name: 'linear1' | 'linear2'): ProductLayer {

@@ -4,7 +4,7 @@
  */
 import type { ReplicaBinding } from '../../../shared/engine.js';
 import { batchNorms, type BatchNorm } from '../../../shared/network.js';
-import { floatBytes, inputPanels, outputPanels, lineBytes, productLayers } from './geometry.js';
+import { inputPanels, outputPanels, lineBytes, productLayers } from './geometry.js';
 import type { ConvolutionName, ProductLayer, ProductName } from './geometry.js';
 import type { Kernels } from './kernels.js';
 import { preparedPlaces } from './units.js';
@@ -121,9 +121,3 @@ export function normOf(name: NormName): BatchNorm {
   if (norm === undefined) throw new Error(`no batch norm ${name}`);
   return norm;
 }
-
-export const conv1Activation = 26 * 26 * 64 * floatBytes;
-export const conv3Activation = 10 * 10 * 128 * floatBytes;
-export const pooled2Values = 12 * 12 * 64;
-export const pooled4Values = 4 * 4 * 128;
-export const pooled5Values = 256;

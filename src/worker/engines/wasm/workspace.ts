@@ -2,7 +2,8 @@
 import type { WorkspaceShape } from '../../../shared/engine.js';
 import { batchNormChannels, batchNorms, imagePixels } from '../../../shared/network.js';
 import { leafCount } from '../../../shared/tree.js';
-import { blocksBytes, floatBytes, lineBytes, productLayers, type ProductLayer } from './geometry.js';
+import { blocksBytes, conv1Activation, conv3Activation, floatBytes, lineBytes, pooled2Values } from './geometry.js';
+import { pooled4Values, pooled5Values, productLayers, type ProductLayer, type ProductName } from './geometry.js';
 import { smallLength } from './units.js';
 
 /** Byte offsets; activations are float32 [rows][height][width][channels]. */
@@ -28,7 +29,7 @@ export interface Workspace {
   readonly ones: number;
   readonly conv1: number;
   /** Winograd inputs of all blocks, kept for the weight gradients. */
-  readonly inputs: Readonly<Record<'conv2' | 'conv3' | 'conv4' | 'conv5' | 'linear1' | 'linear2', number>>;
+  readonly inputs: Readonly<Record<ProductName, number>>;
   readonly pooled2: number;
   readonly argmax2: number;
   readonly conv3: number;
@@ -57,7 +58,6 @@ export interface Workspace {
 /** One tile's vectors and a line of staged tiles, see assembly/convolution.ts: 2 KiB and 16 KiB at most. */
 const scratchBytes = 32768;
 const stackLevels = 32;
-const conv1Bytes = 26 * 26 * 64 * floatBytes;
 
 export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
   let offset = 0;
@@ -73,7 +73,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
   const inputs = (layer: ProductLayer): number => take(blocksBytes(layer, rows, layer.inputPlane));
   const { conv2, conv3, conv4, conv5, linear1, linear2 } = productLayers;
   // Normalised rows go into the next layer block by block; the classifier takes all rows at once.
-  const normalised = Math.max(conv3.blockRows * 144 * 64, conv5.blockRows * 16 * 128, rows * 256);
+  const normalised = Math.max(conv3.blockRows * pooled2Values, conv5.blockRows * pooled4Values, rows * pooled5Values);
 
   const plan = {
     scratch: take(scratchBytes),
@@ -89,7 +89,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
     shift: floats(batchNormChannels),
     images: floats(rows * imagePixels),
     ones: floats(imagePixels),
-    conv1: take(rows * conv1Bytes),
+    conv1: take(rows * conv1Activation),
     inputs: {
       conv2: inputs(conv2),
       conv3: inputs(conv3),
@@ -98,23 +98,23 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
       linear1: inputs(linear1),
       linear2: inputs(linear2),
     },
-    pooled2: floats(rows * 144 * 64),
-    argmax2: take(rows * 144 * 64),
-    conv3: floats(rows * 100 * 128),
-    pooled4: floats(rows * 16 * 128),
-    argmax4: take(rows * 16 * 128),
-    pooled5: floats(rows * 256),
-    argmax5: take(rows * 256),
+    pooled2: floats(rows * pooled2Values),
+    argmax2: take(rows * pooled2Values),
+    conv3: take(rows * conv3Activation),
+    pooled4: floats(rows * pooled4Values),
+    argmax4: take(rows * pooled4Values),
+    pooled5: floats(rows * pooled5Values),
+    argmax5: take(rows * pooled5Values),
     normalised: floats(normalised),
     block: take(Math.max(...layers.map((layer) => layer.points * Math.max(layer.inputPlane, layer.outputPlane)))),
     deltas: take(Math.max(...layers.map((layer) => blocksBytes(layer, rows, layer.outputPlane)))),
     logits: take(blocksBytes(linear2, rows, linear2.outputPlane)),
     losses: take(rows * 8),
-    delta1: take(conv2.blockRows * conv1Bytes),
-    delta2: floats(rows * 144 * 64),
-    delta3: floats(rows * 100 * 128),
-    delta4: floats(rows * 16 * 128),
-    delta5: floats(rows * 256),
+    delta1: take(conv2.blockRows * conv1Activation),
+    delta2: floats(rows * pooled2Values),
+    delta3: take(rows * conv3Activation),
+    delta4: floats(rows * pooled4Values),
+    delta5: floats(rows * pooled5Values),
   };
   return { ...plan, bytes: offset };
 }
