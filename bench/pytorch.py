@@ -26,40 +26,15 @@ try:
     import torch
     import torch.distributed as dist
     import torch.multiprocessing as multiprocessing
-    from torch import nn
     from torch.nn import functional
+
+    from network import Network
 except ImportError as error:
     sys.exit(f"bench/pytorch.py needs numpy and torch ({error}): pip install numpy torch")
 
 BATCH = 128
 SEED = 1
 SCHEDULE_STEPS = 938
-
-
-class Network(nn.Module):
-    """Returns the softmax; the loss takes another one of it."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 64, 3)
-        self.conv2 = nn.Conv2d(64, 64, 3)
-        self.bn2 = nn.BatchNorm2d(64)
-        self.conv3 = nn.Conv2d(64, 128, 3)
-        self.conv4 = nn.Conv2d(128, 128, 3)
-        self.bn4 = nn.BatchNorm2d(128)
-        self.conv5 = nn.Conv2d(128, 256, 3)
-        self.bn5 = nn.BatchNorm2d(256)
-        self.linear1 = nn.Linear(256, 512)
-        self.linear2 = nn.Linear(512, 10)
-
-    def forward(self, x):
-        x = functional.relu(self.conv1(x))
-        x = self.bn2(functional.max_pool2d(functional.relu(self.conv2(x)), 2))
-        x = functional.relu(self.conv3(x))
-        x = self.bn4(functional.max_pool2d(functional.relu(self.conv4(x)), 2))
-        x = self.bn5(functional.max_pool2d(functional.relu(self.conv5(x)), 2))
-        x = functional.relu(self.linear1(x.flatten(1)))
-        return functional.softmax(self.linear2(x), dim=1)
 
 
 def read_training_split(folder):
@@ -85,7 +60,7 @@ class Trainer:
         self.optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
         self.schedule = torch.optim.lr_scheduler.StepLR(self.optimiser, SCHEDULE_STEPS, 0.1)
         if args.ddp > 1:
-            network = nn.parallel.DistributedDataParallel(network)
+            network = torch.nn.parallel.DistributedDataParallel(network)
         self.network = torch.compile(network) if args.compile else network
         self.batches = self.draw_batches()
         self.loss = None
