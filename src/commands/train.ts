@@ -10,6 +10,7 @@ import {
   type TrainOptions,
 } from '../index.js';
 import { dataOption, engineOption, note, once, workersOption } from './options.js';
+import { createProgressDisplay, type ProgressDisplay } from './progress.js';
 
 interface TrainArguments {
   workers?: string | undefined;
@@ -25,12 +26,14 @@ interface TrainArguments {
   batchNorm?: string | undefined;
   data?: string | undefined;
   out?: string | undefined;
+  init?: string | undefined;
   resume?: string | undefined;
   override?: string | undefined;
   maxSteps?: number | undefined;
   checkpointEvery?: number | undefined;
   timeout?: number | undefined;
   maxRestarts?: number | undefined;
+  quiet: boolean;
 }
 
 /** @param exit receives the exit code of a run that a signal ended */
@@ -40,33 +43,36 @@ export function trainCommand(exit: (code: number) => void): CommandModule<object
     describe: 'train the network and write checkpoint, metrics and summary to a folder',
     builder,
     handler: async (argv) => {
-      const signals = catchSignals();
+      const display = createProgressDisplay({ ...process, quiet: argv.quiet });
+      const signals = catchSignals(display.warn);
+      let folder: string | null = null;
       try {
-        for await (const metric of train(optionsOf(argv, signals.signal))) print(metric);
+        for await (const metric of train(optionsOf(argv, signals.signal, display))) {
+          if (metric.kind === 'start') folder = metric.out;
+          show(metric, display);
+        }
       } catch (error) {
         if (!signals.signal.aborted || error !== signals.signal.reason) throw error;
-        const out = signals.out();
-        const next = out === '' ? 'nothing was trained yet' : `go on with: mnist-ddp train --resume ${out}`;
+        display.close();
+        const next = folder === null ? 'nothing was trained yet' : `go on with: mnist-ddp train --resume ${folder}`;
         note(`stopped by ${signals.name()}; ${next}`);
         exit(128 + constants.signals[signals.name()]);
       } finally {
+        display.close();
         signals.release();
       }
     },
   };
-
-  function print(metric: TrainMetric): void {
-    if (metric.kind === 'start') {
-      note(
-        `${String(metric.workers)} workers, engine ${metric.engine}, data set ${metric.dataset}; writing to ${metric.out}`,
-      );
-      runFolder = metric.out;
-    }
-    for (const line of linesOf(metric)) process.stdout.write(`${line}\n`);
-  }
 }
 
-let runFolder = '';
+function show(metric: TrainMetric, display: ProgressDisplay): void {
+  if (metric.kind === 'start') {
+    const { workers, engine, dataset, out } = metric;
+    display.note(`${String(workers)} workers, engine ${engine}, data set ${dataset}; writing to ${out}`);
+  }
+  if (metric.kind === 'evaluation') display.evaluated(metric.accuracy);
+  for (const line of linesOf(metric)) display.line(line);
+}
 
 /** The reference program's lines for a metric. */
 export function linesOf(metric: TrainMetric): string[] {
@@ -107,6 +113,10 @@ function builder(yargs: Argv): Argv<TrainArguments> {
     })
     .option('data', dataOption)
     .option('out', { ...once, describe: 'folder for checkpoint, metrics and summary [runs/START TIME]' })
+    .option('init', {
+      ...once,
+      describe: 'run folder, checkpoint, PyTorch or safetensors file whose weights training begins with',
+    })
     .option('resume', { ...once, describe: 'run folder or checkpoint to go on from' })
     .option('override', {
       ...once,
@@ -119,10 +129,11 @@ function builder(yargs: Argv): Argv<TrainArguments> {
       type: 'number',
       describe: 'seconds without a sign of life before a worker is stalled [60]',
     })
-    .option('max-restarts', { ...once, type: 'number', describe: 'how often failed workers are started again [3]' });
+    .option('max-restarts', { ...once, type: 'number', describe: 'how often failed workers are started again [3]' })
+    .option('quiet', { type: 'boolean', default: false, describe: 'no progress and no notes but warnings on stderr' });
 }
 
-function optionsOf(argv: TrainArguments, signal: AbortSignal): TrainOptions {
+function optionsOf(argv: TrainArguments, signal: AbortSignal, display: ProgressDisplay): TrainOptions {
   const { lr, lrStep, lrGamma, batchNorm, engine, workers, ...rest } = argv;
   return {
     epochs: rest.epochs,
@@ -138,6 +149,7 @@ function optionsOf(argv: TrainArguments, signal: AbortSignal): TrainOptions {
     devices: rest.devices,
     data: rest.data,
     out: rest.out,
+    init: rest.init,
     resume: rest.resume,
     override: rest.override === undefined ? undefined : overridesOf(rest.override),
     maxSteps: rest.maxSteps,
@@ -145,7 +157,8 @@ function optionsOf(argv: TrainArguments, signal: AbortSignal): TrainOptions {
     timeout: rest.timeout,
     maxRestarts: rest.maxRestarts,
     signal,
-    onNote: note,
+    onNote: display.warn,
+    onProgress: display.update,
   };
 }
 
@@ -160,14 +173,14 @@ function overridesOf(list: string): Overridable[] {
 type CaughtSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 /** The first signal asks the run to end after its step; a second one ends the process at once. */
-function catchSignals(): { signal: AbortSignal; name(): CaughtSignal; out(): string; release(): void } {
+function catchSignals(say: (text: string) => void): { signal: AbortSignal; name(): CaughtSignal; release(): void } {
   const controller = new AbortController();
   let caught: CaughtSignal = 'SIGINT';
   const names: readonly CaughtSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const onSignal = (name: CaughtSignal): void => {
     if (controller.signal.aborted) process.exit(128 + constants.signals[name]);
     caught = name;
-    note(`${name}: ending after this step; once more ends at once`);
+    say(`${name}: ending after this step; once more ends at once`);
     controller.abort(new OperationalError('ABORTED', `stopped by ${name}`));
   };
   const listeners = names.map(
@@ -183,7 +196,6 @@ function catchSignals(): { signal: AbortSignal; name(): CaughtSignal; out(): str
   return {
     signal: controller.signal,
     name: () => caught,
-    out: () => runFolder,
     release: () => {
       for (const [name, listener] of listeners) process.off(name, listener);
     },

@@ -1,6 +1,23 @@
 /** Synchronising batch-norm statistics that each rank keeps for itself (`--batch-norm local`). */
+import type { TrainConfig } from '../shared/config.js';
 import { batchNormChannels } from '../shared/network.js';
 import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
+
+/**
+ * The running statistics that a network is evaluated with: those of batch norm `sync` are everywhere the same, those of
+ * `local` are pooled.
+ * @param statistics of each rank that trained, as in `poolStatistics`
+ * @returns float32 [2][batchNormChannels], a copy
+ */
+export function synchroniseStatistics(
+  config: Pick<TrainConfig, 'batchNorm' | 'batchSize' | 'microBatch'>,
+  statistics: readonly Float32Array[],
+): Float32Array {
+  const target = new Float32Array(2 * batchNormChannels);
+  if (config.batchNorm === 'sync') target.set(statistics[0] ?? []);
+  else poolStatistics(statistics, shardRows(config.batchSize, config.microBatch, statistics.length), target);
+  return target;
+}
 
 /**
  * Pools running statistics over ranks: means weighted by rows, and variances by the law of total variance,

@@ -3,8 +3,8 @@ import type { TrainConfig } from '../shared/config.js';
 import type { Engine } from '../shared/engine.js';
 import type { RankReport, StepTimes } from '../shared/protocol.js';
 import { positionOf } from '../shared/schedule.js';
+import type { OpenDataset } from './dataset.js';
 import { launch } from './launch.js';
-import { fillPermutation } from './sampler.js';
 
 export interface BenchmarkRequest {
   readonly engine: Engine;
@@ -12,7 +12,7 @@ export interface BenchmarkRequest {
   readonly workers: readonly number[];
   /** Measured steps for each number of workers. */
   readonly steps: number;
-  readonly data: string | undefined;
+  readonly dataset: OpenDataset;
   readonly timeoutMs: number;
   readonly onNote: (text: string) => void;
 }
@@ -78,10 +78,10 @@ export async function runBenchmark(request: BenchmarkRequest): Promise<Benchmark
 export async function startBenchmark(request: ContenderRequest): Promise<Contender> {
   const { config, workers } = request;
   const launched = await launch({ ...request, worldSize: workers, devices: null, trains: true });
-  const { state, group, layout, buffer } = launched;
-  const { trainCount } = layout.shape;
+  const { state, group } = launched;
+  const { trainCount } = launched.layout.shape;
   state.initialise(config.seed);
-  fillPermutation(new Uint32Array(buffer, layout.permutation, trainCount), config.seed, 0);
+  launched.shuffle(0);
   group.control.startFrom(0);
   await group.run({ name: 'prepare', first: 0, end: 0 });
   let step = 0;

@@ -42,6 +42,8 @@ export interface Checkpoint {
   readonly beta1Power: number;
   readonly beta2Power: number;
   readonly parametersSha256: string;
+  /** The weights that training began with, by file name and hash; null where it drew its own from the seed. */
+  readonly init: { readonly file: string; readonly parametersSha256: string } | null;
 }
 
 /** Why bytes are no checkpoint: `problem` goes on from the file's name. */
@@ -121,6 +123,11 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   return bytes;
 }
 
+/** Whether a file that begins with those bytes is, or was meant to be, a checkpoint. */
+export function isCheckpoint(head: Uint8Array): boolean {
+  return head.length >= magic.length && magic.every((byte, i) => head[i] === byte);
+}
+
 /**
  * Bytes of the payload that a header announces.
  * @param head the first `checkpointHeaderLength` bytes of a file, or all of a shorter one
@@ -183,6 +190,7 @@ function checkpointOf(fields: Fields): Checkpoint {
     beta1Power: numberIn(fields, 'beta1Power'),
     beta2Power: numberIn(fields, 'beta2Power'),
     parametersSha256: textIn(fields, 'parametersSha256'),
+    init: initOf(fields['init'] ?? null),
   };
   if (checkpoint.parametersSha256 !== parametersSha256(checkpoint.parameters)) throw malformed('parametersSha256');
   return checkpoint;
@@ -215,6 +223,13 @@ function configOf(value: unknown): TrainConfig {
     if (!(error instanceof OperationalError)) throw error;
   }
   throw malformed('config');
+}
+
+function initOf(value: unknown): Checkpoint['init'] {
+  if (value === null) return null;
+  const { file, parametersSha256 } = fieldsOf(value, 'init');
+  if (typeof file !== 'string' || typeof parametersSha256 !== 'string') throw malformed('init');
+  return { file, parametersSha256 };
 }
 
 function statisticsOf(value: unknown, count: number): Float32Array[] {

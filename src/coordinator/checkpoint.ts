@@ -12,7 +12,7 @@ import {
 } from './checkpoint-format.js';
 import type { Checkpoint } from './checkpoint-format.js';
 
-export { parametersSha256, stateSha256 } from './checkpoint-format.js';
+export { isCheckpoint, parametersSha256, stateSha256 } from './checkpoint-format.js';
 export type { Checkpoint } from './checkpoint-format.js';
 
 export const checkpointName = 'checkpoint.msgpack';

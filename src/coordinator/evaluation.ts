@@ -1,7 +1,5 @@
 /** Exact evaluation: every test row counted once, whichever rank computes it. */
-import { batchNormChannels, classes } from '../shared/network.js';
-import { poolStatistics, shardRows } from './batch-norm.js';
-import type { TrainConfig } from '../shared/config.js';
+import { batchNormChannels, classes, imagePixels } from '../shared/network.js';
 import type { Launched } from './launch.js';
 
 export interface Accuracy {
@@ -11,33 +9,43 @@ export interface Accuracy {
   readonly accuracy: number;
 }
 
+/** The test split of a group after an evaluation: views of its shared memory. */
+export interface TestSplit {
+  /** uint8 [count][784] */
+  readonly images: Uint8Array;
+  /** uint8 [count] */
+  readonly labels: Uint8Array;
+  /** float32 [count][classes], the softmax of each row. */
+  readonly probabilities: Float32Array;
+}
+
 /**
- * Scores the committed state of a group on the test set. Batch-norm statistics are synchronised first: with `local`, those
- * of the ranks that trained are pooled.
- * @param statistics of the ranks that trained
+ * Scores the committed state of a group on its test split.
+ * @param statistics float32 [2][batchNormChannels], see `synchroniseStatistics`
  */
-export async function evaluateGroup(
-  launched: Launched,
-  config: TrainConfig,
-  statistics: readonly Float32Array[],
-): Promise<Accuracy> {
+export async function evaluateGroup(launched: Launched, statistics: Float32Array): Promise<Accuracy> {
   const { group, layout, buffer } = launched;
-  const view = new Float32Array(buffer, layout.evaluationStatistics, 2 * batchNormChannels);
-  if (config.batchNorm === 'sync') view.set(statistics[0] ?? []);
-  else poolStatistics(statistics, shardRows(config.batchSize, config.microBatch, statistics.length), view);
+  new Float32Array(buffer, layout.evaluationStatistics, 2 * batchNormChannels).set(statistics);
   const total = layout.test.count;
   await group.run({ name: 'evaluate', first: 0, end: total });
-  const probabilities = new Float32Array(buffer, layout.probabilities, total * classes);
-  const labels = new Uint8Array(buffer, layout.test.labels, total);
+  const { labels, probabilities } = testSplit(launched);
   let correct = 0;
-  for (let row = 0; row < total; row++) {
-    if (argmax(probabilities, row * classes) === labels[row]) correct++;
-  }
+  for (let row = 0; row < total; row++) if (argmax(probabilities, row) === labels[row]) correct++;
   return { correct, total, accuracy: (100 * correct) / total };
 }
 
-function argmax(values: Float32Array, start: number): number {
+export function testSplit({ buffer, layout: { test, probabilities } }: Launched): TestSplit {
+  return {
+    images: new Uint8Array(buffer, test.images, test.count * imagePixels),
+    labels: new Uint8Array(buffer, test.labels, test.count),
+    probabilities: new Float32Array(buffer, probabilities, test.count * classes),
+  };
+}
+
+/** The most probable class of a row; of equals the first. */
+export function argmax(probabilities: Float32Array, row: number): number {
+  const start = row * classes;
   let best = 0;
-  for (let j = 1; j < classes; j++) if ((values[start + j] ?? 0) > (values[start + best] ?? 0)) best = j;
+  for (let j = 1; j < classes; j++) if ((probabilities[start + j] ?? 0) > (probabilities[start + best] ?? 0)) best = j;
   return best;
 }

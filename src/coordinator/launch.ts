@@ -6,7 +6,8 @@ import type { Engine } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
 import { allocateMemory, planMemory, type MemoryLayout, type MemoryShape } from '../shared/memory.js';
 import { leafCount, rowsOf, shardOf, subtreesOf } from '../shared/tree.js';
-import { locateDataset, openDataset } from './dataset.js';
+import type { OpenDataset } from './dataset.js';
+import { fillPermutation } from './sampler.js';
 import { TrainingState } from './state.js';
 import type { Device } from './topology.js';
 import { checkBatchNormRows } from './validate.js';
@@ -18,7 +19,7 @@ export interface LaunchRequest {
   readonly worldSize: number;
   /** One for each rank, or null for any core. */
   readonly devices: readonly Device[] | null;
-  readonly data: string | undefined;
+  readonly dataset: OpenDataset;
   /** Whether batches will be trained on, so that their shards must suit the batch norms. */
   readonly trains: boolean;
   /** How long a rank may keep the others waiting. */
@@ -32,6 +33,8 @@ export interface Launched {
   readonly group: WorkerGroup;
   /** Ends all threads and starts new ones, which go on from the committed step. */
   restart(): Promise<void>;
+  /** Writes the permutation of that epoch (from 0) where the ranks find their rows. No rank may be in a step. */
+  shuffle(epoch: number): void;
   readonly state: TrainingState;
   readonly layout: MemoryLayout;
   readonly buffer: ArrayBufferLike;
@@ -41,8 +44,7 @@ export interface Launched {
 }
 
 export async function launch(request: LaunchRequest): Promise<Launched> {
-  const { engine, config, worldSize, devices } = request;
-  const dataset = await openDataset(await locateDataset(request.data));
+  const { engine, config, worldSize, devices, dataset } = request;
   if (request.trains) checkBatchNormRows(config, dataset.trainCount, worldSize);
   const layout = planMemory(engine, memoryShape(config, worldSize, dataset.trainCount, dataset.testCount));
   const memory = allocateMemory(layout);
@@ -80,6 +82,10 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
       group = startGroup();
       await group.run({ name: 'prepare', first: 0, end: 0 });
     },
+    shuffle: (epoch) => {
+      const { trainCount } = layout.shape;
+      fillPermutation(new Uint32Array(buffer, layout.permutation, trainCount), config.seed, epoch);
+    },
     state: new TrainingState(buffer, layout),
     layout,
     buffer,
@@ -104,7 +110,11 @@ function memoryShape(config: TrainConfig, worldSize: number, trainCount: number,
   return { worldSize, shardRows, subtrees, microBatch, trainCount, testCount };
 }
 
-async function loadKernels(engine: Engine): Promise<{ module: WebAssembly.Module; sha256: string } | null> {
+/**
+ * Compiles the WebAssembly module of an engine; null for an engine without one.
+ * @throws OperationalError ENGINE_UNAVAILABLE where it is missing, or this machine cannot run it
+ */
+export async function loadKernels(engine: Engine): Promise<{ module: WebAssembly.Module; sha256: string } | null> {
   if (engine.kernels === null) return null;
   const url = new URL(`../kernels/${engine.kernels}`, import.meta.url);
   try {

@@ -16,6 +16,12 @@ interface SetViews {
   readonly betaPowers: Float64Array;
 }
 
+/** A network without the run that trained it: float32 [parameterCount], and [2][batchNormChannels]. */
+export interface NetworkState {
+  readonly parameters: Float32Array;
+  readonly runningStatistics: Float32Array;
+}
+
 /** What a checkpoint holds of the state. */
 export type SavedState = Pick<
   Checkpoint,
@@ -39,12 +45,16 @@ export class TrainingState {
 
   /** Fresh parameters of that seed, as state of step 0. */
   initialise(seed: number): void {
-    const set = this.#of(0);
+    const set = this.#fresh();
     initialiseParameters(set.parameters, seed);
-    set.firstMoments.fill(0);
-    set.secondMoments.fill(0);
     set.runningStatistics.forEach(initialiseRunningStatistics);
-    set.betaPowers.fill(1);
+  }
+
+  /** A trained network, as state of step 0: the optimiser knows nothing yet. */
+  startFrom({ parameters, runningStatistics }: NetworkState): void {
+    const set = this.#fresh();
+    set.parameters.set(parameters);
+    for (const view of set.runningStatistics) view.set(runningStatistics);
   }
 
   /**
@@ -78,6 +88,14 @@ export class TrainingState {
   /** Running statistics of every rank at that step; views of shared memory. */
   runningStatistics(step: number): readonly Float32Array[] {
     return this.#of(step).runningStatistics;
+  }
+
+  #fresh(): SetViews {
+    const set = this.#of(0);
+    set.firstMoments.fill(0);
+    set.secondMoments.fill(0);
+    set.betaPowers.fill(1);
+    return set;
   }
 
   #of(step: number): SetViews {

@@ -7,23 +7,40 @@ import type { RankReport } from '../shared/protocol.js';
 import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
 import { leafCount } from '../shared/tree.js';
 import { parametersSha256, stateSha256, type Checkpoint } from './checkpoint.js';
+import { synchroniseStatistics } from './batch-norm.js';
+import type { OpenDataset } from './dataset.js';
 import { evaluateGroup, type Accuracy } from './evaluation.js';
 import { launch, type Launched } from './launch.js';
+import type {
+  EvaluationMetric,
+  InitialWeights,
+  Progress,
+  StartMetric,
+  StepMetric,
+  Summary,
+  TrainMetric,
+} from './metrics.js';
 import type { RunFolder } from './run-folder.js';
 import { RunRecorder } from './run-recorder.js';
-import { trainWithinEpoch } from './steps.js';
+import type { NetworkState } from './state.js';
 import type { Device } from './topology.js';
 
 /** Steps between two lines of the log. */
 const logEvery = 100;
+/** How often progress is told: a run of steps ends there, which costs the group one wake-up. */
+const progressMs = 400;
 
 export interface TrainingRequest {
   readonly engine: Engine;
   readonly config: TrainConfig;
   readonly worldSize: number;
   readonly devices: readonly Device[] | null;
-  readonly data: string | undefined;
+  readonly dataset: OpenDataset;
   readonly folder: RunFolder;
+  /** What is worth knowing of the machine, for the record. */
+  readonly machine: Promise<StartMetric['machine']>;
+  /** Weights to start from instead of those of the seed; they belong to no run yet. */
+  readonly init: (InitialWeights & NetworkState) | null;
   /** The state to go on from, or null for a fresh start. */
   readonly resume: Checkpoint | null;
   /** What may differ from that state on purpose: `data` and `kernels` are looked at here. */
@@ -36,68 +53,8 @@ export interface TrainingRequest {
   /** How often failed workers are started again before the run ends with the failure. */
   readonly maxRestarts: number;
   readonly onNote: (text: string) => void;
+  readonly onProgress: ((progress: Progress) => void) | undefined;
 }
-
-/** The run starts: what it runs on, and where it stands. */
-export interface StartMetric {
-  readonly kind: 'start';
-  readonly device: string;
-  readonly workers: number;
-  readonly engine: string;
-  readonly dataset: string;
-  readonly out: string;
-  readonly step: number;
-}
-
-/** Every 100 steps of an epoch. */
-export interface StepMetric {
-  readonly kind: 'step';
-  /** Steps since training began. */
-  readonly step: number;
-  /** From 1. */
-  readonly epoch: number;
-  readonly epochs: number;
-  readonly stepInEpoch: number;
-  readonly stepsPerEpoch: number;
-  /** Mean loss of this step's global batch. */
-  readonly loss: number;
-  /** The rate after the scheduler's step. */
-  readonly learningRate: number;
-  /** Since the last logged step. */
-  readonly imagesPerSecond: number;
-}
-
-export interface EvaluationMetric extends Accuracy {
-  readonly kind: 'evaluation';
-  readonly step: number;
-  readonly epoch: number;
-}
-
-/** What a run came to; `summary.json` holds the same. */
-export interface Summary extends Accuracy {
-  readonly kind: 'summary';
-  readonly dataset: string;
-  readonly step: number;
-  readonly steps: number;
-  readonly epochs: number;
-  readonly workers: number;
-  readonly engine: string;
-  readonly batchNorm: TrainConfig['batchNorm'];
-  readonly batchSize: number;
-  readonly microBatch: number;
-  readonly learningRate: number;
-  readonly seed: number;
-  /** Over the steps of this process alone, evaluation and checkpoints excluded. */
-  readonly imagesPerSecond: number;
-  readonly trainSeconds: number;
-  readonly finalLoss: number | null;
-  readonly parametersSha256: string;
-  /** Over parameters, moments, running statistics, counters and step. */
-  readonly stateSha256: string;
-  readonly out: string;
-}
-
-export type TrainMetric = StartMetric | StepMetric | EvaluationMetric | Summary;
 
 /**
  * Trains to the end, yielding metrics on the way; the last is the summary. Ending the iteration early, an abort or an error
@@ -114,7 +71,7 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
   try {
     const run = new TrainingRun(request, launched);
     await run.start();
-    yield run.startMetric();
+    yield await run.startMetric();
     while (run.step < run.lastStep) {
       await run.throwIfAborted();
       yield* run.advance();
@@ -140,6 +97,10 @@ class TrainingRun {
   #images = 0;
   #restarts = 0;
   #lastLog = { images: 0, trainMs: 0 };
+  /** Epoch whose permutation is in shared memory. */
+  #shuffledEpoch = -1;
+  /** Of the last few steps: what progress shows, and how many steps go between two reports of it. */
+  #recent = { imagesPerSecond: 0, stepMs: progressMs };
 
   constructor(request: TrainingRequest, launched: Launched) {
     const { config, resume, maxSteps } = request;
@@ -154,10 +115,12 @@ class TrainingRun {
 
   /** Sets the state up and has the ranks derive what they need of it. */
   async start(): Promise<void> {
-    const { resume, config, folder, override } = this.#request;
+    const { resume, init, config, folder, override } = this.#request;
     const { state, group, dataset, kernelsSha256 } = this.#launched;
-    if (resume === null) state.initialise(config.seed);
-    else {
+    if (resume === null) {
+      if (init === null) state.initialise(config.seed);
+      else state.startFrom(init);
+    } else {
       refuseOtherBits(resume, dataset, kernelsSha256, override);
       state.restore(resume, resume.step);
       // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
@@ -168,11 +131,23 @@ class TrainingRun {
     await group.run({ name: 'prepare', first: 0, end: 0 });
   }
 
-  startMetric(): StartMetric {
-    const { engine, worldSize, folder } = this.#request;
-    const { dataset } = this.#launched;
-    const { directory: out } = folder;
-    return { kind: 'start', device: 'cpu', workers: worldSize, engine: engine.name, dataset, out, step: this.step };
+  /** Writes down and returns what the run starts on. */
+  async startMetric(): Promise<StartMetric> {
+    const { engine, worldSize, folder, machine } = this.#request;
+    const metric: StartMetric = {
+      kind: 'start',
+      device: 'cpu',
+      workers: worldSize,
+      engine: engine.name,
+      dataset: this.#launched.dataset,
+      out: folder.directory,
+      step: this.step,
+      time: new Date().toISOString(),
+      machine: await machine,
+      init: this.#init(),
+    };
+    await this.#recorder.metric({ ...metric });
+    return metric;
   }
 
   /** Trains up to the next line of the log, checkpoint or end of an epoch, and does what is due there. */
@@ -185,6 +160,7 @@ class TrainingRun {
       throw new Error(`the group stopped at step ${String(this.step)} unasked`);
     }
     const stepInEpoch = this.step % this.#perEpoch;
+    this.#tell('training');
     if (stepInEpoch !== 0 && stepInEpoch % logEvery === 0) yield await this.#log(stepInEpoch);
     if (stepInEpoch === 0 || this.step === this.lastStep) {
       const evaluation = await this.evaluate();
@@ -206,9 +182,10 @@ class TrainingRun {
 
   async evaluate(): Promise<EvaluationMetric> {
     const { config, worldSize } = this.#request;
-    const { state } = this.#launched;
-    const statistics = state.runningStatistics(this.step).slice(0, worldSize);
-    this.accuracy = await this.#withRestarts(() => evaluateGroup(this.#launched, config, statistics));
+    const statistics = this.#launched.state.runningStatistics(this.step).slice(0, worldSize);
+    const synchronised = synchroniseStatistics(config, statistics);
+    this.#tell('evaluation');
+    this.accuracy = await this.#withRestarts(() => evaluateGroup(this.#launched, synchronised));
     const epoch = Math.ceil(this.step / this.#perEpoch);
     const metric: EvaluationMetric = { kind: 'evaluation', step: this.step, epoch, ...this.accuracy };
     await this.#recorder.metric({ ...metric });
@@ -247,12 +224,14 @@ class TrainingRun {
   }
 
   #nextStop(): number {
-    const { checkpointEvery } = this.#request;
+    const { checkpointEvery, onProgress } = this.#request;
     const epochStart = this.step - (this.step % this.#perEpoch);
     const nextLog = epochStart + (Math.floor((this.step - epochStart) / logEvery) + 1) * logEvery;
     const nextCheckpoint =
       checkpointEvery === undefined ? Infinity : (Math.floor(this.step / checkpointEvery) + 1) * checkpointEvery;
-    return Math.min(nextLog, nextCheckpoint, epochStart + this.#perEpoch, this.lastStep);
+    const slice = Math.max(1, Math.round(progressMs / this.#recent.stepMs));
+    const nextProgress = onProgress === undefined ? Infinity : this.step + slice;
+    return Math.min(nextLog, nextCheckpoint, nextProgress, epochStart + this.#perEpoch, this.lastStep);
   }
 
   /** Trains steps [this.step, end), fewer where the group was asked to stop. */
@@ -260,16 +239,49 @@ class TrainingRun {
     const { config } = this.#request;
     const { trainCount } = this.#launched.layout.shape;
     this.accuracy = null;
+    this.#shuffle();
     const start = performance.now();
-    const reports = await this.#withRestarts(() =>
-      trainWithinEpoch(this.#launched, config, this.#launched.group.control.committed, end),
-    );
-    this.#trainMs += performance.now() - start;
+    const reports = await this.#withRestarts(() => {
+      const { group } = this.#launched;
+      return group.run({ name: 'train', first: group.control.committed, end });
+    });
+    const ms = performance.now() - start;
     const { committed } = this.#launched.group.control;
     this.#throwIfNotFinite(committed);
-    for (let step = this.step; step < committed; step++) this.#images += positionOf(config, trainCount, step).rows;
-    if (committed > this.step) this.#loss = this.#lossOf(committed - 1, reports);
+    let images = 0;
+    for (let step = this.step; step < committed; step++) images += positionOf(config, trainCount, step).rows;
+    if (committed > this.step) {
+      this.#loss = this.#lossOf(committed - 1, reports);
+      this.#recent = { imagesPerSecond: (1000 * images) / ms, stepMs: ms / (committed - this.step) };
+    }
+    this.#trainMs += ms;
+    this.#images += images;
     this.step = committed;
+  }
+
+  #shuffle(): void {
+    const { epoch } = positionOf(this.#request.config, this.#launched.layout.shape.trainCount, this.step);
+    if (epoch === this.#shuffledEpoch) return;
+    this.#launched.shuffle(epoch);
+    this.#shuffledEpoch = epoch;
+  }
+
+  #tell(phase: Progress['phase']): void {
+    const { config, onProgress } = this.#request;
+    if (onProgress === undefined) return;
+    const epoch = Math.max(1, Math.ceil(this.step / this.#perEpoch));
+    onProgress({
+      phase,
+      step: this.step,
+      lastStep: this.lastStep,
+      epoch,
+      epochs: config.epochs,
+      stepInEpoch: this.step - (epoch - 1) * this.#perEpoch,
+      stepsPerEpoch: this.#perEpoch,
+      loss: this.#loss,
+      learningRate: learningRateAt(config, this.step),
+      imagesPerSecond: this.#recent.imagesPerSecond,
+    });
   }
 
   /** Does `work` again on new workers when a rank fails: nothing of a step that was not committed is left. */
@@ -355,7 +367,14 @@ class TrainingRun {
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
     const sha256 = parametersSha256(saved.parameters);
     const { step } = this;
-    return { config, dataset, engine: engine.name, kernelsSha256, step, worldSize, ...saved, parametersSha256: sha256 };
+    const where = { config, dataset, engine: engine.name, kernelsSha256, step, worldSize, init: this.#init() };
+    return { ...where, ...saved, parametersSha256: sha256 };
+  }
+
+  #init(): InitialWeights | null {
+    const { resume, init } = this.#request;
+    if (resume !== null) return resume.init;
+    return init === null ? null : { file: init.file, parametersSha256: init.parametersSha256 };
   }
 }
 

@@ -4,16 +4,16 @@ import type { Engine } from '../shared/engine.js';
 import { stepsPerEpoch } from '../shared/schedule.js';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint-format.js';
 import { parametersSha256, stateSha256 } from './checkpoint.js';
+import type { OpenDataset } from './dataset.js';
 import { goldenHashes, type Hashes } from './golden-hashes.js';
 import { launch, type Launched } from './launch.js';
-import { trainWithinEpoch } from './steps.js';
 
 export interface VerificationRequest {
   readonly engine: Engine;
   readonly config: TrainConfig;
   readonly workers: readonly number[];
   readonly steps: number;
-  readonly data: string | undefined;
+  readonly dataset: OpenDataset;
   readonly timeoutMs: number;
   readonly onNote: (text: string) => void;
 }
@@ -80,7 +80,8 @@ async function trainTo(
     const perEpoch = stepsPerEpoch(config, launched.layout.shape.trainCount);
     for (let step = resumed?.step ?? 0; step < steps;) {
       const end = Math.min(steps, step - (step % perEpoch) + perEpoch);
-      await trainWithinEpoch(launched, config, step, end);
+      launched.shuffle(Math.floor(step / perEpoch));
+      await launched.group.run({ name: 'train', first: step, end });
       step = end;
     }
     return checkpointBytes(request, launched, worldSize, steps);
@@ -99,7 +100,7 @@ function checkpointBytes(
   const { dataset, kernelsSha256, state } = launched;
   const saved = state.save(step, 1);
   const hash = parametersSha256(saved.parameters);
-  const where = { config, dataset, engine: engine.name, kernelsSha256, step, worldSize };
+  const where = { config, dataset, engine: engine.name, kernelsSha256, step, worldSize, init: null };
   return encodeCheckpoint({ ...where, ...saved, parametersSha256: hash });
 }
 

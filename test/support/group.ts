@@ -1,5 +1,6 @@
 /** A group of worker threads that is driven one step at a time, for tests of what `train` does not show. */
 import { parametersSha256 } from '../../dist/coordinator/checkpoint.js';
+import { locateDataset, openDataset } from '../../dist/coordinator/dataset.js';
 import { launch, type Launched } from '../../dist/coordinator/launch.js';
 import { fillPermutation } from '../../dist/coordinator/sampler.js';
 import { planBatch } from '../../dist/shared/collectives.js';
@@ -39,7 +40,7 @@ export async function startGroup(
     config,
     worldSize,
     devices: null,
-    data,
+    dataset: await openDataset(await locateDataset(data)),
     trains: true,
     timeoutMs: 30_000,
     onNote: () => undefined,

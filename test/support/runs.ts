@@ -18,11 +18,12 @@ export async function trainRun(
   return { metrics, summary };
 }
 
-/** The lines of a run's metrics.jsonl without what depends on the clock. */
+/** The lines of a run's metrics.jsonl without its starts and what depends on the clock. */
 export async function metricsOf(out: string): Promise<Record<string, unknown>[]> {
   const text = await readFile(join(out, 'metrics.jsonl'), 'utf8');
   return text
     .split('\n')
     .slice(0, -1)
-    .map((line) => ({ ...(JSON.parse(line) as Record<string, unknown>), imagesPerSecond: null }));
+    .map((line) => ({ ...(JSON.parse(line) as Record<string, unknown>), imagesPerSecond: null }))
+    .filter((metric) => !('kind' in metric && metric.kind === 'start'));
 }

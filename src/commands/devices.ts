@@ -1,0 +1,95 @@
+/** `mnist-ddp devices`: what this machine offers to train on, and what training would take. */
+import type { CommandModule } from 'yargs';
+import { devices, type DevicesReport, type EngineStatus, type Machine } from '../index.js';
+
+interface DevicesArguments {
+  json: boolean;
+}
+
+export const devicesCommand: CommandModule<object, DevicesArguments> = {
+  command: 'devices',
+  describe: 'show what this machine offers to train on',
+  builder: (yargs) => yargs.option('json', { type: 'boolean', default: false, describe: 'print one JSON object' }),
+  handler: async ({ json }) => {
+    const report = await devices();
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report));
+  },
+};
+
+/** The report for people: sections of aligned lines. */
+export function describe({ machine, engines, choice }: DevicesReport): string {
+  const sections = [
+    ['Machine', ...aligned(machineLines(machine))],
+    ['GPUs', ...aligned(gpuLines(machine))],
+    ['Engines', ...aligned(engines.map(engineLine))],
+    ['Choices', ...aligned([['--engine auto', `${choice.engine}: ${choice.why}`], ...deviceLines(machine)])],
+  ];
+  return `${sections.map((lines) => lines.join('\n  ')).join('\n\n')}\n`;
+}
+
+type Line = readonly [name: string, value: string];
+
+function machineLines({ processor, ...machine }: Machine): Line[] {
+  const limited =
+    machine.memoryLimitGiB === null ? '' : `, of which this process may use ${gib(machine.memoryLimitGiB)}`;
+  const { physicalCores, logicalCores, usableCores } = processor;
+  const cores = [
+    `${physicalCores === null ? 'an unknown number' : String(physicalCores)} physical`,
+    `${String(logicalCores)} logical`,
+    `this process may use ${String(usableCores)} physical`,
+  ];
+  return [
+    ['processor', processor.model ?? 'unknown'],
+    ['vendor', processor.vendor ?? 'unknown'],
+    ['cores', cores.join(', ')],
+    ['instruction sets', processor.instructionSets.join(', ') || 'unknown'],
+    ['WebAssembly SIMD', processor.webAssemblySimd],
+    ['memory', `${gib(machine.memoryGiB)}${limited}`],
+    ['system', `${machine.system}, ${machine.kernel}, ${machine.architecture}`],
+    ['Node', `${machine.node}, V8 ${machine.v8}`],
+  ];
+}
+
+function gpuLines({ gpus }: Machine): Line[] {
+  if (gpus === null) return [['unknown', 'looking for them took too long']];
+  if (gpus.length === 0) return [['none found', '']];
+  return gpus.map(({ vendor, model, memoryGiB, driver }) => {
+    const memory = memoryGiB === null ? [] : [gib(memoryGiB)];
+    return [model ?? 'unknown', [vendor ?? 'unknown vendor', ...memory, `driver ${driver ?? 'unknown'}`].join(', ')];
+  });
+}
+
+function engineLine({ name, version, available, exact, detail }: EngineStatus): Line {
+  if (!available) return [`${name} ${version}`, `not available: ${detail}`];
+  return [
+    `${name} ${version}`,
+    `available, ${exact ? 'same bits on every machine' : 'bits depend on the machine'}: ${detail}`,
+  ];
+}
+
+/** What `--devices` takes here. */
+function deviceLines({ processor }: Machine): Line[] {
+  const cpu: Line = ['--devices cpu', 'any core'];
+  if (processor.usableCpus.length === 0) return [cpu];
+  return [cpu, ['--devices cpu:N', `pinned to CPU N, here one of ${ranges(processor.usableCpus)}`]];
+}
+
+function aligned(lines: readonly Line[]): string[] {
+  const width = Math.max(...lines.map(([name]) => name.length));
+  return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd());
+}
+
+function gib(amount: number): string {
+  return `${String(amount)} GiB`;
+}
+
+/** 0, 1, 2, 5 as `0-2,5`. */
+export function ranges(numbers: readonly number[]): string {
+  const runs: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const run = runs.at(-1);
+    if (run?.[1] === number - 1) run[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs.map(([first, last]) => (first === last ? String(first) : `${String(first)}-${String(last)}`)).join(',');
+}

@@ -1,0 +1,72 @@
+/** The formats of other programs: which one a file is in, and one door to all readers and writers. */
+import { OperationalError } from '../shared/errors.js';
+import { writeOnnx } from './onnx.js';
+import { WeightsFormatError } from './problem.js';
+import { readPyTorch } from './pytorch.js';
+import { writePyTorch } from './pytorch-writer.js';
+import { looksLikeSafetensors, readSafetensors, writeSafetensors } from './safetensors.js';
+import type { Weights } from './weights.js';
+
+export const weightFormats = ['pytorch', 'safetensors', 'onnx'] as const;
+
+export type WeightFormat = (typeof weightFormats)[number];
+
+/** The weights take 3 MB, with an optimiser's state 9 MB; a caller refuses larger files before it reads them. */
+export const maxWeightsFileBytes = 64 * 1024 * 1024;
+
+/**
+ * The weights that a file of PyTorch or safetensors holds, in memory of their own; which one it is, is told by its contents.
+ * Nothing that a file says is run, and nothing is allocated that its bytes do not back.
+ * @param path for messages
+ * @throws OperationalError WEIGHTS_INVALID
+ */
+export async function readWeights(path: string, bytes: Uint8Array): Promise<Weights> {
+  try {
+    return await readAny(bytes);
+  } catch (error) {
+    if (!(error instanceof WeightsFormatError)) throw error;
+    throw new OperationalError('WEIGHTS_INVALID', `${path} ${error.problem}; ${error.advice}`);
+  }
+}
+
+async function readAny(bytes: Uint8Array): Promise<Weights> {
+  if (bytes.length > maxWeightsFileBytes)
+    throw new WeightsFormatError('is larger than the weights of this network can be');
+  if (bytes.length === 0) throw new WeightsFormatError('is empty');
+  if (bytes[0] === 0x50 && bytes[1] === 0x4b) return readPyTorch(bytes);
+  if (looksLikeSafetensors(bytes)) return readSafetensors(bytes);
+  if (looksLikePickle(bytes)) {
+    const advice = 'load it with PyTorch and save it again with a current torch.save';
+    throw new WeightsFormatError("is in PyTorch's old format, or another pickle", advice);
+  }
+  if (looksLikeOnnx(bytes)) {
+    const advice = 'name the run, checkpoint, PyTorch or safetensors file that it was written from';
+    throw new WeightsFormatError('is an ONNX file: ONNX files can be written but not read', advice);
+  }
+  throw new WeightsFormatError('is neither a checkpoint of mnist-ddp nor a PyTorch or safetensors file');
+}
+
+/** PROTO with a version. */
+function looksLikePickle([first, second = 0]: Uint8Array): boolean {
+  return first === 0x80 && second >= 2 && second <= 5;
+}
+
+/** A ModelProto that begins with its ir_version, then producer_name, as ours and PyTorch's do, or the graph. */
+function looksLikeOnnx([first, version = 0, next = 0]: Uint8Array): boolean {
+  return first === 0x08 && version > 0 && version < 0x20 && [0x12, 0x1a, 0x3a, 0x42].includes(next);
+}
+
+/**
+ * The same bytes for the same weights.
+ * @param version of mnist-ddp, for the formats that name their producer
+ */
+export async function writeWeights(format: WeightFormat, weights: Weights, version = ''): Promise<Uint8Array> {
+  switch (format) {
+    case 'pytorch':
+      return writePyTorch(weights);
+    case 'safetensors':
+      return writeSafetensors(weights);
+    case 'onnx':
+      return writeOnnx(weights, version);
+  }
+}

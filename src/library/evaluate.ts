@@ -1,0 +1,26 @@
+/** `evaluate`: a trained network on the test set. */
+import type { Accuracy } from '../coordinator/evaluation.js';
+import { newestRun } from '../coordinator/run-folder.js';
+import { infer } from './inference.js';
+import { datasetOf, type GroupOptions } from './options.js';
+import { openWeights } from './weights.js';
+
+export interface EvaluateOptions extends GroupOptions {
+  /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */
+  readonly checkpoint?: string | undefined;
+}
+
+export interface Evaluation extends Accuracy {
+  readonly checkpoint: string;
+  readonly dataset: string;
+  /** Optimiser steps of the checkpoint; null for another program's file. */
+  readonly step: number | null;
+  readonly parametersSha256: string;
+}
+
+/** Scores a trained network on the test set: the same figures with any number of workers. Throws OperationalError. */
+export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluation> {
+  const { path, weights, parametersSha256, checkpoint } = await openWeights(options.checkpoint ?? (await newestRun()));
+  const { correct, total, accuracy, dataset } = await infer(weights, await datasetOf(options.data), options);
+  return { correct, total, accuracy, checkpoint: path, dataset, step: checkpoint?.step ?? null, parametersSha256 };
+}

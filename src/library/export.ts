@@ -1,0 +1,33 @@
+/** `exportWeights`: a trained network as a file of other programs. */
+import { writeFileAtomically } from '../coordinator/atomic-file.js';
+import { newestRun } from '../coordinator/run-folder.js';
+import { weightFormats, writeWeights, type WeightFormat } from '../interchange/formats.js';
+import { usageError } from '../shared/errors.js';
+import { version } from './version.js';
+import { openWeights } from './weights.js';
+
+export interface ExportOptions {
+  /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */
+  readonly checkpoint?: string | undefined;
+  readonly format: WeightFormat;
+  /** The file to write; one that is there is replaced. */
+  readonly out: string;
+}
+
+export interface Exported {
+  readonly checkpoint: string;
+  readonly out: string;
+  readonly bytes: number;
+  readonly parametersSha256: string;
+}
+
+/** Writes all of the file or nothing. Throws OperationalError. */
+export async function exportWeights({ checkpoint, format, out }: ExportOptions): Promise<Exported> {
+  if (!weightFormats.includes(format)) {
+    throw usageError(`--format must be ${weightFormats.join(', ')}, not "${format as string}"`);
+  }
+  const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()));
+  const bytes = await writeWeights(format, weights, version);
+  await writeFileAtomically(out, bytes);
+  return { checkpoint: path, out, bytes: bytes.length, parametersSha256 };
+}

@@ -1,0 +1,43 @@
+/** A trained network over the test split of a data set, on a group of its own. */
+import type { OpenDataset } from '../coordinator/dataset.js';
+import { evaluateGroup, testSplit, type Accuracy, type TestSplit } from '../coordinator/evaluation.js';
+import { launch } from '../coordinator/launch.js';
+import { maxWorldSize, defaultConfig } from '../shared/config.js';
+import { leafCount } from '../shared/tree.js';
+import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
+import type { NetworkState } from '../coordinator/state.js';
+import { defaultTimeout, engineFor, ignore, type GroupOptions } from './options.js';
+
+export interface Inference extends Accuracy {
+  readonly dataset: string;
+  /** Copies: the group is gone. */
+  readonly test: TestSplit;
+}
+
+/** The same figures with any number of workers. Throws OperationalError. */
+export async function infer(network: NetworkState, dataset: OpenDataset, options: GroupOptions): Promise<Inference> {
+  const leaves = leafCount(dataset.testCount, defaultConfig.microBatch);
+  const asked = parseWorkers(options.workers ?? 'auto');
+  const worldSize = Math.min(resolveWorldSize(asked, null, null), Math.max(1, leaves), maxWorldSize);
+  const launched = await launch({
+    engine: engineFor(options.engine),
+    // Rows in evaluation mode depend on no batch: the default one shapes the workspaces.
+    config: defaultConfig,
+    worldSize,
+    devices: null,
+    dataset,
+    trains: false,
+    timeoutMs: 1000 * defaultTimeout,
+    onNote: options.onNote ?? ignore,
+  });
+  try {
+    launched.state.startFrom(network);
+    await launched.group.run({ name: 'prepare', first: 0, end: 0 });
+    const accuracy = await evaluateGroup(launched, network.runningStatistics);
+    const { images, labels, probabilities } = testSplit(launched);
+    const test = { images: images.slice(), labels: labels.slice(), probabilities: probabilities.slice() };
+    return { ...accuracy, dataset: launched.dataset, test };
+  } finally {
+    await launched.group.close();
+  }
+}

@@ -1,0 +1,141 @@
+/** `report`: all that a run left behind, and what its network makes of the test set, as one HTML file. */
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { writeFileAtomically } from '../coordinator/atomic-file.js';
+import type { Checkpoint } from '../coordinator/checkpoint.js';
+import type { EvaluationMetric, StartMetric, StepMetric, TrainMetric } from '../coordinator/metrics.js';
+import { metricsName, newestRun } from '../coordinator/run-folder.js';
+import { renderReport } from '../report/report.js';
+import type { ReportData } from '../report/report-data.js';
+import { defaultConfig, type TrainConfig } from '../shared/config.js';
+import { OperationalError } from '../shared/errors.js';
+import { stepsPerEpoch } from '../shared/schedule.js';
+import { infer } from './inference.js';
+import { datasetOf, ignore, type GroupOptions } from './options.js';
+import { version } from './version.js';
+import { openWeights } from './weights.js';
+
+export interface ReportOptions extends GroupOptions {
+  /** A run's folder or a checkpoint in it; default the newest run under `runs/`. */
+  readonly run?: string | undefined;
+  /** The file to write; default `report.html` in the run's folder. */
+  readonly out?: string | undefined;
+}
+
+export interface Report {
+  readonly out: string;
+  /** In percent. */
+  readonly accuracy: number;
+}
+
+/** Evaluates the run's newest checkpoint, and writes all of the file or nothing. Throws OperationalError. */
+export async function report(options: ReportOptions = {}): Promise<Report> {
+  const { path, weights, checkpoint } = await openWeights(options.run ?? (await newestRun()));
+  if (checkpoint === null) {
+    const message = `${path} is a file of weights, and a report is about a run: name a run's folder or its checkpoint`;
+    throw new OperationalError('RUN_INVALID', message);
+  }
+  const dataset = await datasetOf(options.data);
+  const inference = await infer(weights, dataset, options);
+  if (inference.dataset !== checkpoint.dataset) {
+    const message = `the run was trained on the data set ${checkpoint.dataset}, and is scored here on ${inference.dataset}`;
+    (options.onNote ?? ignore)(`warning: ${message}; name its folder with --data`);
+  }
+  const run = dirname(path);
+  const perEpoch = stepsPerEpoch(checkpoint.config, dataset.trainCount);
+  const data = await reportData(run, checkpoint, perEpoch, inference.test);
+  const out = options.out ?? join(run, 'report.html');
+  await writeFileAtomically(out, await renderReport(data));
+  return { out, accuracy: inference.accuracy };
+}
+
+async function reportData(
+  run: string,
+  checkpoint: Checkpoint,
+  perEpoch: number,
+  test: ReportData['test'],
+): Promise<ReportData> {
+  const { config, dataset, engine, worldSize, step, parametersSha256 } = checkpoint;
+  const metrics = (await readMetrics(join(run, metricsName))).filter((metric) => metric.step <= step);
+  const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
+  return {
+    run,
+    version,
+    time: new Date(),
+    config,
+    dataset,
+    engine,
+    workers: worldSize,
+    step,
+    stepsPerEpoch: perEpoch,
+    parametersSha256,
+    command: reproducingCommand(checkpoint, perEpoch),
+    machine: starts.at(-1)?.machine ?? [],
+    steps: metrics.filter((metric): metric is StepMetric => metric.kind === 'step'),
+    evaluations: metrics.filter((metric): metric is EvaluationMetric => metric.kind === 'evaluation'),
+    test,
+  };
+}
+
+/** The lines of a run's metrics; those that a kill cut short are passed over, and without a file there are none. */
+async function readMetrics(path: string): Promise<Exclude<TrainMetric, { kind: 'summary' }>[]> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.split('\n').flatMap((line) => {
+    try {
+      const value = JSON.parse(line) as unknown;
+      return isMetric(value) ? [value] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+const fieldsOf = {
+  start: ['step'],
+  step: ['step', 'loss', 'learningRate', 'imagesPerSecond'],
+  evaluation: ['step', 'epoch', 'accuracy'],
+} as const;
+
+function isMetric(value: unknown): value is Exclude<TrainMetric, { kind: 'summary' }> {
+  if (typeof value !== 'object' || value === null) return false;
+  const metric = value as Readonly<Record<string, unknown>>;
+  const fields = Object.entries(fieldsOf).find(([kind]) => kind === metric['kind'])?.[1];
+  if (fields?.every((field) => typeof metric[field] === 'number') !== true) return false;
+  return metric['kind'] !== 'start' || isPairs(metric['machine']);
+}
+
+function isPairs(value: unknown): boolean {
+  const isPair = (item: unknown): boolean =>
+    Array.isArray(item) && item.length === 2 && item.every((part) => typeof part === 'string');
+  return Array.isArray(value) && value.every(isPair);
+}
+
+const flags: Readonly<Record<keyof TrainConfig, string>> = {
+  epochs: '--epochs',
+  batchSize: '--batch-size',
+  microBatch: '--micro-batch',
+  learningRate: '--lr',
+  lrStep: '--lr-step',
+  lrGamma: '--lr-gamma',
+  seed: '--seed',
+  batchNorm: '--batch-norm',
+};
+
+/** What trains to the same parameters from nothing, defaults left out. */
+export function reproducingCommand(checkpoint: Checkpoint, perEpoch: number): string {
+  const { config, step, dataset, worldSize, init } = checkpoint;
+  const parts = ['mnist-ddp train'];
+  for (const key of Object.keys(flags) as (keyof TrainConfig)[]) {
+    if (config[key] !== defaultConfig[key]) parts.push(`${flags[key]} ${String(config[key])}`);
+  }
+  // Batch norm over shards is the one mode in which the number of workers changes the result.
+  if (config.batchNorm === 'local') parts.push(`--workers ${String(worldSize)}`);
+  if (step !== config.epochs * perEpoch) parts.push(`--max-steps ${String(step)}`);
+  if (dataset !== 'mnist') parts.push('--data DIR');
+  if (init !== null) parts.push(`--init ${shellWord(init.file)}`);
+  return parts.join(' ');
+}
+
+function shellWord(text: string): string {
+  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,142 @@
+/** `train`: from what was asked for, and what a run to resume has, to a training run. */
+import { dirname, resolve } from 'node:path';
+import { readCheckpoint, type Checkpoint } from '../coordinator/checkpoint.js';
+import { describeMachine, machineSummary } from '../coordinator/machine.js';
+import type { Progress, TrainMetric } from '../coordinator/metrics.js';
+import { openRunFolder, resolveCheckpointPath } from '../coordinator/run-folder.js';
+import { parseDevices, parseWorkers, resolveWorldSize, type Device } from '../coordinator/topology.js';
+import { runTraining } from '../coordinator/training.js';
+import { integer, resolveConfig } from '../coordinator/validate.js';
+import { defaultConfig, type TrainConfig } from '../shared/config.js';
+import { OperationalError, usageError } from '../shared/errors.js';
+import { datasetOf, defaultTimeout, engineFor, ignore, positive, type GroupOptions } from './options.js';
+import { openWeights } from './weights.js';
+
+const defaultMaxRestarts = 3;
+
+export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainConfig>> {
+  /** Comma-separated device of each rank, such as `cpu,cpu` or `cpu:0,cpu:2` (pinned to cores, on Linux). */
+  readonly devices?: string | undefined;
+  /** Folder for checkpoint, metrics and summary; default a new one under `runs/`. */
+  readonly out?: string | undefined;
+  /** A run's folder, a checkpoint, or a PyTorch or safetensors file whose weights training begins with. */
+  readonly init?: string | undefined;
+  /** A run's folder or a checkpoint to go on from, bit for bit. */
+  readonly resume?: string | undefined;
+  /** What may differ from the run to resume, at the price of its bits: see `overridable`. */
+  readonly override?: readonly Overridable[] | undefined;
+  /** Ends after that many steps since training began, resumed or not. */
+  readonly maxSteps?: number | undefined;
+  /** Writes a checkpoint every so many steps, besides those at the ends of epochs. */
+  readonly checkpointEvery?: number | undefined;
+  /** Seconds without a sign of life after which a worker counts as stalled; default 60. */
+  readonly timeout?: number | undefined;
+  /** How often failed or stalled workers are started again before the run ends with the failure; default 3. */
+  readonly maxRestarts?: number | undefined;
+  /** Ends after the step at hand; a checkpoint is written, then the signal's reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called a few times a second while steps are trained. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** What a resumed run must have in common with the one before, the number of epochs excepted, unless it is overridden. */
+export const overridable = [
+  'batchSize',
+  'microBatch',
+  'learningRate',
+  'lrStep',
+  'lrGamma',
+  'seed',
+  'batchNorm',
+  'data',
+  'kernels',
+  'workers',
+] as const;
+export type Overridable = (typeof overridable)[number];
+
+type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
+
+/**
+ * Trains the network, yielding metrics on the way: `start`, a `step` every 100 steps, an `evaluation` after each epoch, and
+ * the `summary` last. Nothing starts before the first metric is asked for; ending the iteration ends the workers.
+ * @throws OperationalError for whatever a user or a machine can cause, with a `code`
+ */
+export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMetric, void, undefined> {
+  if (options.init !== undefined && options.resume !== undefined) {
+    throw usageError('--init begins a run and --resume goes on with one: give one of them');
+  }
+  const resumed = options.resume === undefined ? null : await openCheckpoint(options.resume);
+  const resume = resumed?.checkpoint ?? null;
+  const config = resume === null ? resolveConfig(options) : resumedConfig(resume, options);
+  const init = options.init === undefined ? null : await openWeights(options.init);
+  const engine = engineFor(options.engine);
+  const override = options.override ?? [];
+  const { worldSize, devices } = topology(options, config);
+  if (
+    resume !== null &&
+    !override.includes('workers') &&
+    config.batchNorm === 'local' &&
+    resume.worldSize !== worldSize
+  ) {
+    throw changed('workers', resume.worldSize, worldSize);
+  }
+  const maxSteps = positive('--max-steps', options.maxSteps);
+  const checkpointEvery = positive('--checkpoint-every', options.checkpointEvery);
+  const out = options.out ?? (resumed === null ? undefined : dirname(resumed.path));
+  // A resumed run may take its own folder over, but no other run's.
+  const ownFolder = resumed !== null && out !== undefined && resolve(out) === resolve(dirname(resumed.path));
+  const folder = await openRunFolder({ out, resume: ownFolder });
+  try {
+    yield* runTraining({
+      engine,
+      config,
+      worldSize,
+      devices,
+      dataset: await datasetOf(options.data),
+      folder,
+      machine: describeMachine({ gpus: false }).then(machineSummary),
+      init: init === null ? null : { file: init.path, parametersSha256: init.parametersSha256, ...init.weights },
+      resume,
+      override,
+      maxSteps,
+      checkpointEvery,
+      signal: options.signal,
+      timeoutMs: 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout),
+      maxRestarts: integer('--max-restarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000),
+      onNote: options.onNote ?? ignore,
+      onProgress: options.onProgress,
+    });
+  } finally {
+    await folder.close();
+  }
+}
+
+async function openCheckpoint(runOrFile: string): Promise<{ path: string; checkpoint: Checkpoint }> {
+  const path = await resolveCheckpointPath(runOrFile);
+  return { path, checkpoint: await readCheckpoint(path) };
+}
+
+function topology(options: TrainOptions, config: TrainConfig): { worldSize: number; devices: Device[] | null } {
+  const workers = parseWorkers(options.workers ?? 'auto');
+  const devices = options.devices === undefined ? null : parseDevices(options.devices, workers);
+  return { worldSize: resolveWorldSize(workers, devices, config), devices };
+}
+
+/** The checkpoint's configuration; a field that is asked for must agree with it, the number of epochs excepted. */
+function resumedConfig(resume: Checkpoint, options: TrainOptions): TrainConfig {
+  const given = Object.fromEntries(Object.keys(defaultConfig).map((key) => [key, options[key as keyof TrainConfig]]));
+  const asked = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const config = resolveConfig({ ...resume.config, ...asked });
+  for (const key of Object.keys(defaultConfig) as (keyof TrainConfig)[]) {
+    if (key === 'epochs' || options.override?.includes(key) === true) continue;
+    if (config[key] !== resume.config[key]) throw changed(key, resume.config[key], config[key]);
+  }
+  return config;
+}
+
+function changed(field: string, was: unknown, is: unknown): OperationalError {
+  return new OperationalError(
+    'CONFIGURATION_CHANGED',
+    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add --override ${field}`,
+  );
+}

@@ -1,0 +1,63 @@
+/** What the result depends on, and how to have it again. */
+import type { TrainConfig } from '../shared/config.js';
+import { count, short } from './format.js';
+import { html, type Markup, type Part } from './html.js';
+import type { ReportData } from './report-data.js';
+
+export function recordSection(data: ReportData): Markup {
+  return html`<section aria-labelledby="record">
+    <h2 id="record">Record</h2>
+    <div class="record">
+      <div>
+        <h3>Configuration</h3>
+        ${list(configuration(data))}
+      </div>
+      <div>
+        <h3>Machine</h3>
+        ${data.machine.length === 0 ? html`<p>The run did not record its machine.</p>` : list(data.machine)}
+      </div>
+    </div>
+    <h3>To the same parameters again</h3>
+    <pre><code>${data.command}</code></pre>
+    <p>The SHA-256 of the parameters is then, bit for bit,</p>
+    <p class="hash"><code>${data.parametersSha256}</code></p>
+  </section>`;
+}
+
+function configuration({ run, config, dataset, engine, workers, step, stepsPerEpoch }: ReportData): [string, Part][] {
+  return [
+    ['Run folder', html`<code>${run}</code>`],
+    ['Data set', html`<code>${dataset}</code>`],
+    ['Steps', `${count(step)}, ${count(stepsPerEpoch)} in an epoch`],
+    ...configurationOf(config),
+    ['Engine', engine],
+    ['Workers', count(workers)],
+  ];
+}
+
+/** Every field has its line: one that is added to the configuration is asked for here. */
+function configurationOf(config: TrainConfig): [string, string][] {
+  const lines: Record<keyof TrainConfig, [string, string]> = {
+    epochs: ['Epochs', count(config.epochs)],
+    batchSize: ['Batch size', count(config.batchSize)],
+    microBatch: ['Micro-batch', count(config.microBatch)],
+    learningRate: ['Learning rate', short(config.learningRate)],
+    lrStep: ['Decay every', `${count(config.lrStep)} steps`],
+    lrGamma: ['Decay factor', short(config.lrGamma)],
+    seed: ['Seed', String(config.seed)],
+    batchNorm: ['Batch norm', config.batchNorm],
+  };
+  return Object.values(lines);
+}
+
+function list(pairs: readonly (readonly [string, Part])[]): Markup {
+  return html`<dl>
+    ${pairs.map(
+      ([name, value]) =>
+        html`<div>
+          <dt>${name}</dt>
+          <dd>${value}</dd>
+        </div>`,
+    )}
+  </dl>`;
+}

@@ -1,0 +1,46 @@
+/** What a report shows, gathered by the library; the report itself reads no file and computes no network. */
+import type { TrainConfig } from '../shared/config.js';
+
+/** A logged step; see StepMetric for the meaning of each. */
+export interface StepPoint {
+  readonly step: number;
+  readonly loss: number;
+  readonly learningRate: number;
+  readonly imagesPerSecond: number;
+}
+
+export interface EvaluationPoint {
+  readonly step: number;
+  readonly epoch: number;
+  /** In percent. */
+  readonly accuracy: number;
+}
+
+export interface ReportData {
+  /** The run's folder, as it was named. */
+  readonly run: string;
+  /** Of mnist-ddp. */
+  readonly version: string;
+  /** When the report was made. */
+  readonly time: Date;
+  readonly config: TrainConfig;
+  readonly dataset: string;
+  readonly engine: string;
+  readonly workers: number;
+  /** Optimiser steps of the checkpoint, and steps in an epoch of this data set. */
+  readonly step: number;
+  readonly stepsPerEpoch: number;
+  readonly parametersSha256: string;
+  /** What gives the same parameters again, such as `mnist-ddp train --seed 1`. */
+  readonly command: string;
+  /** Name and value, such as `Processor`, `AMD EPYC, 2 cores`: of the machine that trained; empty where the run did not record it. */
+  readonly machine: readonly (readonly [string, string])[];
+  readonly steps: readonly StepPoint[];
+  readonly evaluations: readonly EvaluationPoint[];
+  /** The test set: uint8 [total][784], uint8 [total], and float32 [total][10] from the softmax of the checkpoint. */
+  readonly test: {
+    readonly images: Uint8Array;
+    readonly labels: Uint8Array;
+    readonly probabilities: Float32Array;
+  };
+}

@@ -1,0 +1,79 @@
+/** `mnist-ddp devices`: its two forms say the same of this machine. */
+import { describe, expect, it } from 'vitest';
+import { describe as describeReport, ranges } from '../dist/commands/devices.js';
+import { devices, type DevicesReport } from '../dist/index.js';
+import { cli } from './support/cli.js';
+
+describe('mnist-ddp devices', () => {
+  it('prints one JSON object: machine, engines, and what auto takes', async () => {
+    const { code, stdout, stderr } = await cli(['devices', '--json']);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^\{[^\n]*\}\n$/);
+    const report = JSON.parse(stdout) as DevicesReport;
+    expect(Object.keys(report)).toEqual(['machine', 'engines', 'choice']);
+    expect(report).toEqual(await devices());
+    const wasm = report.engines.find(({ name }) => name === 'wasm');
+    expect(wasm).toMatchObject({ available: true, exact: true });
+    expect(wasm?.detail).toMatch(/^WebAssembly SIMD, kernels [0-9a-f]{8,}$/);
+    expect(report.engines.filter(({ available }) => available).map(({ name }) => name)).toContain(report.choice.engine);
+  });
+
+  it('prints the same for people: aligned lines under headings', async () => {
+    const { code, stdout, stderr } = await cli(['devices']);
+    expect([code, stderr]).toEqual([0, '']);
+    const report = await devices();
+    expect(stdout).toBe(describeReport(report));
+    const sections = stdout.trimEnd().split('\n\n');
+    expect(sections.map((section) => section.split('\n')[0])).toEqual(['Machine', 'GPUs', 'Engines', 'Choices']);
+    for (const line of stdout.split('\n').filter((line) => line.startsWith(' '))) expect(line).toMatch(/^ {2}\S/);
+    expect(stdout).toContain(`processor         ${report.machine.processor.model ?? 'unknown'}\n`);
+    expect(stdout).toMatch(/^ {2}wasm \S+ {2}available, same bits on every machine: WebAssembly SIMD/m);
+    expect(stdout).toMatch(/^ {2}--engine auto +wasm: \S/m);
+    expect(stdout).toMatch(/^ {2}--devices cpu +any core$/m);
+  });
+
+  it('names CPUs for cpu:N that train takes', async () => {
+    const { machine } = await devices();
+    if (process.platform === 'linux') expect(machine.processor.usableCpus).not.toEqual([]);
+    for (const cpu of machine.processor.usableCpus.slice(0, 1)) {
+      // A missing folder is the first thing to be wrong after the devices.
+      const { stderr } = await cli([
+        'train',
+        '--devices',
+        `cpu:${String(cpu)}`,
+        '--data',
+        '/nonexistent',
+        '--out',
+        '/dev/null/x',
+      ]);
+      expect(stderr).not.toContain('--devices');
+    }
+  });
+});
+
+describe('the text', () => {
+  it('says why an engine is not available, and what is unknown', async () => {
+    const report = await devices();
+    const processor = { ...report.machine.processor, model: null, physicalCores: null, usableCpus: [] };
+    const gpu = { vendor: 'NVIDIA', model: 'H100', memoryGiB: 79.6, driver: null };
+    const text = describeReport({
+      machine: { ...report.machine, processor, memoryLimitGiB: 2, gpus: [gpu, { ...gpu, memoryGiB: null }] },
+      engines: [{ name: 'wasm', version: '1', available: false, exact: true, detail: 'no kernels: run npm run build' }],
+      choice: report.choice,
+    });
+    expect(text).toMatch(/^ {2}processor +unknown$/m);
+    expect(text).toMatch(/^ {2}cores +an unknown number physical, /m);
+    expect(text).toMatch(/, of which this process may use 2 GiB$/m);
+    expect(text).toContain('\n  H100  NVIDIA, 79.6 GiB, driver unknown\n  H100  NVIDIA, driver unknown\n');
+    expect(text).toContain('\n  wasm 1  not available: no kernels: run npm run build\n');
+    expect(text).not.toContain('cpu:N');
+    expect(describeReport({ ...report, machine: { ...report.machine, gpus: [] } })).toContain('GPUs\n  none found\n');
+    expect(describeReport({ ...report, machine: { ...report.machine, gpus: null } })).toContain('GPUs\n  unknown ');
+  });
+
+  it('shortens runs of numbers', () => {
+    expect(ranges([0, 1, 2, 5, 7, 8])).toBe('0-2,5,7-8');
+    expect(ranges([3])).toBe('3');
+    expect(ranges([])).toBe('');
+  });
+});
