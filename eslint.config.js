@@ -12,7 +12,7 @@ const portable = [
   'src/worker/rank*.ts',
   'src/worker/step*.ts',
   'src/worker/engines/**/*.ts',
-  'src/images/centre.ts',
+  'src/images/{centre,ink,lighting}.ts',
 ];
 
 /** What decides bits of the result. */

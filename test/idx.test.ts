@@ -40,7 +40,7 @@ describe('a hostile or broken header is one clear DATA_INVALID that names the fi
     const error = await operationalError(() => parseIdxHeader(kind, 'dir/some-file', head, length));
     expect(error.code).toBe('DATA_INVALID');
     expect(error.message).toMatch(message);
-    expect(error.message).toMatch(/^dir\/some-file .*; replace the file, or choose another folder with --data$/);
+    expect(error.message).toMatch(/^dir\/some-file .*; replace the file, or choose another$/);
   });
 
   it('says so for every length that a file can be cut to inside its header', async () => {

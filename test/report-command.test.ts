@@ -56,6 +56,8 @@ it.each([
   const again = join(directory, `${name} again`);
   expect((await cli([...args, '--out', again])).code).toBe(0);
   expect((await loadCheckpoint(again)).parametersSha256).toBe(summary.parametersSha256);
+  const { out: file } = await report({ run: again, data });
+  expect((await readFile(file, 'utf8')).includes('Initial weights')).toBe(init !== undefined);
 });
 
 it('does without what a killed run did not write, and reads no line that is cut short', async () => {

@@ -52,10 +52,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** yargs makes an array of a flag that is given twice. */
+/** yargs makes an array of a flag that is given twice; `files` are a list by themselves. */
 function refuseRepeated(argv: Readonly<Record<string, unknown>>): true {
   for (const [name, value] of Object.entries(argv)) {
-    if (name === '_' || !Array.isArray(value)) continue;
+    if (name === '_' || name === 'files' || !Array.isArray(value)) continue;
     throw new OperationalError('USAGE', `--${name} is given ${String(value.length)} times; give it once`);
   }
   return true;

@@ -55,7 +55,7 @@ async function reportData(
   perEpoch: number,
   test: ReportData['test'],
 ): Promise<ReportData> {
-  const { config, dataset, engine, worldSize, step, parametersSha256 } = checkpoint;
+  const { config, dataset, engine, worldSize, step, parametersSha256, init } = checkpoint;
   const metrics = (await readMetrics(join(run, metricsName))).filter((metric) => metric.step <= step);
   const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
   return {
@@ -69,6 +69,7 @@ async function reportData(
     step,
     stepsPerEpoch: perEpoch,
     parametersSha256,
+    init,
     command: reproducingCommand(checkpoint, perEpoch),
     machine: starts.at(-1)?.machine ?? [],
     steps: metrics.filter((metric): metric is StepMetric => metric.kind === 'step'),

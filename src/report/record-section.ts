@@ -24,15 +24,21 @@ export function recordSection(data: ReportData): Markup {
   </section>`;
 }
 
-function configuration({ run, config, dataset, engine, workers, step, stepsPerEpoch }: ReportData): [string, Part][] {
+function configuration(data: ReportData): [string, Part][] {
+  const { run, config, dataset, engine, workers, step, stepsPerEpoch, init } = data;
   return [
     ['Run folder', html`<code>${run}</code>`],
     ['Data set', html`<code>${dataset}</code>`],
     ['Steps', `${count(step)}, ${count(stepsPerEpoch)} in an epoch`],
+    ...(init === null ? [] : [['Initial weights', initialWeights(init)] as [string, Part]]),
     ...configurationOf(config),
     ['Engine', engine],
     ['Workers', count(workers)],
   ];
+}
+
+function initialWeights({ file, parametersSha256 }: NonNullable<ReportData['init']>): Markup {
+  return html`<code>${file}</code>, parameters <code>${parametersSha256.slice(0, 12)}…</code>`;
 }
 
 /** Every field has its line: one that is added to the configuration is asked for here. */

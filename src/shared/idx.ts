@@ -64,7 +64,7 @@ export function checkIdxLength(header: IdxHeader, file: string, totalLength: num
 
 /** The error of a file that is there but cannot be used. `problem` goes on from the file's name. */
 export function invalidIdx(file: string, problem: string, cause?: unknown): OperationalError {
-  const message = `${file} ${problem}; replace the file, or choose another folder with --data`;
+  const message = `${file} ${problem}; replace the file, or choose another`;
   return new OperationalError('DATA_INVALID', message, { cause });
 }
 

@@ -30,6 +30,7 @@ export function exampleReport(changes: Partial<ReportData> = {}): ReportData {
     step: 300,
     stepsPerEpoch: 100,
     parametersSha256: '0123456789abcdef'.repeat(4),
+    init: null,
     command: 'mnist-ddp train --epochs 3 --seed 7',
     machine: [
       ['Processor', 'A processor, 2 cores'],
