@@ -187,10 +187,14 @@ interface Recorded {
   stdout: string;
 }
 
-/** A display whose streams are recorded; stdout and stderr are the same terminal where it is one. */
+/**
+ * A display whose streams are recorded, and whose clock goes a second on whenever it is looked at; stdout and stderr are
+ * the same terminal where it is one.
+ */
 function recorded(options: { terminal: boolean; quiet?: boolean; env?: Record<string, string> }): Recorded {
   const stream = (write: (text: string) => void): NodeJS.WriteStream =>
     ({ isTTY: options.terminal, columns: 80, rows: 24, write }) as unknown as NodeJS.WriteStream;
+  let ms = 0;
   const result: Recorded = {
     output: '',
     stdout: '',
@@ -202,7 +206,7 @@ function recorded(options: { terminal: boolean; quiet?: boolean; env?: Record<st
       stderr: stream((text) => (result.output += text.replaceAll('\n', '\r\n'))),
       env: options.env ?? {},
       quiet: options.quiet ?? false,
-      now: () => 0,
+      now: () => (ms += 1000),
     }),
   };
   return result;
@@ -237,18 +241,18 @@ describe('the display', () => {
   it('rewrites one line on a terminal, which is above all others and leaves one line an epoch', () => {
     const run = recorded({ terminal: true });
     play(run.display);
-    const epoch = (number: number): string =>
-      `Epoch ${String(number)}/13: test accuracy 99.00 %, loss 1.4702, 938 images/s`;
+    const epoch = (number: number, time: string): string =>
+      `Epoch ${String(number)}/13: test accuracy 99.00 %, loss 1.4702, 938 images/s, ${time}`;
     const [training = '', first = '', second = '', accuracy = ''] = stdoutLines;
     expect(screenAfter(run.output, 80)).toEqual([
       training,
       '2 workers',
       first,
       'rank 1 failed',
-      epoch(1),
+      epoch(1, '4 s'),
       second,
       'rank 1 failed',
-      epoch(2),
+      epoch(2, '5 s'),
       accuracy,
     ]);
     expect(stripVTControlCharacters(run.output).match(/━ 469\/469 .* evaluating/g)).toHaveLength(2);

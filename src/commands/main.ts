@@ -71,10 +71,14 @@ function reportError(error: unknown): number {
   return 1;
 }
 
-/** `mnist-ddp train | head`: whoever read our lines is gone, and that is no error. */
+/**
+ * `mnist-ddp train | head`: whoever read our lines is gone, and that is no error. Nor is a terminal that was closed: the
+ * signal that comes with it ends a run in its own time, and until then its lines go nowhere.
+ */
 function quietOnClosedPipe(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EIO') return;
       if (error.code !== 'EPIPE') throw error;
       process.exit(0);
     });
