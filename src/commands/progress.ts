@@ -87,9 +87,8 @@ export function createProgressDisplay(options: ProgressOptions): ProgressDisplay
 
 /** Whether a line can be rewritten there. Some pseudo-terminals have no size; nothing fits into those. */
 function isTerminal(stream: NodeJS.WriteStream, env: ProgressOptions['env']): boolean {
-  // A stream of another kind than its type says has no such field.
-  const { isTTY }: { readonly isTTY?: boolean } = stream;
-  return isTTY === true && env['TERM'] !== 'dumb' && stream.columns > 0 && stream.rows > 0;
+  // A pipe has no such field, whatever the stream's type says, and undefined would let colours be guessed.
+  return 'isTTY' in stream && stream.isTTY && env['TERM'] !== 'dumb' && stream.columns > 0 && stream.rows > 0;
 }
 
 /** Not where the locale names another encoding, nor on the Linux console, whose font has no such characters. */
