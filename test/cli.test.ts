@@ -81,12 +81,22 @@ describe('train', () => {
     });
   });
 
-  it('ends quietly where its pipe is closed', async () => {
-    const flags = `--data ${data} --batch-size 8 --epochs 1 --out ${out()} --workers 1`;
-    const command = `${process.execPath} ${cliPath} train ${flags} | head -1`;
+  it('ends quietly where its pipe is closed, in its own time and with a checkpoint', async () => {
+    const folder = out();
+    const flags = `--data ${data} --batch-size 8 --epochs 5 --out ${folder} --workers 1`;
+    const command = `{ ${process.execPath} ${cliPath} train ${flags}; echo "code $?" >&2; } | head -1`;
     const { stdout, stderr } = await promisify(execFile)('sh', ['-c', command], { timeout: 60_000 });
     expect(stdout).toBe('Using device: cpu\n');
+    expect(stderr).toMatch(/stopped by SIGHUP; go on with: mnist-ddp train --resume .*\ncode 129\n$/);
     expect(stderr).not.toMatch(/EPIPE|Error|bug/);
+    expect((await loadCheckpoint(folder)).step).toBeLessThan(510);
+  });
+
+  it('goes on where nobody reads stderr any more', async () => {
+    const flags = `--data ${data} --batch-size 8 --max-steps 3 --out ${out()} --workers 1`;
+    const command = `${process.execPath} ${cliPath} train ${flags} 2>&1 >&3 | true`;
+    const { stdout } = await promisify(execFile)('sh', ['-c', `{ ${command}; } 3>&1`], { timeout: 60_000 });
+    expect(stdout).toMatch(/^Accuracy on test set: /m);
   });
 
   it('stops on SIGINT with exit code 130, a checkpoint, and how to go on; going on gives the same hash', async () => {

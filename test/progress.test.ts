@@ -349,7 +349,9 @@ describe('mnist-ddp train', () => {
 
   // A pseudo-terminal without a package: util-linux's script.
   const script = spawnSync('script', ['--version'], { encoding: 'utf8' });
-  const onTerminal = (script.stdout || '').includes('util-linux') ? it : it.skip;
+  const hasTerminal = (script.stdout || '').includes('util-linux');
+  if (!hasTerminal) console.warn("terminal tests skipped: util-linux's script is not installed");
+  const onTerminal = hasTerminal ? it : it.skip;
   const shell = (args: readonly string[]): string =>
     `stty cols 80 rows 24; exec ${[process.execPath, cliPath, ...args].map((word) => `'${word}'`).join(' ')}`;
 

@@ -72,15 +72,16 @@ function reportError(error: unknown): number {
 }
 
 /**
- * `mnist-ddp train | head`: whoever read our lines is gone, and that is no error. Nor is a terminal that was closed: the
- * signal that comes with it ends a run in its own time, and until then its lines go nowhere.
+ * `mnist-ddp train | head`: whoever read our lines is gone. That is taken as a hang-up: a run ends in its own time, anything
+ * else at once. Lines on stderr, or for a terminal that was closed, go nowhere.
  */
 function quietOnClosedPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EIO') return;
-      if (error.code !== 'EPIPE') throw error;
-      process.exit(0);
-    });
-  }
+  const rethrow = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== 'EIO' && error.code !== 'EPIPE') throw error;
+  };
+  process.stderr.on('error', rethrow);
+  process.stdout.on('error', rethrow);
+  process.stdout.once('error', ({ code }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE' && !process.emit('SIGHUP', 'SIGHUP')) process.exit(0);
+  });
 }

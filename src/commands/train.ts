@@ -43,7 +43,9 @@ export function trainCommand(exit: (code: number) => void): CommandModule<object
     describe: 'train the network and write checkpoint, metrics and summary to a folder',
     builder,
     handler: async (argv) => {
-      const display = createProgressDisplay({ ...process, quiet: argv.quiet });
+      // Not all of `process`: its getters open streams.
+      const { stdout, stderr, env } = process;
+      const display = createProgressDisplay({ stdout, stderr, env, quiet: argv.quiet });
       const signals = catchSignals(display.warn);
       let folder: string | null = null;
       try {

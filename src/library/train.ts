@@ -94,7 +94,7 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
       devices,
       dataset: await datasetOf(options.data),
       folder,
-      machine: describeMachine({ gpus: false }).then(machineSummary),
+      machine: describeMachine({ gpus: false, timeoutMs: 2000 }).then(machineSummary),
       init: init === null ? null : { file: init.path, parametersSha256: init.parametersSha256, ...init.weights },
       resume,
       override,
