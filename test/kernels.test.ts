@@ -5,12 +5,14 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { convolutions } from '../dist/shared/network.js';
-import { leafSchedule, mergesOfLeaves, subtreesOf } from '../dist/shared/tree.js';
+import { mergesOfLeaves, subtreesOf } from '../dist/shared/tree.js';
 import * as layers from '../dist/worker/engines/reference/layers.js';
 import { batchNormBackwardSums, batchNormForwardSums } from '../dist/worker/engines/reference/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/reference/loss.js';
 import { inputPanels, outputPanels, productLayers } from '../dist/worker/engines/wasm/geometry.js';
 import type { ConvolutionName, ProductLayer } from '../dist/worker/engines/wasm/geometry.js';
+import { gradientRuns, maxRuns, nodesBytes, runWords } from '../dist/worker/engines/wasm/gradient-runs.js';
+import type { GradientShard } from '../dist/worker/engines/wasm/gradient-runs.js';
 import { instantiateKernels, type Kernels } from '../dist/worker/engines/wasm/kernels.js';
 import { relativeL2 } from './support/golden.js';
 
@@ -172,11 +174,15 @@ function spreadToCorners(delta: Float64Array, size: number): Float64Array {
 
 /** Weight and bias gradient of one leaf, in PyTorch's layout. */
 function gradients(layer: ProductLayer, v: number, dm: number, rows: number, scratch: number) {
-  const { points, panelBytes, inputPlane, outputPlane, rowTiles, blockRows, inputs, outputs, biasPoint } = layer;
+  const { points, panelBytes, inputPlane, outputPlane, inputs, outputs, biasPoint } = layer;
   const unitBytes = (points * inputs + 1) * 64;
   const accumulator = take(outputPanels(layer) * unitBytes);
-  const schedule = take(16);
-  new Int32Array(memory.buffer, schedule, 4).set([0, rows, 0, accumulator]);
+  const { runs, end, nodes } = placeRuns(layer, {
+    leaves: { start: 0, end: 1 },
+    rows,
+    microBatch: rows,
+    accumulators: [accumulator],
+  });
   const weight = take(outputs * inputs * 36);
   const biases = new Float32Array(outputs);
   const name = layer.name as ConvolutionName;
@@ -184,28 +190,12 @@ function gradients(layer: ProductLayer, v: number, dm: number, rows: number, scr
     const [from, to] = [v + point * inputPlane, dm + point * outputPlane];
     const offset = point * inputs * 64;
     const [k, n] = [inputPanels(layer), outputPanels(layer)];
-    kernels.weightGradient(
-      from,
-      0,
-      panelBytes,
-      k,
-      to,
-      0,
-      panelBytes,
-      n,
-      blockRows,
-      rowTiles,
-      schedule,
-      1,
-      0,
-      offset,
-      unitBytes,
-    );
+    kernels.weightGradient(from, panelBytes, k, to, panelBytes, n, runs, end, nodes, 0, offset, unitBytes);
   }
   for (let panel = 0; panel < outputPanels(layer); panel++) {
     const unit = panel * unitBytes;
     const d = dm + biasPoint * outputPlane + panel * panelBytes;
-    kernels.biasGradient(d, 0, blockRows, rowTiles, schedule, 1, 0, unit + points * inputs * 64);
+    kernels.biasGradient(d, runs, end, nodes, 0, unit + points * inputs * 64);
     kernels[`${name}WeightsAdjoint`](accumulator + unit, 1, weight + panel * 16 * inputs * 36, scratch);
     biases.set(floats(accumulator + unit + points * inputs * 64, 16), panel * 16);
   }
@@ -260,66 +250,84 @@ describe('conv1', () => {
   });
 });
 
-describe('weight gradient', () => {
-  it('adds the leaves up by the tree, to the bit, whatever blocks they lie in', () => {
-    reset();
-    const layer = productLayers.linear1;
-    const [rows, microBatch] = [45, 4];
-    const range = { start: 3, end: 15 };
-    const blocks = Math.ceil(rows / layer.blockRows);
-    const v = take(blocks * layer.inputPlane);
-    const d = take(blocks * layer.outputPlane);
-    floats(v, (blocks * layer.inputPlane) / 4).set(noise((blocks * layer.inputPlane) / 4, 9));
-    floats(d, (blocks * layer.outputPlane) / 4).set(noise((blocks * layer.outputPlane) / 4, 10));
-    const accumulators = subtreesOf(range).map(() => take(256 * 64));
-    const steps = leafSchedule(range).flatMap(({ merges, finished }, leaf) => {
-      return [leaf * microBatch, Math.min((leaf + 1) * microBatch, rows), merges, accumulators[finished] ?? 0];
-    });
-    const schedule = take(steps.length * 4);
-    new Int32Array(memory.buffer, schedule, steps.length).set(steps);
-    const [stack, leaves] = [take(8 * 256 * 64), range.end - range.start];
-    const { inputPlane, outputPlane, panelBytes, blockRows } = layer;
-    kernels.weightGradient(
-      v,
-      inputPlane,
-      panelBytes,
-      16,
-      d,
-      outputPlane,
-      panelBytes,
-      1,
-      blockRows,
-      1,
-      schedule,
-      leaves,
-      stack,
-      0,
-      0,
-    );
+describe('weight and bias gradients', () => {
+  /** Shards whose leaves are whole groups, single groups, parts of blocks, several blocks, or short. */
+  const shards = [
+    { rows: 45, microBatch: 4, leaves: { start: 3, end: 15 } },
+    { rows: 128, microBatch: 8, leaves: { start: 0, end: 16 } },
+    { rows: 71, microBatch: 8, leaves: { start: 7, end: 16 } },
+    { rows: 100, microBatch: 50, leaves: { start: 0, end: 2 } },
+    { rows: 37, microBatch: 1, leaves: { start: 27, end: 64 } },
+    { rows: 3, microBatch: 8, leaves: { start: 15, end: 16 } },
+  ];
+  const each = (['linear1', 'conv5', 'conv4'] as const).flatMap((name) => shards.map((shard) => ({ name, ...shard })));
 
-    const value = (base: number, plane: number, row: number, column: number): number => {
-      const block = base + Math.floor(row / blockRows) * plane + Math.floor(column / 16) * panelBytes;
-      return floats(block + (row % blockRows) * 64 + (column % 16) * 4, 1)[0] ?? 0;
+  it.each(each)('of $name add $rows rows up by the tree, $microBatch a leaf, to the bit', (shard) => {
+    reset();
+    const layer = productLayers[shard.name];
+    const { rows, microBatch, leaves } = shard;
+    const { points, inputPlane, outputPlane, panelBytes, blockRows, rowTiles } = layer;
+    const blocks = Math.ceil(rows / blockRows);
+    const fill = (bytes: number, seed: number): number => place(noise(bytes / 4, seed));
+    const v = fill(blocks * points * inputPlane, 9);
+    const d = fill(blocks * points * outputPlane, 10);
+    const accumulators = subtreesOf(leaves).map(() => take((layer.inputs + 1) * 64));
+    const { runs, end, nodes } = placeRuns(layer, { ...shard, accumulators });
+    const stack = take(8 * layer.inputs * 64);
+    const panels = inputPanels(layer);
+    kernels.weightGradient(v, panelBytes, panels, d, panelBytes, 1, runs, end, nodes, stack, 0, 0);
+    kernels.biasGradient(d, runs, end, nodes, stack, layer.inputs * 64);
+
+    const value = (base: number, plane: number, tile: number, column: number): number => {
+      const block = Math.floor(tile / (blockRows * rowTiles));
+      const at = base + block * points * plane + Math.floor(column / 16) * panelBytes;
+      return floats(at + (tile % (blockRows * rowTiles)) * 64 + (column % 16) * 4, 1)[0] ?? 0;
     };
+    /** The sum of `term` over the tiles of each leaf, in their order, and then by the tree: one a subtree. */
+    const sum = (term: (tile: number) => number): (number | undefined)[] => {
+      const sums = Array.from({ length: leaves.end - leaves.start }, (_, leaf) => {
+        const range = { start: leaf * microBatch, end: Math.min((leaf + 1) * microBatch, rows) };
+        let total = 0;
+        for (let tile = range.start * rowTiles; tile < range.end * rowTiles; tile++) {
+          total = Math.fround(total + Math.fround(term(tile)));
+        }
+        return total;
+      });
+      for (const { target, source } of mergesOfLeaves(leaves))
+        sums[target] = Math.fround((sums[target] ?? 0) + (sums[source] ?? 0));
+      return subtreesOf(leaves).map((subtree) => sums[subtree.start - leaves.start]);
+    };
+    const result = (row: number, n: number): (number | undefined)[] =>
+      accumulators.map((offset) => floats(offset, (row + 1) * 16)[row * 16 + n]);
     for (const [k, n] of [
       [0, 0],
       [17, 5],
-      [255, 15],
+      [layer.inputs - 1, 15],
     ] as const) {
-      const sums = Array.from({ length: leaves }, (_, leaf) => {
-        let sum = 0;
-        for (let row = leaf * microBatch; row < Math.min((leaf + 1) * microBatch, rows); row++) {
-          sum = Math.fround(sum + Math.fround(value(v, inputPlane, row, k) * value(d, outputPlane, row, n)));
-        }
-        return sum;
-      });
-      for (const { target, source } of mergesOfLeaves(range))
-        sums[target] = Math.fround((sums[target] ?? 0) + (sums[source] ?? 0));
-      const expected = subtreesOf(range).map((subtree) => sums[subtree.start - range.start]);
-      expect(accumulators.map((offset) => floats(offset, 4096)[k * 16 + n])).toEqual(expected);
+      const expected = sum((tile) => value(v, inputPlane, tile, k) * value(d, outputPlane, tile, n));
+      expect(result(k, n)).toEqual(expected);
+      expect(result(layer.inputs, n)).toEqual(sum((tile) => value(d, outputPlane, tile, n)));
+    }
+  });
+
+  it('stay in the room that is planned for their runs', () => {
+    for (const { rows, microBatch, leaves } of shards) {
+      for (const layer of Object.values(productLayers)) {
+        const runs = gradientRuns(layer, { rows, microBatch, leaves, accumulators: [] });
+        expect(runs.length / runWords).toBeLessThanOrEqual(maxRuns(layer, leaves.end - leaves.start, rows));
+      }
     }
   });
 });
+
+/** The runs of a shard in memory, with the zeros and the inner stack that the kernels want beside them. */
+function placeRuns(layer: ProductLayer, shard: GradientShard): { runs: number; end: number; nodes: number } {
+  const words = gradientRuns(layer, shard);
+  const [runs, nodes] = [take(words.byteLength), take(nodesBytes)];
+  new Int32Array(memory.buffer, runs, words.length).set(words);
+  floats(nodes, nodesBytes / 4).fill(0);
+  return { runs, end: runs + words.byteLength, nodes };
+}
 
 describe('batch norm, loss and Adam', () => {
   it('sums statistics as the reference does', () => {

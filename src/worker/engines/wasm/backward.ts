@@ -12,7 +12,8 @@ import { productPlace, smallLength } from './units.js';
 
 export interface BackwardRequest {
   readonly rows: number;
-  readonly leaves: number;
+  /** Bytes of each layer's list of runs, see gradient-runs.ts; 0 for a shard without rows. */
+  readonly runBytes: Readonly<Record<ProductName, number>>;
   /** The leaf that a row belongs to. */
   leafOf(row: number): number;
   /** Turns `delta`, the gradient of a batch norm's output, into that of its input `pooled`, in place. */
@@ -119,11 +120,10 @@ function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, r
 function weightGradients(pass: Pass, name: ProductName, deltas: number, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
   const { layer, inputs } = pass.sites[name];
-  const { points, blockRows, rowTiles, panelBytes } = layer;
-  const inputBlock = points * layer.inputPlane;
-  const outputBlock = points * layer.outputPlane;
-  const { schedule, stack } = workspace;
-  const { leaves } = request;
+  const { points, panelBytes } = layer;
+  const { nodes, stack } = workspace;
+  const runs = workspace.runs[name];
+  const end = runs + request.runBytes[name];
   const panels = outputPanels(layer);
   const unitBytes = unitLength(layer) * floatBytes;
   const place = productPlaces[name] * floatBytes;
@@ -131,17 +131,14 @@ function weightGradients(pass: Pass, name: ProductName, deltas: number, request:
     for (let panel = 0; panel < panels; panel += layer.gradientPanels) {
       kernels.weightGradient(
         inputs + point * layer.inputPlane,
-        inputBlock,
         panelBytes,
         inputPanels(layer),
         deltas + point * layer.outputPlane + panel * panelBytes,
-        outputBlock,
         panelBytes,
         Math.min(layer.gradientPanels, panels - panel),
-        blockRows,
-        rowTiles,
-        schedule,
-        leaves,
+        runs,
+        end,
+        nodes,
         stack,
         place + panel * unitBytes + point * layer.inputs * lineBytes,
         unitBytes,
@@ -151,7 +148,7 @@ function weightGradients(pass: Pass, name: ProductName, deltas: number, request:
   for (let panel = 0; panel < panels; panel++) {
     const d = deltas + layer.biasPoint * layer.outputPlane + panel * panelBytes;
     const offset = place + panel * unitBytes + points * layer.inputs * lineBytes;
-    kernels.biasGradient(d, outputBlock, blockRows, rowTiles, schedule, leaves, stack, offset);
+    kernels.biasGradient(d, runs, end, nodes, stack, offset);
   }
 }
 

@@ -54,6 +54,11 @@ export const productLayers: Readonly<Record<ProductName, ProductLayer>> = {
 
 export const productNames = Object.keys(productLayers) as ProductName[];
 
+/** Something of each layer, made in the network's order. */
+export function eachProduct<T>(make: (layer: ProductLayer) => T): Record<ProductName, T> {
+  return Object.fromEntries(productNames.map((name) => [name, make(productLayers[name])])) as Record<ProductName, T>;
+}
+
 /** Bytes of one row's activations behind conv1 and conv3, and values of one row behind each pool. */
 export const conv1Activation = 26 * 26 * 64 * floatBytes;
 export const conv3Activation = 10 * 10 * 128 * floatBytes;

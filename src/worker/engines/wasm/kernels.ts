@@ -72,31 +72,19 @@ export interface Kernels extends ConvolutionKernels {
   ): void;
   weightGradient(
     a: number,
-    aBlock: number,
     aPanel: number,
     kPanels: number,
     d: number,
-    dBlock: number,
     dPanel: number,
     nPanels: number,
-    blockRows: number,
-    rowTiles: number,
-    schedule: number,
-    leaves: number,
+    runs: number,
+    end: number,
+    nodes: number,
     stack: number,
     offset: number,
     unitBytes: number,
   ): void;
-  biasGradient(
-    d: number,
-    dBlock: number,
-    blockRows: number,
-    rowTiles: number,
-    schedule: number,
-    leaves: number,
-    stack: number,
-    offset: number,
-  ): void;
+  biasGradient(d: number, runs: number, end: number, nodes: number, stack: number, offset: number): void;
   normSums(x: number, values: number, channels: number, sums: number): void;
   normGradientSums(
     x: number,

@@ -4,7 +4,7 @@
  */
 import type { ReplicaBinding } from '../../../shared/engine.js';
 import { batchNorms, type BatchNorm } from '../../../shared/network.js';
-import { inputPanels, outputPanels, lineBytes, productLayers } from './geometry.js';
+import { eachProduct, inputPanels, outputPanels, lineBytes, productLayers } from './geometry.js';
 import type { ConvolutionName, ProductLayer, ProductName } from './geometry.js';
 import type { Kernels } from './kernels.js';
 import { preparedPlaces } from './units.js';
@@ -31,20 +31,12 @@ export class Pass {
     this.kernels = kernels;
     this.binding = binding;
     this.workspace = workspace;
-    const site = (name: ProductName): Site => ({
-      layer: productLayers[name],
-      inputs: workspace.inputs[name],
-      u: binding.prepared + preparedPlaces[name].u,
-      ut: binding.prepared + preparedPlaces[name].ut,
-    });
-    this.sites = {
-      conv2: site('conv2'),
-      conv3: site('conv3'),
-      conv4: site('conv4'),
-      conv5: site('conv5'),
-      linear1: site('linear1'),
-      linear2: site('linear2'),
-    };
+    this.sites = eachProduct((layer) => ({
+      layer,
+      inputs: workspace.inputs[layer.name],
+      u: binding.prepared + preparedPlaces[layer.name].u,
+      ut: binding.prepared + preparedPlaces[layer.name].ut,
+    }));
   }
 
   /** M = V U of one block. */

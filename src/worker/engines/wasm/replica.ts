@@ -3,12 +3,13 @@ import type { AdamScalars, Replica, ReplicaBinding, Shard, ShardReport } from '.
 import type { StatisticsExchange } from '../../../shared/engine.js';
 import { batchNormChannels, batchNormEpsilon, batchNormMomentum } from '../../../shared/network.js';
 import { classes, imagePixels, parameterOf } from '../../../shared/network.js';
-import { leafSchedule, mergesOfLeaves, subtreesOf } from '../../../shared/tree.js';
+import { mergesOfLeaves, subtreesOf } from '../../../shared/tree.js';
 import { backward, smallGradient } from './backward.js';
 import { proveFloatingPoint } from './floating-point.js';
 import { forward, type NormCoefficients } from './forward.js';
 import { eachBlock } from './pass.js';
-import { floatBytes, productLayers } from './geometry.js';
+import { eachProduct, floatBytes, productLayers, productNames } from './geometry.js';
+import { gradientRuns } from './gradient-runs.js';
 import { instantiateKernels } from './kernels.js';
 import type { Kernels } from './kernels.js';
 import { normOf, Pass, type NormName } from './pass.js';
@@ -21,7 +22,7 @@ export function createWasmReplica(binding: ReplicaBinding): Replica {
   if (binding.module === null) throw new Error('the wasm engine needs its compiled module');
   const kernels = instantiateKernels(binding.module, binding.memory);
   proveFloatingPoint(kernels);
-  return new WasmReplica(kernels, binding, absolute(planWorkspace(binding.shape), binding.workspace));
+  return new WasmReplica(kernels, binding, planWorkspace(binding.shape, binding.workspace));
 }
 
 class WasmReplica implements Replica {
@@ -34,7 +35,10 @@ class WasmReplica implements Replica {
   readonly #leafSums = new Map<number, Float64Array>();
   readonly #totals: Float64Array;
   readonly #losses: Float64Array;
-  readonly #schedule: Int32Array;
+  readonly #smallGradients: Float32Array;
+  /** Bytes of each layer's runs, as they were written for the shard of these rows and leaves. */
+  readonly #runBytes = eachProduct(() => 0);
+  #planned = { rows: -1, start: -1 };
 
   constructor(kernels: Kernels, binding: ReplicaBinding, workspace: Workspace) {
     const { buffer } = binding.memory;
@@ -45,7 +49,8 @@ class WasmReplica implements Replica {
     this.#units = new UnitWork(kernels, binding, workspace.scratch);
     this.#totals = new Float64Array(buffer, workspace.totals, (workspace.mean - workspace.totals) / f64Bytes);
     this.#losses = new Float64Array(buffer, workspace.losses, binding.shape.rows);
-    this.#schedule = new Int32Array(buffer, workspace.schedule, (workspace.smallGradients - workspace.schedule) / 4);
+    const smallGradients = (workspace.leafSums - workspace.smallGradients) / floatBytes;
+    this.#smallGradients = new Float32Array(buffer, workspace.smallGradients, smallGradients);
     new Float32Array(buffer, workspace.ones, imagePixels).fill(1);
   }
 
@@ -80,7 +85,7 @@ class WasmReplica implements Replica {
     const { microBatch } = this.#binding.shape;
     backward(this.#pass, {
       rows: shard.rows,
-      leaves: shard.leaves.end - shard.leaves.start,
+      runBytes: this.#runBytes,
       leafOf: (row) => Math.floor(row / microBatch),
       normalised: (norm, pooled, delta) => {
         this.#normBackward(norm, pooled, delta, shard, exchange);
@@ -110,16 +115,17 @@ class WasmReplica implements Replica {
     }
   }
 
-  /** Writes the schedule of the tree for the kernels, and clears what is summed row by row. */
+  /** Writes each layer's runs where the shard is not the last one's again, and clears what is summed row by row. */
   #startShard({ rows, leaves }: Shard): void {
-    const { microBatch } = this.#binding.shape;
-    leafSchedule(leaves).forEach(({ merges, finished }, leaf) => {
-      const accumulator = finished < 0 ? 0 : this.#accumulator(finished);
-      const end = Math.min((leaf + 1) * microBatch, rows);
-      this.#schedule.set([leaf * microBatch, end, merges, accumulator], leaf * 4);
-      const small = smallGradient(this.#workspace.smallGradients, leaf);
-      new Float32Array(this.#binding.memory.buffer, small, smallLength).fill(0);
-    });
+    this.#smallGradients.fill(0);
+    if (rows === this.#planned.rows && leaves.start === this.#planned.start) return;
+    const { memory, shape, accumulators } = this.#binding;
+    for (const name of productNames) {
+      const runs = gradientRuns(productLayers[name], { rows, leaves, microBatch: shape.microBatch, accumulators });
+      new Int32Array(memory.buffer, this.#workspace.runs[name], runs.length).set(runs);
+      this.#runBytes[name] = runs.byteLength;
+    }
+    this.#planned = { rows, start: leaves.start };
   }
 
   #normForward(name: NormName, pooled: number, shard: Shard, exchange: StatisticsExchange): NormCoefficients {
@@ -260,11 +266,4 @@ class WasmReplica implements Replica {
     if (accumulator === undefined) throw new Error(`no accumulator for subtree ${String(position)}`);
     return accumulator;
   }
-}
-
-function absolute(workspace: Workspace, base: number): Workspace {
-  const { inputs, bytes, ...places } = workspace;
-  const moved = Object.fromEntries(Object.entries(places).map(([name, offset]) => [name, offset + base]));
-  const movedInputs = Object.fromEntries(Object.entries(inputs).map(([name, offset]) => [name, offset + base]));
-  return { ...workspace, ...moved, inputs: { ...inputs, ...movedInputs }, bytes };
 }

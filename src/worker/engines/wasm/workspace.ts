@@ -3,17 +3,19 @@ import type { WorkspaceShape } from '../../../shared/engine.js';
 import { batchNormChannels, batchNorms, imagePixels } from '../../../shared/network.js';
 import { leafCount } from '../../../shared/tree.js';
 import { blocksBytes, conv1Activation, conv3Activation, floatBytes, lineBytes, pooled2Values } from './geometry.js';
-import { pooled4Values, pooled5Values, productLayers, type ProductLayer, type ProductName } from './geometry.js';
+import { eachProduct, pooled4Values, pooled5Values, productLayers, type ProductName } from './geometry.js';
+import { maxRuns, nodesBytes, runBytes } from './gradient-runs.js';
 import { smallLength } from './units.js';
 
-/** Byte offsets; activations are float32 [rows][height][width][channels]. */
+/** Addresses; activations are float32 [rows][height][width][channels]. */
 export interface Workspace {
   /** For the transforms of one tile. */
   readonly scratch: number;
-  /** The open nodes of the tree, one a level. */
+  /** The open nodes of the tree, one a level: those of one tile, and those of all tiles that are summed together. */
+  readonly nodes: number;
   readonly stack: number;
-  /** int32 [leaves][4]: see products.ts. */
-  readonly schedule: number;
+  /** int32 [runs][runWords] of each layer, see gradient-runs.ts. */
+  readonly runs: Readonly<Record<ProductName, number>>;
   /** float32 [leaves][smallLength]: gradients of conv1 and the batch norms. */
   readonly smallGradients: number;
   /** float64 [leaves][2 channels] and [2 channels], of the batch norm at hand. */
@@ -59,8 +61,9 @@ export interface Workspace {
 const scratchBytes = 32768;
 const stackLevels = 32;
 
-export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
-  let offset = 0;
+/** @param base address of the workspace, a multiple of 64 */
+export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): Workspace {
+  let offset = base;
   const take = (bytes: number): number => {
     const start = offset;
     offset += Math.ceil(bytes / lineBytes) * lineBytes;
@@ -70,15 +73,15 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
   const leaves = Math.max(1, leafCount(rows, microBatch));
   const channels = Math.max(...batchNorms.map((norm) => norm.channels));
   const layers = Object.values(productLayers);
-  const inputs = (layer: ProductLayer): number => take(blocksBytes(layer, rows, layer.inputPlane));
-  const { conv2, conv3, conv4, conv5, linear1, linear2 } = productLayers;
+  const { conv2, conv3, conv5, linear2 } = productLayers;
   // Normalised rows go into the next layer block by block; the classifier takes all rows at once.
   const normalised = Math.max(conv3.blockRows * pooled2Values, conv5.blockRows * pooled4Values, rows * pooled5Values);
 
   const plan = {
     scratch: take(scratchBytes),
+    nodes: take(nodesBytes),
     stack: take(stackLevels * Math.max(...layers.map((layer) => layer.inputs * layer.gradientPanels)) * lineBytes),
-    schedule: take(leaves * 16),
+    runs: eachProduct((layer) => take(maxRuns(layer, leaves, rows) * runBytes)),
     smallGradients: floats(leaves * smallLength),
     leafSums: take(leaves * 2 * channels * 8),
     totals: take(2 * channels * 8),
@@ -90,14 +93,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
     images: floats(rows * imagePixels),
     ones: floats(imagePixels),
     conv1: take(rows * conv1Activation),
-    inputs: {
-      conv2: inputs(conv2),
-      conv3: inputs(conv3),
-      conv4: inputs(conv4),
-      conv5: inputs(conv5),
-      linear1: inputs(linear1),
-      linear2: inputs(linear2),
-    },
+    inputs: eachProduct((layer) => take(blocksBytes(layer, rows, layer.inputPlane))),
     pooled2: floats(rows * pooled2Values),
     argmax2: take(rows * pooled2Values),
     conv3: take(rows * conv3Activation),
@@ -116,5 +112,5 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape): Workspace {
     delta4: floats(rows * pooled4Values),
     delta5: floats(rows * pooled5Values),
   };
-  return { ...plan, bytes: offset };
+  return { ...plan, bytes: offset - base };
 }

@@ -58,44 +58,37 @@ function productTile(a: usize, aPanel: usize, kPanels: i32, b: usize, c: usize):
   v128.store(c, c10, 64); v128.store(c, c11, 80); v128.store(c, c12, 96); v128.store(c, c13, 112);
 }
 
-// One entry of a leaf schedule, four int32: first row, end row (both in the shard), how many nodes of the stack to add in
-// front, and where the result goes: the address of an accumulator, or 0 for the stack.
-const stepBytes: usize = 16;
+// Sums over tiles follow a list of runs, written by gradient-runs.ts: tiles of one leaf that lie together. A run is eight
+// int32: where it begins in A and in D (bytes from the start of their planes) and its bytes in either; how many nodes of the
+// inner stack its leaf joins; whether the leaf goes on in the next run. Runs make groups, complete subtrees of few enough
+// tiles for the first-level cache. A group's first run has the group's bytes in this list, how many nodes of the outer
+// stack the group joins, and where the result goes: the address of an accumulator, or 0 for the outer stack.
+const runBytes: usize = 32;
 
 // @ts-ignore: decorator
 @inline
-function stepWord(schedule: usize, leaf: i32, word: usize): i32 {
-  return load<i32>(schedule + <usize>leaf * stepBytes + word * 4);
+function word(run: usize, position: usize): usize {
+  return <usize>load<i32>(run + position * 4);
 }
 
 /**
- * G at one point, over all leaves of a shard: each leaf's product, then the additions of the tree, on a stack of nodes small
- * enough to stay in the second-level cache, while A and D are read once.
- * @param aBlock, dBlock bytes between two blocks of rows
+ * G at one point, over all leaves of a shard: each leaf's product, then the additions of the tree. Within a group a tile's
+ * open nodes are on the inner stack, a few hundred bytes; between groups on the outer one, in the second-level cache.
  * @param nPanels panels of D that are taken together; what is left of D's panels is left to other calls
- * @param blockRows, rowTiles rows of a full block, tiles of a row
- * @param stack room for nPanels [K][16] panels per level of the tree
+ * @param runs, end the list of runs
+ * @param nodes 128 bytes of zeros, then the inner stack
+ * @param stack the outer stack: room for nPanels [K][16] panels per level of the tree
  * @param offset, unitBytes bytes from the start of an accumulator to the first panel of G, and between two panels
  */
 export function weightGradient(
-  a: usize, aBlock: usize, aPanel: usize, kPanels: i32,
-  d: usize, dBlock: usize, dPanel: usize, nPanels: i32, blockRows: i32, rowTiles: i32,
-  schedule: usize, leaves: i32, stack: usize, offset: usize, unitBytes: usize,
+  a: usize, aPanel: usize, kPanels: i32, d: usize, dPanel: usize, nPanels: i32,
+  runs: usize, end: usize, nodes: usize, stack: usize, offset: usize, unitBytes: usize,
 ): void {
   const panelBytes = <usize>kPanels << 10, nodeBytes = <usize>nPanels * panelBytes;
   let top = stack;
-  for (let leaf = 0; leaf < leaves; leaf++) {
-    const first = stepWord(schedule, leaf, 0), end = stepWord(schedule, leaf, 1);
-    const merges = stepWord(schedule, leaf, 2);
-    const accumulator = <usize>stepWord(schedule, leaf, 3);
-    const bottom = top - <usize>merges * nodeBytes;
-    const block = first / blockRows, rowInBlock = first - block * blockRows;
-    const leafA = a + <usize>block * aBlock + (<usize>(rowInBlock * rowTiles) << 6);
-    const leafD = d + <usize>block * dBlock + (<usize>(rowInBlock * rowTiles) << 6);
-    const bytes = <usize>((end - first) * rowTiles) << 6;
-    // A leaf may begin and end within a block: runs of tiles that lie together.
-    const firstRun = min(bytes, <usize>((blockRows - rowInBlock) * rowTiles) << 6);
-    const fullRun = <usize>(blockRows * rowTiles) << 6;
+  for (let group = runs; group != end;) {
+    const next = group + word(group, 5), merges = word(group, 6), accumulator = word(group, 7);
+    const bottom = top - merges * nodeBytes;
     for (let n = 0; n < nPanels; n++) {
       const node = <usize>n * panelBytes;
       const target = accumulator ? accumulator + offset + <usize>n * unitBytes : bottom + node;
@@ -103,27 +96,31 @@ export function weightGradient(
         for (let k = 0; k < 16; k += 2) {
           const place = (<usize>panel << 10) + (<usize>k << 6);
           weightTile(
-            leafA + <usize>panel * aPanel + (<usize>k << 2), aBlock, leafD + <usize>n * dPanel, dBlock,
-            firstRun, fullRun, bytes, top + node + place, merges, nodeBytes, target + place,
+            a + <usize>panel * aPanel + (<usize>k << 2), d + <usize>n * dPanel, group, next, nodes,
+            top + node + place, merges, nodeBytes, target + place,
           );
         }
       }
     }
     top = accumulator ? bottom : bottom + nodeBytes;
+    group = next;
   }
 }
+
+// The accumulators live from the start of a run to its end and no longer: where they lived through the loop over runs,
+// V8 would move them about within the innermost loop, which costs a fifth of its speed.
 
 // @ts-ignore: decorator
 @inline
 function weightTile(
-  a: usize, aBlock: usize, d: usize, dBlock: usize, firstRun: usize, fullRun: usize, bytes: usize,
-  top: usize, merges: i32, nodeBytes: usize, target: usize,
+  a: usize, d: usize, group: usize, next: usize, zeros: usize, top: usize, merges: usize, nodeBytes: usize, target: usize,
 ): void {
-  let c00 = f32x4.splat(0), c01 = c00, c02 = c00, c03 = c00;
-  let c10 = c00, c11 = c00, c12 = c00, c13 = c00;
-  let x = a, y = d, run = firstRun;
-  while (true) {
-    const stop = y + run;
+  let from = zeros, open = zeros + 128;
+  for (let run = group; run != next; run += runBytes) {
+    let c00 = v128.load(from), c01 = v128.load(from, 16), c02 = v128.load(from, 32), c03 = v128.load(from, 48);
+    let c10 = v128.load(from, 64), c11 = v128.load(from, 80), c12 = v128.load(from, 96), c13 = v128.load(from, 112);
+    let x = a + word(run, 0), y = d + word(run, 1);
+    const stop = y + word(run, 2);
     do {
       const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
       const b0 = v128.load(y), b1 = v128.load(y, 16), b2 = v128.load(y, 32), b3 = v128.load(y, 48);
@@ -134,48 +131,63 @@ function weightTile(
       x += 64;
       y += 64;
     } while (y != stop);
-    bytes -= run;
-    if (!bytes) break;
-    // From the end of a block's tiles to the start of the next block's.
-    x += aBlock - fullRun;
-    y += dBlock - fullRun;
-    run = min(bytes, fullRun);
+    for (let merge = word(run, 3); merge; merge--) {
+      open -= 128;
+      c00 = f32x4.add(v128.load(open), c00); c01 = f32x4.add(v128.load(open, 16), c01);
+      c02 = f32x4.add(v128.load(open, 32), c02); c03 = f32x4.add(v128.load(open, 48), c03);
+      c10 = f32x4.add(v128.load(open, 64), c10); c11 = f32x4.add(v128.load(open, 80), c11);
+      c12 = f32x4.add(v128.load(open, 96), c12); c13 = f32x4.add(v128.load(open, 112), c13);
+    }
+    let to = open;
+    if (run + runBytes == next) {
+      let left = top;
+      for (let merge: usize = 0; merge < merges; merge++) {
+        left -= nodeBytes;
+        c00 = f32x4.add(v128.load(left), c00); c01 = f32x4.add(v128.load(left, 16), c01);
+        c02 = f32x4.add(v128.load(left, 32), c02); c03 = f32x4.add(v128.load(left, 48), c03);
+        c10 = f32x4.add(v128.load(left, 64), c10); c11 = f32x4.add(v128.load(left, 80), c11);
+        c12 = f32x4.add(v128.load(left, 96), c12); c13 = f32x4.add(v128.load(left, 112), c13);
+      }
+      to = target;
+    }
+    v128.store(to, c00); v128.store(to, c01, 16); v128.store(to, c02, 32); v128.store(to, c03, 48);
+    v128.store(to, c10, 64); v128.store(to, c11, 80); v128.store(to, c12, 96); v128.store(to, c13, 112);
+    const goesOn = word(run, 4);
+    from = goesOn ? open : zeros;
+    open += goesOn ? 0 : 128;
   }
-  let left = top;
-  for (let merge = 0; merge < merges; merge++) {
-    left -= nodeBytes;
-    c00 = f32x4.add(v128.load(left), c00); c01 = f32x4.add(v128.load(left, 16), c01);
-    c02 = f32x4.add(v128.load(left, 32), c02); c03 = f32x4.add(v128.load(left, 48), c03);
-    c10 = f32x4.add(v128.load(left, 64), c10); c11 = f32x4.add(v128.load(left, 80), c11);
-    c12 = f32x4.add(v128.load(left, 96), c12); c13 = f32x4.add(v128.load(left, 112), c13);
-  }
-  v128.store(target, c00); v128.store(target, c01, 16); v128.store(target, c02, 32); v128.store(target, c03, 48);
-  v128.store(target, c10, 64); v128.store(target, c11, 80); v128.store(target, c12, 96); v128.store(target, c13, 112);
 }
 
 /**
  * 16 bias gradients: the column sums of one panel of D, over the leaves and the tree as `weightGradient` does.
  * `stack` has room for 16 floats per level.
  */
-export function biasGradient(
-  d: usize, dBlock: usize, blockRows: i32, rowTiles: i32,
-  schedule: usize, leaves: i32, stack: usize, offset: usize,
-): void {
+export function biasGradient(d: usize, runs: usize, end: usize, nodes: usize, stack: usize, offset: usize): void {
   let top = stack;
-  for (let leaf = 0; leaf < leaves; leaf++) {
-    const end = stepWord(schedule, leaf, 1), merges = stepWord(schedule, leaf, 2);
-    const accumulator = <usize>stepWord(schedule, leaf, 3);
+  for (let group = runs; group != end;) {
+    const next = group + word(group, 5), accumulator = word(group, 7);
     let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-    for (let row = stepWord(schedule, leaf, 0); row < end; row++) {
-      const block = row / blockRows;
-      let y = d + <usize>block * dBlock + (<usize>((row - block * blockRows) * rowTiles) << 6);
-      for (let tile = 0; tile < rowTiles; tile++) {
+    let open = nodes + 128;
+    for (let run = group; run != next; run += runBytes) {
+      let y = d + word(run, 1);
+      const stop = y + word(run, 2);
+      do {
         s0 = f32x4.add(s0, v128.load(y)); s1 = f32x4.add(s1, v128.load(y, 16));
         s2 = f32x4.add(s2, v128.load(y, 32)); s3 = f32x4.add(s3, v128.load(y, 48));
         y += 64;
+      } while (y != stop);
+      if (word(run, 4)) continue;
+      for (let merge = word(run, 3); merge; merge--) {
+        open -= 64;
+        s0 = f32x4.add(v128.load(open), s0); s1 = f32x4.add(v128.load(open, 16), s1);
+        s2 = f32x4.add(v128.load(open, 32), s2); s3 = f32x4.add(v128.load(open, 48), s3);
       }
+      if (run + runBytes == next) break;
+      v128.store(open, s0); v128.store(open, s1, 16); v128.store(open, s2, 32); v128.store(open, s3, 48);
+      open += 64;
+      s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
     }
-    for (let merge = 0; merge < merges; merge++) {
+    for (let merge = word(group, 6); merge; merge--) {
       top -= 64;
       s0 = f32x4.add(v128.load(top), s0); s1 = f32x4.add(v128.load(top, 16), s1);
       s2 = f32x4.add(v128.load(top, 32), s2); s3 = f32x4.add(v128.load(top, 48), s3);
@@ -183,5 +195,6 @@ export function biasGradient(
     const target = accumulator ? accumulator + offset : top;
     v128.store(target, s0); v128.store(target, s1, 16); v128.store(target, s2, 32); v128.store(target, s3, 48);
     if (!accumulator) top += 64;
+    group = next;
   }
 }
