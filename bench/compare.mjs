@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startBenchmark } from '../dist/coordinator/benchmark.js';
+import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { engineOf } from '../dist/worker/engines/registry.js';
 
@@ -74,9 +75,10 @@ async function startPyTorch({ name, flags }) {
 async function startOurs() {
   const bench = await startBenchmark({
     engine: engineOf('wasm'),
+    libraries: [],
     config: defaultConfig,
     workers,
-    data: undefined,
+    dataset: await openDataset(await locateDataset(undefined)),
     timeoutMs: 60_000,
     onNote: (text) => console.error(text),
   });

@@ -11,6 +11,7 @@ import { cpus } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { startBenchmark } from '../dist/coordinator/benchmark.js';
+import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { engineOf } from '../dist/worker/engines/registry.js';
 
@@ -35,9 +36,10 @@ function median(list) {
 async function start(name, config) {
   const bench = await startBenchmark({
     engine: engineOf('wasm'),
+    libraries: [],
     config: { ...defaultConfig, ...config },
     workers,
-    data: undefined,
+    dataset: await openDataset(await locateDataset(undefined)),
     timeoutMs: 60_000,
     onNote: (text) => console.error(text),
   });

@@ -1,9 +1,11 @@
 /** mnist-ddp as a library; the commands use nothing else. */
 export { benchmark, type BenchmarkOptions } from './library/benchmark.js';
-export { devices, type DevicesReport, type EngineStatus } from './library/devices.js';
+export { devices, type DevicesReport } from './library/devices.js';
+export { engineChoices, type EngineChoice } from './library/engines.js';
+export type { EngineStatus } from './library/engine-status.js';
 export { evaluate, type EvaluateOptions, type Evaluation } from './library/evaluate.js';
 export { exportWeights, type Exported, type ExportOptions } from './library/export.js';
-export type { EngineChoice, GroupOptions } from './library/options.js';
+export type { GroupOptions } from './library/options.js';
 export { predict, type Prediction, type PredictOptions } from './library/predict.js';
 export { report, type Report, type ReportOptions } from './library/report.js';
 export { overridable, train, type Overridable, type TrainOptions } from './library/train.js';

@@ -27,7 +27,7 @@ describe('mnist-ddp devices', () => {
     expect(sections.map((section) => section.split('\n')[0])).toEqual(['Machine', 'GPUs', 'Engines', 'Choices']);
     for (const line of stdout.split('\n').filter((line) => line.startsWith(' '))) expect(line).toMatch(/^ {2}\S/);
     expect(stdout).toContain(`processor         ${report.machine.processor.model ?? 'unknown'}\n`);
-    expect(stdout).toMatch(/^ {2}wasm \S+ {2}available, same bits on every machine: WebAssembly SIMD/m);
+    expect(stdout).toMatch(/^ {2}wasm \S+ +available, same bits on every machine: WebAssembly SIMD/m);
     expect(stdout).toMatch(/^ {2}--engine auto +wasm: \S/m);
     expect(stdout).toMatch(/^ {2}--devices cpu +any core$/m);
   });
@@ -55,17 +55,22 @@ describe('the text', () => {
   it('says why an engine is not available, and what is unknown', async () => {
     const report = await devices();
     const processor = { ...report.machine.processor, model: null, physicalCores: null, usableCpus: [] };
+    const none = { available: false, device: null };
     const gpu = { vendor: 'NVIDIA', model: 'H100', memoryGiB: 79.6, driver: null };
     const text = describeReport({
       machine: { ...report.machine, processor, memoryLimitGiB: 2, gpus: [gpu, { ...gpu, memoryGiB: null }] },
-      engines: [{ name: 'wasm', version: '1', available: false, exact: true, detail: 'no kernels: run npm run build' }],
+      engines: [
+        { ...none, name: 'wasm', version: '1', exact: true, detail: 'no kernels: run npm run build' },
+        { ...none, name: 'tfjs-node', version: null, exact: false, detail: 'not installed: npm install it' },
+      ],
       choice: report.choice,
     });
     expect(text).toMatch(/^ {2}processor +unknown$/m);
     expect(text).toMatch(/^ {2}cores +an unknown number physical, /m);
     expect(text).toMatch(/, of which this process may use 2 GiB$/m);
     expect(text).toContain('\n  H100  NVIDIA, 79.6 GiB, driver unknown\n  H100  NVIDIA, driver unknown\n');
-    expect(text).toContain('\n  wasm 1  not available: no kernels: run npm run build\n');
+    expect(text).toContain('\n  wasm 1     not available: no kernels: run npm run build\n');
+    expect(text).toContain('\n  tfjs-node  not available: not installed: npm install it\n');
     expect(text).not.toContain('cpu:N');
     expect(describeReport({ ...report, machine: { ...report.machine, gpus: [] } })).toContain('GPUs\n  none found\n');
     expect(describeReport({ ...report, machine: { ...report.machine, gpus: null } })).toContain('GPUs\n  unknown ');

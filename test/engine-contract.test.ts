@@ -7,6 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, ShardReport } from '../dist/shared/engine.js';
 import { batchNormChannels, parameterCount, parameters } from '../dist/shared/network.js';
 import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
+import { tensorFlowEngines } from '../dist/worker/engines/tfjs/engine.js';
 import { referenceEngine } from '../dist/worker/engines/reference/engine.js';
 import { forwardBackward } from '../dist/worker/engines/reference/forward-backward.js';
 import { recordingExchange, replayingExchange } from './support/exchange.js';
@@ -23,11 +24,14 @@ import {
 import { mnistRows, pickMnistRows } from './support/mnist.js';
 import { adamScalars, makeReplica } from './support/replica.js';
 import type { TestReplica } from './support/replica.js';
+import { findTensorFlow } from './support/tensorflow.js';
 
 interface Candidate {
   readonly engine: Engine;
   /** Compiles the engine's kernels, where it has some. */
   readonly compile?: () => Promise<WebAssembly.Module>;
+  /** What the engine imports. */
+  readonly libraries?: readonly string[];
   readonly tolerance: Tolerance;
 }
 
@@ -39,14 +43,32 @@ interface Tolerance {
   readonly forward: number;
   /** Of parameters and running statistics after three steps, relative to how far they moved. */
   readonly movement: number;
+  /** Of the sums that a micro-batch hands over beside other micro-batches than before; 0 asks for equal bits. */
+  readonly leaves: number;
+  /** Of the sum of two shards' gradients against that of one shard; 0 asks for equal bits. */
+  readonly sharded: number;
 }
 
-const candidates: readonly Candidate[] = [
+const tfjsNode = findTensorFlow('tfjs-node');
+const everyone: readonly (Candidate & { readonly missing?: string | null })[] = [
   // float64 arithmetic, float32 storage.
-  { engine: referenceEngine, tolerance: { gradient: 5e-7, forward: 5e-7, movement: 1e-3 } },
+  { engine: referenceEngine, tolerance: { gradient: 5e-7, forward: 5e-7, movement: 1e-3, leaves: 0, sharded: 1e-6 } },
   // float32 through Winograd's transforms.
-  { engine: wasmEngine, compile: compileKernels, tolerance: { gradient: 5e-5, forward: 1e-5, movement: 1e-3 } },
+  {
+    engine: wasmEngine,
+    compile: compileKernels,
+    tolerance: { gradient: 5e-5, forward: 1e-5, movement: 1e-3, leaves: 0, sharded: 0 },
+  },
+  // float32 in an order of TensorFlow's own, which may depend on the number of rows. Seen with libtensorflow 2.15.1 on a
+  // CPU: gradient 7e-6, forward 1.2e-7, movement 3e-5, leaves 0, sharded 1.6e-7.
+  {
+    engine: tensorFlowEngines['tfjs-node'],
+    ...tfjsNode,
+    tolerance: { gradient: 5e-5, forward: 2e-6, movement: 1e-3, leaves: 1e-6, sharded: 2e-6 },
+  },
 ];
+const candidates: readonly Candidate[] = everyone.filter(({ missing }) => typeof missing !== 'string');
+const absent = everyone.filter(({ missing }) => typeof missing === 'string');
 
 async function compileKernels(): Promise<WebAssembly.Module> {
   return WebAssembly.compile(await readFile(new URL('../dist/kernels/wasm.wasm', import.meta.url)));
@@ -62,7 +84,11 @@ const test = mnistRows('t10k', 0, 40);
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const relative = (actual: number, expected = NaN): number => Math.abs(actual / expected - 1);
 
-describe.each(candidates)('engine $engine.name', ({ engine, compile, tolerance }) => {
+describe.each(absent)('engine $engine.name, NOT TESTED: $missing', () => {
+  it.skip('keeps the contract');
+});
+
+describe.each(candidates)('engine $engine.name', ({ engine, compile, libraries = [], tolerance }) => {
   let module: WebAssembly.Module | undefined;
   beforeAll(async () => {
     module = await compile?.();
@@ -74,6 +100,7 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, tolerance }
       train,
       test,
       parameters: start,
+      libraries,
       ...(module === undefined ? {} : { module }),
     });
 
@@ -142,11 +169,13 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, tolerance }
       const [left, right] = parts.map((part) => part.accumulator(0));
       const added = accumulator.map((_, i) => (left?.[i] ?? NaN) + (right?.[i] ?? NaN));
       if (engine.exact) expect(Buffer.compare(Buffer.from(added.buffer), Buffer.from(accumulator.buffer))).toBe(0);
-      else expect(relativeL2(added, accumulator)).toBeLessThan(1e-6);
-      expect(sum(losses)).toBeCloseTo(sum(report.losses), 10);
+      else expect(relativeL2(added, accumulator)).toBeLessThan(tolerance.sharded);
+      expect(relative(sum(losses), sum(report.losses))).toBeLessThan(Math.max(tolerance.leaves, 1e-12));
       exchange.calls.forEach((call, k) => {
         const handed = shares.map((calls) => calls[k]?.leaves ?? new Float64Array());
-        expect(Float64Array.from(handed.flatMap((values) => [...values]))).toEqual(call.leaves);
+        const together = Float64Array.from(handed.flatMap((values) => [...values]));
+        if (tolerance.leaves === 0) expect(together).toEqual(call.leaves);
+        else expect(relativeL2(together, call.leaves)).toBeLessThan(tolerance.leaves);
       });
     });
   });

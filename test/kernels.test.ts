@@ -8,7 +8,7 @@ import { convolutions } from '../dist/shared/network.js';
 import { mergesOfLeaves, subtreesOf } from '../dist/shared/tree.js';
 import * as layers from '../dist/worker/engines/reference/layers.js';
 import { batchNormBackwardSums, batchNormForwardSums } from '../dist/worker/engines/reference/batch-norm.js';
-import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/reference/loss.js';
+import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/host/loss.js';
 import { inputPanels, outputPanels, productLayers } from '../dist/worker/engines/wasm/geometry.js';
 import type { ConvolutionName, ProductLayer } from '../dist/worker/engines/wasm/geometry.js';
 import { gradientRuns, maxRuns, nodesBytes, runWords } from '../dist/worker/engines/wasm/gradient-runs.js';

@@ -2,10 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { batchNorms, parameterCount, parameterOf } from '../dist/shared/network.js';
 import type { LayerName } from '../dist/shared/network.js';
+import { batchNormStatistics, type BatchNormStatistics } from '../dist/worker/engines/host/batch-norm.js';
+import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/host/loss.js';
 import * as norms from '../dist/worker/engines/reference/batch-norm.js';
 import { forwardBackward } from '../dist/worker/engines/reference/forward-backward.js';
 import * as layers from '../dist/worker/engines/reference/layers.js';
-import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/reference/loss.js';
 import { figures, golden, initialParameters, norm, relativeL2, worstGradientError } from './support/golden.js';
 import { pickMnistRows } from './support/mnist.js';
 
@@ -103,8 +104,8 @@ describe('batch norm', () => {
   const weight = Float64Array.of(1.5, -0.5);
   const bias = Float64Array.of(0.25, 2);
   const input = noise(24, 5);
-  const statisticsOf = (x: Float64Array): norms.BatchNormStatistics =>
-    norms.batchNormStatistics(2, norms.batchNormForwardSums(shape, rows, x), count);
+  const statisticsOf = (x: Float64Array): BatchNormStatistics =>
+    batchNormStatistics(2, norms.batchNormForwardSums(shape, rows, x), count);
   const forward = (x: Float64Array) => norms.batchNormForward(shape, rows, x, statisticsOf(x), weight, bias);
 
   it('gives each channel mean 0 and variance 1 before weight and bias', () => {

@@ -20,6 +20,7 @@ function start(module: WebAssembly.Module | null, worldSize: number): WorkerGrou
   group = new WorkerGroup({
     worldSize,
     engine: 'wasm',
+    libraries: [],
     config: defaultConfig,
     layout,
     memory: allocateMemory(layout),

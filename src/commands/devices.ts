@@ -60,10 +60,11 @@ function gpuLines({ gpus }: Machine): Line[] {
 }
 
 function engineLine({ name, version, available, exact, detail }: EngineStatus): Line {
-  if (!available) return [`${name} ${version}`, `not available: ${detail}`];
+  const title = version === null ? name : `${name} ${version}`;
+  if (!available) return [title, `not available: ${detail}`];
   return [
-    `${name} ${version}`,
-    `available, ${exact ? 'same bits on every machine' : 'bits depend on the machine'}: ${detail}`,
+    title,
+    `available, ${exact ? 'same bits on every machine' : 'bits depend on machine and workers'}: ${detail}`,
   ];
 }
 

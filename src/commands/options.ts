@@ -1,5 +1,5 @@
 /** Options and output that several commands share. */
-import { OperationalError } from '../index.js';
+import { engineChoices, OperationalError } from '../index.js';
 
 /** A text option that is given once; yargs would make an array of a repeated one. */
 export const once = { type: 'string', requiresArg: true } as const;
@@ -9,7 +9,11 @@ export const workersOption = {
   describe: 'worker threads, 1 to 16, or auto: one for each physical core [auto]',
 } as const;
 
-export const engineOption = { ...once, describe: 'what computes [auto]', choices: ['auto', 'wasm'] } as const;
+export const engineOption = {
+  ...once,
+  describe: 'what computes; tfjs is the best on TensorFlow.js that works, devices lists them [auto]',
+  choices: engineChoices,
+} as const;
 
 export const dataOption = {
   ...once,

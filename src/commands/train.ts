@@ -69,8 +69,9 @@ export function trainCommand(exit: (code: number) => void): CommandModule<object
 
 function show(metric: TrainMetric, display: ProgressDisplay): void {
   if (metric.kind === 'start') {
-    const { workers, engine, dataset, out } = metric;
-    display.note(`${String(workers)} workers, engine ${engine}, data set ${dataset}; writing to ${out}`);
+    const { engine, why, dataset, out } = metric;
+    const workers = metric.workers === 1 ? '1 worker' : `${String(metric.workers)} workers`;
+    display.note(`${workers}, engine ${engine} (${why}), data set ${dataset}; writing to ${out}`);
   }
   if (metric.kind === 'evaluation') display.evaluated(metric.accuracy);
   for (const line of linesOf(metric)) display.line(line);

@@ -8,6 +8,8 @@ import { launch } from './launch.js';
 
 export interface BenchmarkRequest {
   readonly engine: Engine;
+  /** What the engine imports on each thread, see `ReplicaBinding`. */
+  readonly libraries: readonly string[];
   readonly config: TrainConfig;
   readonly workers: readonly number[];
   /** Measured steps for each number of workers. */

@@ -15,6 +15,8 @@ import { WorkerGroup } from './worker-group.js';
 
 export interface LaunchRequest {
   readonly engine: Engine;
+  /** What the engine imports on each thread, see `ReplicaBinding`. */
+  readonly libraries: readonly string[];
   readonly config: TrainConfig;
   readonly worldSize: number;
   /** One for each rank, or null for any core. */
@@ -62,6 +64,7 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
     new WorkerGroup({
       worldSize,
       engine: engine.name,
+      libraries: request.libraries,
       config,
       layout,
       memory,

@@ -14,6 +14,8 @@ export interface StartMetric {
   readonly device: string;
   readonly workers: number;
   readonly engine: string;
+  /** Why that engine: a few words. */
+  readonly why: string;
   readonly dataset: string;
   readonly out: string;
   readonly step: number;

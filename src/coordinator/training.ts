@@ -21,6 +21,7 @@ import type {
   TrainMetric,
 } from './metrics.js';
 import type { RunFolder } from './run-folder.js';
+import { refuseOtherBits } from './resume.js';
 import { RunRecorder } from './run-recorder.js';
 import type { NetworkState } from './state.js';
 import type { Device } from './topology.js';
@@ -32,6 +33,11 @@ const progressMs = 400;
 
 export interface TrainingRequest {
   readonly engine: Engine;
+  /** What the engine imports on each thread, see `ReplicaBinding`. */
+  readonly libraries: readonly string[];
+  /** For the record: why that engine, and what it computes on. */
+  readonly why: string;
+  readonly device: string;
   readonly config: TrainConfig;
   readonly worldSize: number;
   readonly devices: readonly Device[] | null;
@@ -43,7 +49,7 @@ export interface TrainingRequest {
   readonly init: (InitialWeights & NetworkState) | null;
   /** The state to go on from, or null for a fresh start. */
   readonly resume: Checkpoint | null;
-  /** What may differ from that state on purpose: `data` and `kernels` are looked at here. */
+  /** What may differ from that state on purpose, see `refuseOtherBits`. */
   readonly override: readonly string[];
   /** Steps since training began after which to end, resumed or not. */
   readonly maxSteps: number | undefined;
@@ -115,13 +121,13 @@ class TrainingRun {
 
   /** Sets the state up and has the ranks derive what they need of it. */
   async start(): Promise<void> {
-    const { resume, init, config, folder, override } = this.#request;
+    const { engine, resume, init, config, folder, override } = this.#request;
     const { state, group, dataset, kernelsSha256 } = this.#launched;
     if (resume === null) {
       if (init === null) state.initialise(config.seed);
       else state.startFrom(init);
     } else {
-      refuseOtherBits(resume, dataset, kernelsSha256, override);
+      refuseOtherBits(resume, { dataset, engine: engine.name, kernelsSha256 }, override);
       state.restore(resume, resume.step);
       // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
       const evaluated = this.step % this.#perEpoch === 0 && this.step < this.lastStep;
@@ -133,12 +139,13 @@ class TrainingRun {
 
   /** Writes down and returns what the run starts on. */
   async startMetric(): Promise<StartMetric> {
-    const { engine, worldSize, folder, machine } = this.#request;
+    const { engine, why, device, worldSize, folder, machine } = this.#request;
     const metric: StartMetric = {
       kind: 'start',
-      device: 'cpu',
+      device,
       workers: worldSize,
       engine: engine.name,
+      why,
       dataset: this.#launched.dataset,
       out: folder.directory,
       step: this.step,
@@ -384,27 +391,4 @@ function messageOf(error: unknown): string {
 
 function isRankFailure(error: unknown): error is OperationalError {
   return error instanceof OperationalError && (error.code === 'RANK_FAILED' || error.code === 'RANK_STALLED');
-}
-
-/** A resumed run goes on with the same bits only on the same data and kernels. */
-function refuseOtherBits(
-  resume: Checkpoint,
-  dataset: string,
-  kernelsSha256: string | null,
-  override: readonly string[],
-): void {
-  if (resume.dataset !== dataset && !override.includes('data')) {
-    const message = `the checkpoint was trained on the data set ${resume.dataset}, but this is ${dataset}`;
-    throw new OperationalError(
-      'CONFIGURATION_CHANGED',
-      `${message}: name its folder with --data, or add --override data`,
-    );
-  }
-  if (resume.kernelsSha256 !== kernelsSha256 && !override.includes('kernels')) {
-    throw new OperationalError(
-      'CONFIGURATION_CHANGED',
-      'the checkpoint was trained with other kernels than this version has, so its bits may change: resume it with the ' +
-        'version of mnist-ddp that wrote it, or add --override kernels',
-    );
-  }
 }

@@ -10,6 +10,8 @@ import { launch, type Launched } from './launch.js';
 
 export interface VerificationRequest {
   readonly engine: Engine;
+  /** What the engine imports on each thread, see `ReplicaBinding`. */
+  readonly libraries: readonly string[];
   readonly config: TrainConfig;
   readonly workers: readonly number[];
   readonly steps: number;

@@ -20,6 +20,8 @@ const watchMs = 500;
 export interface WorkerGroupOptions {
   readonly worldSize: number;
   readonly engine: EngineName;
+  /** What the engine imports on each thread, see `ReplicaBinding`. */
+  readonly libraries: readonly string[];
   readonly config: TrainConfig;
   readonly layout: MemoryLayout;
   readonly memory: WebAssembly.Memory;
@@ -121,12 +123,12 @@ export class WorkerGroup {
   }
 
   async #startRank(rank: number): Promise<void> {
-    const { worldSize, engine, config, layout, memory, module, cores, timeoutMs, attempt } = this.#options;
+    const { worldSize, engine, libraries, config, layout, memory, module, cores, timeoutMs, attempt } = this.#options;
     const { port1: own, port2: theirs } = new MessageChannel();
     const core = cores[rank] ?? null;
     // Listened for from the start: the port may close before the pool says that the task has ended.
     const drained = new Promise((resolve) => own.once('close', resolve));
-    const packed = packMessage({ rank, worldSize, engine, config, layout, timeoutMs, attempt, core });
+    const packed = packMessage({ rank, worldSize, engine, libraries, config, layout, timeoutMs, attempt, core });
     own.on('message', (bytes: Uint8Array) => {
       this.#receive(unpackMessage(bytes));
     });

@@ -4,10 +4,11 @@ import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
 import { resolveConfig } from '../coordinator/validate.js';
 import type { BatchNormMode } from '../shared/config.js';
 import { usageError } from '../shared/errors.js';
-import { datasetOf, defaultTimeout, engineFor, ignore, positive, type GroupOptions } from './options.js';
+import { selectEngine } from './engines.js';
+import { datasetOf, defaultTimeout, ignore, noteEngine, positive, type GroupOptions } from './options.js';
 
 export interface BenchmarkOptions extends Omit<GroupOptions, 'workers'> {
-  /** Default 1 and the number of physical cores. */
+  /** Default 1 and the number of physical cores; 1 alone where all would share one device. */
   readonly workers?: readonly number[] | undefined;
   /** Measured steps for each; default 30. */
   readonly steps?: number | undefined;
@@ -24,16 +25,28 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
     microBatch: options.microBatch,
   });
   const cores = resolveWorldSize('auto', null, config);
-  const workers = options.workers ?? (cores === 1 ? [1] : [1, cores]);
-  if (workers.length === 0) throw usageError('--workers needs at least one number, such as 1,2');
-  for (const count of workers) resolveWorldSize(parseWorkers(count), null, config);
+  const counts = options.workers ?? [1, cores];
+  if (counts.length === 0) throw usageError('--workers needs at least one number, such as 1,2');
+  for (const count of counts) resolveWorldSize(parseWorkers(count), null, config);
+  const steps = positive('--steps', options.steps) ?? 30;
+  const onNote = options.onNote ?? ignore;
+  const most = Math.max(...counts);
+  const selected = await selectEngine(options.engine, { workers: most, onNote });
+  noteEngine(selected, onNote);
+  if (selected.engine.name === 'tfjs-node' && counts.some((count) => count !== most)) {
+    onNote(
+      `TensorFlow's threads are set once for a process, here for ${String(most)} workers: measure the others alone`,
+    );
+  }
+  const { engine, libraries, oneDevice } = selected;
   return runBenchmark({
-    engine: engineFor(options.engine),
+    engine,
+    libraries,
     config,
-    workers,
-    steps: positive('--steps', options.steps) ?? 30,
+    workers: options.workers ?? (oneDevice ? [1] : [...new Set(counts)]),
+    steps,
     dataset: await datasetOf(options.data),
     timeoutMs: 1000 * defaultTimeout,
-    onNote: options.onNote ?? ignore,
+    onNote,
   });
 }

@@ -1,20 +1,8 @@
 /** `devices`: what this machine offers to train on. */
-import { loadKernels } from '../coordinator/launch.js';
 import { describeMachine, type Machine } from '../coordinator/machine.js';
-import { OperationalError } from '../shared/errors.js';
-import type { Engine, EngineName } from '../shared/engine.js';
-import { engineFor } from './options.js';
-import { version } from './version.js';
-
-export interface EngineStatus {
-  readonly name: EngineName;
-  readonly version: string;
-  readonly available: boolean;
-  /** Whether it promises the same bits on every machine. */
-  readonly exact: boolean;
-  /** What it computes with; where it is not available, why, and what to do about it. */
-  readonly detail: string;
-}
+import type { EngineName } from '../shared/engine.js';
+import { statusOf, type EngineStatus } from './engine-status.js';
+import { autoChoice, engineNames } from './engines.js';
 
 export interface DevicesReport {
   readonly machine: Machine;
@@ -25,20 +13,11 @@ export interface DevicesReport {
 
 /** Looks at the machine and tries each engine. */
 export async function devices(): Promise<DevicesReport> {
-  const wasm = engineFor('wasm');
-  const [machine, status] = await Promise.all([describeMachine({ gpus: true }), statusOf(wasm)]);
-  const why = status.available ? 'the embedded engine, fastest on a CPU and exact' : 'there is no other';
-  return { machine, engines: [status], choice: { engine: wasm.name, why } };
-}
-
-async function statusOf(engine: Engine): Promise<EngineStatus> {
-  const { name, exact } = engine;
-  try {
-    const kernels = await loadKernels(engine);
-    const sha256 = kernels === null ? 'none' : kernels.sha256.slice(0, 12);
-    return { name, version, available: true, exact, detail: `WebAssembly SIMD, kernels ${sha256}` };
-  } catch (error) {
-    if (!(error instanceof OperationalError)) throw error;
-    return { name, version, available: false, exact, detail: error.message };
-  }
+  const [machine, ...engines] = await Promise.all([
+    describeMachine({ gpus: true }),
+    ...engineNames.map((name) => statusOf(name)),
+  ]);
+  const gpu = engines.find(({ name }) => name === 'tfjs-node-gpu');
+  const choice = autoChoice(gpu ?? { version: null, available: false, detail: '' });
+  return { machine, engines, choice };
 }

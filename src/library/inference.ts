@@ -6,7 +6,8 @@ import { maxWorldSize, defaultConfig } from '../shared/config.js';
 import { leafCount } from '../shared/tree.js';
 import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
 import type { NetworkState } from '../coordinator/state.js';
-import { defaultTimeout, engineFor, ignore, type GroupOptions } from './options.js';
+import { selectEngine } from './engines.js';
+import { defaultTimeout, ignore, noteEngine, workersOn, type GroupOptions } from './options.js';
 
 export interface Inference extends Accuracy {
   readonly dataset: string;
@@ -18,17 +19,21 @@ export interface Inference extends Accuracy {
 export async function infer(network: NetworkState, dataset: OpenDataset, options: GroupOptions): Promise<Inference> {
   const leaves = leafCount(dataset.testCount, defaultConfig.microBatch);
   const asked = parseWorkers(options.workers ?? 'auto');
-  const worldSize = Math.min(resolveWorldSize(asked, null, null), Math.max(1, leaves), maxWorldSize);
+  const workers = Math.min(resolveWorldSize(asked, null, null), Math.max(1, leaves), maxWorldSize);
+  const onNote = options.onNote ?? ignore;
+  const selected = await selectEngine(options.engine, { workers, onNote });
+  noteEngine(selected, onNote);
   const launched = await launch({
-    engine: engineFor(options.engine),
+    engine: selected.engine,
+    libraries: selected.libraries,
     // Rows in evaluation mode depend on no batch: the default one shapes the workspaces.
     config: defaultConfig,
-    worldSize,
+    worldSize: workersOn(selected, options.workers, workers),
     devices: null,
     dataset,
     trains: false,
     timeoutMs: 1000 * defaultTimeout,
-    onNote: options.onNote ?? ignore,
+    onNote,
   });
   try {
     launched.state.startFrom(network);

@@ -1,12 +1,7 @@
 /** Options that several functions of the library share, and what becomes of them. */
 import { integer } from '../coordinator/validate.js';
 import { locateDataset, openDataset, type OpenDataset } from '../coordinator/dataset.js';
-import type { Engine } from '../shared/engine.js';
-import { usageError } from '../shared/errors.js';
-import { engineOf } from '../worker/engines/registry.js';
-
-/** Engines that can be asked for; `auto` takes the best that works here. */
-export type EngineChoice = 'auto' | 'wasm';
+import type { EngineChoice, SelectedEngine } from './engines.js';
 
 /** Seconds without a sign of life after which a rank counts as stalled. */
 export const defaultTimeout = 60;
@@ -22,11 +17,14 @@ export interface GroupOptions {
   readonly onNote?: ((text: string) => void) | undefined;
 }
 
-/** What `auto` means is decided here. Throws USAGE for an engine that there is not. */
-export function engineFor(choice: EngineChoice = 'auto'): Engine {
-  const name: string = choice;
-  if (name !== 'auto' && name !== 'wasm') throw usageError(`--engine must be auto or wasm, not "${name}"`);
-  return engineOf('wasm');
+/** The number of workers, where `auto` has taken one for each core: on a device that all share, one is enough. */
+export function workersOn(selected: SelectedEngine, asked: GroupOptions['workers'], count: number): number {
+  return selected.oneDevice && (asked ?? 'auto') === 'auto' ? 1 : count;
+}
+
+/** What a user may want to know of an engine that is not the embedded one. */
+export function noteEngine({ engine, why }: SelectedEngine, onNote: GroupOptions['onNote']): void {
+  if (engine.name !== 'wasm') onNote?.(`engine ${engine.name}: ${why}`);
 }
 
 /** Opens the data set of a folder, or the default one. */

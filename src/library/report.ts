@@ -10,6 +10,8 @@ import type { ReportData } from '../report/report-data.js';
 import { defaultConfig, type TrainConfig } from '../shared/config.js';
 import { OperationalError } from '../shared/errors.js';
 import { stepsPerEpoch } from '../shared/schedule.js';
+import { engineOf } from '../worker/engines/registry.js';
+import { engineNames } from './engines.js';
 import { infer } from './inference.js';
 import { datasetOf, ignore, type GroupOptions } from './options.js';
 import { version } from './version.js';
@@ -65,6 +67,7 @@ async function reportData(
     config,
     dataset,
     engine,
+    exact: isExact(engine),
     workers: worldSize,
     step,
     stepsPerEpoch: perEpoch,
@@ -122,15 +125,22 @@ const flags: Readonly<Record<keyof TrainConfig, string>> = {
   batchNorm: '--batch-norm',
 };
 
-/** What trains to the same parameters from nothing, defaults left out. */
+/** Of an engine as checkpoints name it. */
+function isExact(engine: string): boolean {
+  return engineNames.some((name) => name === engine && engineOf(name).exact);
+}
+
+/** What trains to the same parameters from nothing, defaults left out; where the engine is not exact, but for rounding. */
 export function reproducingCommand(checkpoint: Checkpoint, perEpoch: number): string {
-  const { config, step, dataset, worldSize, init } = checkpoint;
+  const { config, engine, step, dataset, worldSize, init } = checkpoint;
   const parts = ['mnist-ddp train'];
   for (const key of Object.keys(flags) as (keyof TrainConfig)[]) {
     if (config[key] !== defaultConfig[key]) parts.push(`${flags[key]} ${String(config[key])}`);
   }
-  // Batch norm over shards is the one mode in which the number of workers changes the result.
-  if (config.batchNorm === 'local') parts.push(`--workers ${String(worldSize)}`);
+  // Engines on TensorFlow.js, and batch norm over shards, are what the number of workers changes the result of.
+  const exact = isExact(engine);
+  if (!exact) parts.push(`--engine ${engine}`);
+  if (!exact || config.batchNorm === 'local') parts.push(`--workers ${String(worldSize)}`);
   if (step !== config.epochs * perEpoch) parts.push(`--max-steps ${String(step)}`);
   if (dataset !== 'mnist') parts.push('--data DIR');
   if (init !== null) parts.push(`--init ${shellWord(init.file)}`);

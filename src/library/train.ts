@@ -9,7 +9,8 @@ import { runTraining } from '../coordinator/training.js';
 import { integer, resolveConfig } from '../coordinator/validate.js';
 import { defaultConfig, type TrainConfig } from '../shared/config.js';
 import { OperationalError, usageError } from '../shared/errors.js';
-import { datasetOf, defaultTimeout, engineFor, ignore, positive, type GroupOptions } from './options.js';
+import { selectEngine, selectEngineToResume } from './engines.js';
+import { datasetOf, defaultTimeout, ignore, positive, workersOn, type GroupOptions } from './options.js';
 import { openWeights } from './weights.js';
 
 const defaultMaxRestarts = 3;
@@ -49,6 +50,7 @@ export const overridable = [
   'seed',
   'batchNorm',
   'data',
+  'engine',
   'kernels',
   'workers',
 ] as const;
@@ -69,9 +71,15 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
   const resume = resumed?.checkpoint ?? null;
   const config = resume === null ? resolveConfig(options) : resumedConfig(resume, options);
   const init = options.init === undefined ? null : await openWeights(options.init);
-  const engine = engineFor(options.engine);
   const override = options.override ?? [];
-  const { worldSize, devices } = topology(options, config);
+  const onNote = options.onNote ?? ignore;
+  const { worldSize: workers, devices } = topology(options, config);
+  const selecting = { workers, devices, onNote };
+  const selected =
+    resume === null
+      ? await selectEngine(options.engine, selecting)
+      : await selectEngineToResume(resume.engine, override.includes('engine'), options.engine, selecting);
+  const worldSize = workersOn(selected, options.workers, workers);
   if (
     resume !== null &&
     !override.includes('workers') &&
@@ -88,7 +96,7 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
   const folder = await openRunFolder({ out, resume: ownFolder });
   try {
     yield* runTraining({
-      engine,
+      ...selected,
       config,
       worldSize,
       devices,
@@ -103,7 +111,7 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
       signal: options.signal,
       timeoutMs: 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout),
       maxRestarts: integer('--max-restarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000),
-      onNote: options.onNote ?? ignore,
+      onNote,
       onProgress: options.onProgress,
     });
   } finally {

@@ -2,7 +2,8 @@
 import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
 import { runVerification, type Verification } from '../coordinator/verification.js';
 import { defaultConfig } from '../shared/config.js';
-import { datasetOf, defaultTimeout, engineFor, ignore, positive, type GroupOptions } from './options.js';
+import { engineOf } from '../worker/engines/registry.js';
+import { datasetOf, defaultTimeout, ignore, positive, type GroupOptions } from './options.js';
 
 export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
   /** Numbers of workers to compare; default 1, 2 and 4. */
@@ -19,7 +20,8 @@ export async function verify(options: VerifyOptions = {}): Promise<Verification>
   const workers = options.workers ?? [1, 2, 4];
   for (const count of workers) resolveWorldSize(parseWorkers(count), null, defaultConfig);
   return runVerification({
-    engine: engineFor('wasm'),
+    engine: engineOf('wasm'),
+    libraries: [],
     config: defaultConfig,
     workers,
     steps: positive('--steps', options.steps) ?? 20,

@@ -19,7 +19,13 @@ export function recordSection(data: ReportData): Markup {
     </div>
     <h3>To the same parameters again</h3>
     <pre><code>${data.command}</code></pre>
-    <p>The SHA-256 of the parameters is then, bit for bit,</p>
+    <p>
+      ${
+        data.exact
+          ? 'The SHA-256 of the parameters is then, bit for bit,'
+          : `The engine ${data.engine} rounds as the machine does, so the last bits may differ. The SHA-256 of these parameters is`
+      }
+    </p>
     <p class="hash"><code>${data.parametersSha256}</code></p>
   </section>`;
 }

@@ -26,6 +26,8 @@ export interface ReportData {
   readonly config: TrainConfig;
   readonly dataset: string;
   readonly engine: string;
+  /** Whether that engine promises the same bits on every machine. */
+  readonly exact: boolean;
   readonly workers: number;
   /** Optimiser steps of the checkpoint, and steps in an epoch of this data set. */
   readonly step: number;

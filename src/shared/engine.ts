@@ -10,7 +10,9 @@
  */
 import type { LeafRange } from './tree.js';
 
-export type EngineName = 'wasm' | 'reference';
+/** Engines on TensorFlow.js, by the package or backend that computes. */
+export type TensorFlowName = 'tfjs-node-gpu' | 'tfjs-node' | 'tfjs-webgpu';
+export type EngineName = 'wasm' | 'reference' | TensorFlowName;
 
 export interface ParameterRange {
   /** Position in the flat array of all parameters (PyTorch's order and layout). */
@@ -74,6 +76,11 @@ export interface SplitBinding {
 export interface ReplicaBinding {
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module | null;
+  /**
+   * File URLs of the modules that the engine imports on its thread, in the order in which it imports them; [] for an engine
+   * that needs none. The main thread finds them: an engine knows no folders.
+   */
+  readonly libraries: readonly string[];
   readonly shape: WorkspaceShape;
   readonly sets: readonly [StateSet, StateSet];
   /** float32 [parameterCount], the mean gradient in PyTorch's layout; each unit is written by its owner. */
@@ -103,7 +110,7 @@ export interface Shard {
 }
 
 export interface ShardReport {
-  /** Sum of the loss over the rows of each subtree of the shard, float64. */
+  /** Sum of the loss over the rows of each subtree of the shard, float64; see `Replica.forwardBackward`. */
   readonly losses: readonly number[];
   readonly correct: number;
 }
@@ -142,6 +149,10 @@ export interface Replica {
   /**
    * Forward and backward over a shard in training mode. Leaves the sums of its subtrees in the rank's accumulators and the
    * updated running statistics in set `to`. A shard without rows makes exchanges only.
+   *
+   * An engine that is not exact may take its shard as one micro-batch: the sum over the whole shard, of gradients and of the
+   * loss, then stands in the place of the first subtree and zeros in those of the others. The exchange is given the sums of
+   * each micro-batch all the same.
    */
   forwardBackward(shard: Shard, exchange: StatisticsExchange): ShardReport | Promise<ShardReport>;
   /**

@@ -136,6 +136,7 @@ export function bindReplica(
   layout: MemoryLayout,
   memory: WebAssembly.Memory,
   module: WebAssembly.Module | null,
+  libraries: readonly string[],
   rank: number,
 ): ReplicaBinding {
   const { shape } = layout;
@@ -148,6 +149,7 @@ export function bindReplica(
   return {
     memory,
     module,
+    libraries,
     shape: { rows: shape.shardRows, microBatch: shape.microBatch },
     sets: [set(layout.sets[0]), set(layout.sets[1])],
     gradients: layout.gradients,

@@ -10,6 +10,8 @@ export interface RankConfig {
   readonly rank: number;
   readonly worldSize: number;
   readonly engine: EngineName;
+  /** What the engine imports, see `ReplicaBinding`. */
+  readonly libraries: readonly string[];
   readonly config: TrainConfig;
   readonly layout: MemoryLayout;
   /** How long a rank may keep the others waiting. */

@@ -18,7 +18,7 @@ export async function runRank(
   const { rank, worldSize, layout } = config;
   const control = new Control(memory.buffer, layout.control, worldSize, config.timeoutMs);
   const engine = engineOf(config.engine);
-  const replica = await engine.createReplica(bindReplica(layout, memory, module, rank));
+  const replica = await engine.createReplica(bindReplica(layout, memory, module, config.libraries, rank));
   const context: RankContext = { ...config, engine, buffer: memory.buffer, control, onPhase };
   const step = new RankStep(context, replica);
   for (let seen = 0; ;) {
@@ -32,8 +32,10 @@ export async function runRank(
   }
 }
 
-/** Rows evaluated between two signs of life. */
-const evaluationRows = 512;
+/** Rows evaluated between two signs of life: few at first, since devices differ by a factor of a thousand. */
+const firstRows = 32;
+/** Twice as many follow where they took less. */
+const shortMs = 250;
 
 /** Returns the milliseconds of each step it ran. */
 async function carryOut(command: Command, context: RankContext, replica: Replica, step: RankStep): Promise<number[]> {
@@ -41,13 +43,16 @@ async function carryOut(command: Command, context: RankContext, replica: Replica
   const stepMs: number[] = [];
   if (command.name === 'prepare') step.prepare();
   if (command.name === 'evaluate') {
-    const rows = command.end - command.first;
-    const share = rowsOf(shardOf(leafCount(rows, config.microBatch), rank, worldSize), rows, config.microBatch);
-    for (let start = share.start; start < share.end; start += evaluationRows) {
+    const count = command.end - command.first;
+    const share = rowsOf(shardOf(leafCount(count, config.microBatch), rank, worldSize), count, config.microBatch);
+    for (let start = share.start, rows = firstRows; start < share.end;) {
       control.setPhase(rank, 'evaluation');
       context.onPhase('evaluation', control.committed);
-      const end = Math.min(start + evaluationRows, share.end);
+      const begun = performance.now();
+      const end = Math.min(start + rows, share.end);
       await replica.evaluate(command.first + start, command.first + end, control.committed & 1 ? 1 : 0);
+      if (performance.now() - begun < shortMs) rows *= 2;
+      start = end;
     }
   }
   if (command.name === 'train') {

@@ -5,6 +5,7 @@ import { launch, type Launched } from '../../dist/coordinator/launch.js';
 import { fillPermutation } from '../../dist/coordinator/sampler.js';
 import { planBatch } from '../../dist/shared/collectives.js';
 import { defaultConfig, type TrainConfig } from '../../dist/shared/config.js';
+import type { Engine } from '../../dist/shared/engine.js';
 import { parameterCount } from '../../dist/shared/network.js';
 import { positionOf } from '../../dist/shared/schedule.js';
 import { leafCount } from '../../dist/shared/tree.js';
@@ -33,10 +34,11 @@ export async function startGroup(
   data: string,
   worldSize: number,
   options: Partial<TrainConfig> = {},
+  computing: { readonly engine: Engine; readonly libraries: readonly string[] } = { engine: wasmEngine, libraries: [] },
 ): Promise<TestGroup> {
   const config = { ...defaultConfig, ...options };
   const launched = await launch({
-    engine: wasmEngine,
+    ...computing,
     config,
     worldSize,
     devices: null,

@@ -26,6 +26,8 @@ export interface ReplicaOptions {
   readonly parameters: ArrayLike<number>;
   /** The compiled kernels of an engine that has some. */
   readonly module?: WebAssembly.Module;
+  /** What the engine imports, see `ReplicaBinding`. */
+  readonly libraries?: readonly string[];
 }
 
 export interface ShardOptions {
@@ -70,7 +72,11 @@ export async function makeReplica(engine: Engine, options: ReplicaOptions): Prom
   const { memory, sets, accumulators, gradients, rowNumbers, probabilities } = layout;
   const floats = (offset: number, length: number): Float32Array => new Float32Array(memory.buffer, offset, length);
   fill(memory, layout, options);
-  const replica = await engine.createReplica({ ...layout, module: options.module ?? null });
+  const replica = await engine.createReplica({
+    ...layout,
+    module: options.module ?? null,
+    libraries: options.libraries ?? [],
+  });
   const units = engine.units.map((_, unit) => unit);
   for (const unit of units) replica.prepare(unit, 0);
   const accumulatorAt = (k: number): number => {

@@ -26,6 +26,7 @@ export function exampleReport(changes: Partial<ReportData> = {}): ReportData {
     config: { ...defaultConfig, epochs: 3, seed: 7 },
     dataset: 'mnist',
     engine: 'wasm',
+    exact: true,
     workers: 2,
     step: 300,
     stepsPerEpoch: 100,

@@ -4,21 +4,12 @@
  *
  * Tensors are [rows][channels][pixels]. Sums are [2][channels]: forward of x and x*x, backward of dY and dY*xHat.
  */
-import { batchNormEpsilon } from '../../../shared/network.js';
+import type { BatchNormStatistics } from '../host/batch-norm.js';
 
 export interface BatchNormShape {
   readonly channels: number;
   /** Height times width. */
   readonly pixels: number;
-}
-
-/** What a batch is normalised by; each [channels]. */
-export interface BatchNormStatistics {
-  readonly mean: Float64Array;
-  /** Biased: divided by the count, not by the count less one. */
-  readonly variance: Float64Array;
-  /** 1 / sqrt(variance + epsilon) */
-  readonly inverseDeviation: Float64Array;
 }
 
 /** Sums of x and of x*x. */
@@ -34,27 +25,6 @@ export function batchNormBackwardSums(
   normalised: Float64Array,
 ): Float64Array {
   return channelSums(shape, rows, outputGradient, normalised);
-}
-
-/**
- * @param sums of x and x*x, [2][channels]
- * @param count values of one channel that were summed
- */
-export function batchNormStatistics(channels: number, sums: Float64Array, count: number): BatchNormStatistics {
-  const mean = new Float64Array(channels);
-  const variance = new Float64Array(channels);
-  for (let c = 0; c < channels; c++) {
-    const value = sums[c]! / count;
-    mean[c] = value;
-    // The difference of two rounded numbers may come out below 0.
-    variance[c] = Math.max(0, sums[channels + c]! / count - value * value);
-  }
-  return statisticsOf(mean, variance);
-}
-
-/** The statistics of evaluation mode. */
-export function statisticsOf(mean: Float64Array, variance: Float64Array): BatchNormStatistics {
-  return { mean, variance, inverseDeviation: variance.map((value) => 1 / Math.sqrt(value + batchNormEpsilon)) };
 }
 
 /** @returns output = weight * xHat + bias, and xHat ("normalised"), which backward needs; both shaped as the input */

@@ -5,8 +5,9 @@
 import type { StatisticsExchange } from '../../../shared/engine.js';
 import { leafCount, mergesOfLeaves, mergesOfSubtrees, rowsOf, subtreesOf } from '../../../shared/tree.js';
 import type { LeafRange, Subtree } from '../../../shared/tree.js';
-import type { BatchNormStatistics } from './batch-norm.js';
-import { leafOf, passOverLeaves } from './network-pass.js';
+import { imagePixels } from '../../../shared/network.js';
+import type { BatchNormStatistics } from '../host/batch-norm.js';
+import { passOverLeaves } from './network-pass.js';
 import type { Activations } from './network-pass.js';
 
 export interface ForwardBackwardOptions {
@@ -41,7 +42,11 @@ export function forwardBackward(
   const rows = labels.length;
   const microBatch = options.microBatch ?? rows;
   const range = { start: 0, end: leafCount(rows, microBatch) };
-  const leaves = leafRowsOf(range, rows, microBatch).map((run) => leafOf(images, labels, positionsOf(run)));
+  const leaves = leafRowsOf(range, rows, microBatch).map(({ start, end }) => ({
+    rows: end - start,
+    images: Float64Array.from(images.subarray(start * imagePixels, end * imagePixels)),
+    labels: labels.subarray(start, end),
+  }));
   const report = passOverLeaves(parameters, leaves, options.exchange ?? shardExchange(rows));
   const [gradient, loss] = [
     sumOverTree(report.gradients),
@@ -90,8 +95,4 @@ function sumOverTree(leaves: readonly Float64Array[]): Float64Array {
 
 function addInto(target: Float64Array, source: Float64Array): void {
   for (let p = 0; p < target.length; p++) target[p]! += source[p]!;
-}
-
-function positionsOf({ start, end }: LeafRange): number[] {
-  return Array.from({ length: end - start }, (_, i) => start + i);
 }

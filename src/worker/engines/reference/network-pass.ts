@@ -5,20 +5,13 @@
  * Nothing else crosses leaves: each has its own gradient, which the caller sums by the tree.
  */
 import type { StatisticsExchange } from '../../../shared/engine.js';
-import {
-  batchNorms,
-  convolutions,
-  imagePixels,
-  linears,
-  parameterCount,
-  parameterOf,
-} from '../../../shared/network.js';
+import { batchNorms, convolutions, linears, parameterCount, parameterOf } from '../../../shared/network.js';
 import type { BatchNorm, Convolution, LayerName } from '../../../shared/network.js';
 import { assert } from '../../../shared/errors.js';
+import { batchNormStatistics, type BatchNormStatistics } from '../host/batch-norm.js';
+import { doubleSoftmaxCrossEntropy, softmax } from '../host/loss.js';
 import * as norms from './batch-norm.js';
-import type { BatchNormStatistics } from './batch-norm.js';
 import * as layers from './layers.js';
-import { doubleSoftmaxCrossEntropy, softmax } from './loss.js';
 
 export interface Leaf {
   readonly rows: number;
@@ -85,7 +78,7 @@ export function passOverLeaves(
   const tape = forward(parameters, leaves, (norm, inputs) => {
     const sums = inputs.map((input, l) => norms.batchNormForwardSums(norm, leaves[l]!.rows, input));
     const total = reduceSums(exchange, sums, norm);
-    const found = norms.batchNormStatistics(norm.channels, total, exchange.rows * norm.pixels);
+    const found = batchNormStatistics(norm.channels, total, exchange.rows * norm.pixels);
     statistics.push(found);
     return found;
   });
@@ -106,35 +99,20 @@ export function passOverLeaves(
 
 /**
  * Forward in evaluation mode.
- * @param runningMean float64 [batchNormChannels], over all batch norms
- * @param runningVariance float64 [batchNormChannels]
+ * @param statistics what each batch norm normalises by, in the network's order
  * @returns softmax, [rows][classes]
  */
 export function evaluateLeaf(
   parameters: Float64Array,
   leaf: Leaf,
-  runningMean: Float64Array,
-  runningVariance: Float64Array,
+  statistics: readonly BatchNormStatistics[],
 ): Float64Array {
-  const tape = forward(parameters, [leaf], ({ offset, channels }) =>
-    norms.statisticsOf(runningMean.slice(offset, offset + channels), runningVariance.slice(offset, offset + channels)),
+  const tape = forward(
+    parameters,
+    [leaf],
+    (norm) => statistics[batchNorms.findIndex(({ name }) => name === norm.name)]!,
   );
   return tape.probabilities[0]!;
-}
-
-/** Rows of a split as a leaf. */
-export function leafOf(images: Uint8Array | Float64Array, labels: Uint8Array, rowNumbers: Iterable<number>): Leaf {
-  const rows = [...rowNumbers];
-  const leaf = {
-    rows: rows.length,
-    images: new Float64Array(rows.length * imagePixels),
-    labels: new Uint8Array(rows.length),
-  };
-  rows.forEach((row, n) => {
-    leaf.images.set(images.subarray(row * imagePixels, (row + 1) * imagePixels), n * imagePixels);
-    leaf.labels[n] = labels[row]!;
-  });
-  return leaf;
 }
 
 /** The tensor's part of a flat array of all parameters or gradients; a view, not a copy. */

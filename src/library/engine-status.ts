@@ -1,0 +1,106 @@
+/** Whether an engine works here, and what it computes on. */
+import { execFile, type ExecFileException } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { loadKernels } from '../coordinator/launch.js';
+import type { EngineName, TensorFlowName } from '../shared/engine.js';
+import { OperationalError } from '../shared/errors.js';
+import { engineOf, type Adapter } from '../worker/engines/registry.js';
+import type { ProbeAnswer, ProbeRequest } from './engine-probe.js';
+import { findLibraries } from './tensorflow-packages.js';
+import { version as ownVersion } from './version.js';
+
+export interface EngineStatus {
+  readonly name: EngineName;
+  /** Of mnist-ddp for its own engine, else of the npm package that computes; null where that is not installed. */
+  readonly version: string | null;
+  readonly available: boolean;
+  /** Whether it promises the same bits on every machine. */
+  readonly exact: boolean;
+  /** What it computes on, where it is available. */
+  readonly device: 'cpu' | 'gpu' | null;
+  /** What it computes with; where it is not available, why, and what to do about it. */
+  readonly detail: string;
+}
+
+/** CUDA takes its time when it starts for the first time. */
+const defaultTimeoutMs = 30_000;
+
+/**
+ * Tries an engine. TensorFlow.js is loaded in a process of its own, so that nothing it does can harm this one.
+ * @param timeoutMs after which it counts as one that does not work
+ */
+export async function statusOf(
+  name: 'wasm' | TensorFlowName,
+  { timeoutMs = defaultTimeoutMs }: { timeoutMs?: number } = {},
+): Promise<EngineStatus> {
+  return name === 'wasm' ? wasmStatus() : tensorFlowStatus(name, timeoutMs);
+}
+
+async function wasmStatus(): Promise<EngineStatus> {
+  const engine = engineOf('wasm');
+  const status = { name: engine.name, version: ownVersion, exact: engine.exact };
+  try {
+    const kernels = await loadKernels(engine);
+    const sha256 = kernels === null ? 'none' : kernels.sha256.slice(0, 12);
+    return { ...status, available: true, device: 'cpu', detail: `WebAssembly SIMD, kernels ${sha256}` };
+  } catch (error) {
+    if (!(error instanceof OperationalError)) throw error;
+    return { ...status, available: false, device: null, detail: error.message };
+  }
+}
+
+async function tensorFlowStatus(name: TensorFlowName, timeoutMs: number): Promise<EngineStatus> {
+  const search = findLibraries(name);
+  const status = { name, version: search.version, exact: engineOf(name).exact };
+  if (!search.found) return { ...status, available: false, device: null, detail: search.why };
+  const answer = await probe({ name, libraries: search.libraries }, timeoutMs);
+  if ('error' in answer) {
+    return { ...status, available: false, device: null, detail: answer.error.replace(`--engine ${name}: `, '') };
+  }
+  const { libtensorflow, adapter } = answer;
+  if (adapter !== null) {
+    const device = adapter.software ? 'cpu' : 'gpu';
+    return { ...status, available: true, device, detail: adapterDetail(adapter) };
+  }
+  const device = name === 'tfjs-node-gpu' ? 'gpu' : 'cpu';
+  const detail = `TensorFlow ${libtensorflow ?? ''} on ${device === 'gpu' ? 'a CUDA GPU' : 'the CPU'}`;
+  return { ...status, available: true, device, detail };
+}
+
+/** An adapter in its driver's words, and whether it is worth a try. */
+export function adapterDetail({ description, device, architecture, vendor, software }: Adapter): string {
+  const called = device.replace(/-+$/, '') || architecture || vendor;
+  const name = [called, description].filter((text) => text !== '').join(', ') || 'an adapter without a name';
+  return software ? `WebGPU on a software adapter, far slower than wasm: ${name}` : `WebGPU on ${name}`;
+}
+
+function probe(request: ProbeRequest, timeoutMs: number): Promise<ProbeAnswer> {
+  const script = fileURLToPath(new URL('./engine-probe.js', import.meta.url));
+  const options = {
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+    windowsHide: true,
+    env: { TF_CPP_MIN_LOG_LEVEL: '2', ...process.env },
+  } as const;
+  return new Promise((resolve) => {
+    execFile(process.execPath, [script, JSON.stringify(request)], options, (error, stdout, stderr) => {
+      resolve(answerOf(stdout) ?? { error: failureOf(error, stderr, timeoutMs) });
+    });
+  });
+}
+
+/** The last line: native libraries print what they like. */
+function answerOf(stdout: string): ProbeAnswer | null {
+  try {
+    return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as ProbeAnswer;
+  } catch {
+    return null;
+  }
+}
+
+function failureOf(error: ExecFileException | null, stderr: string, timeoutMs: number): string {
+  if (error?.killed === true) return `loading it took more than ${String(timeoutMs / 1000)} s`;
+  const how = error?.signal ?? `exit code ${String(error?.code ?? 0)}`;
+  const said = stderr.trim().split('\n').at(-1)?.trim() ?? '';
+  return `loading it ended the process with ${how}${said === '' ? '' : ` (${said})`}`;
+}

@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+/** What test/tfjs-webgpu.test.ts runs in a process with a WebGPU driver: the driver is chosen before a process starts. */
+export default defineConfig({
+  test: {
+    include: ['test/webgpu/**/*.webgpu.ts'],
+    pool: 'forks',
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+});
