@@ -6,9 +6,18 @@ import importX, { createNodeResolver } from 'eslint-plugin-import-x';
 import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
-/** What runs in a browser's Web Workers too. */
+/** Of the coordinator, what a browser's page runs too. */
+const portableCoordinator = [
+  ...['batch-norm', 'checkpoint-format', 'dataset-parts', 'evaluation', 'golden-hashes', 'host', 'launch', 'metrics'],
+  ...['plain-msgpack', 'reproducing-command', 'resume', 'run-recorder', 'sampler', 'state', 'training', 'validate'],
+  'worker-group',
+];
+
+/** What runs in a browser too. */
 const portable = [
   'src/shared/**/*.ts',
+  'src/browser/**/*.ts',
+  ...portableCoordinator.map((name) => `src/coordinator/${name}.ts`),
   'src/worker/rank*.ts',
   'src/worker/step*.ts',
   'src/worker/engines/**/*.ts',
@@ -33,7 +42,12 @@ export default defineConfig(
   tseslint.configs.strictTypeChecked,
   {
     plugins: { 'import-x': importX },
-    languageOptions: { parserOptions: { project: ['./tsconfig.test.json'], tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parserOptions: {
+        project: ['./tsconfig.test.json', './tsconfig.browser.json'],
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     settings: {
       // Sources import the .js files that they will become.
@@ -73,16 +87,23 @@ export default defineConfig(
 );
 
 /**
- * cli -> commands -> index -> library -> coordinator, interchange, images, report -> shared <- worker. Each folder is listed
- * with what of the rest it may import; anyone may import shared.
+ * cli -> commands -> index -> library -> coordinator, interchange, images, report -> shared <- worker, and browser beside the
+ * library. Each folder is listed with what of the rest it may import; anyone may import shared.
  */
 function layers() {
-  const all = ['cli.ts', 'commands', 'index.ts', 'library', 'coordinator', 'interchange', 'images', 'report', 'worker'];
+  const all = [
+    ...['cli.ts', 'commands', 'browser', 'index.ts', 'library', 'coordinator', 'interchange', 'images', 'report'],
+    'worker',
+  ];
   const may = {
     'cli.ts': [['commands'], 'the command line uses the commands'],
     commands: [['index.ts'], 'commands use the library (index) and nothing below it'],
     'index.ts': [['library', 'coordinator', 'interchange'], 'the index names what the library offers'],
-    library: [all.slice(4), 'the library does not know its commands'],
+    library: [
+      ['coordinator', 'interchange', 'images', 'report', 'worker'],
+      'the library knows neither its commands nor the page',
+    ],
+    browser: [['coordinator', 'images', 'worker'], 'the page is to coordinator and engine what the library is in Node'],
     coordinator: [[], 'the coordinator imports shared only'],
     interchange: [[], 'file formats import shared only'],
     images: [[], 'pictures import shared only'],
@@ -102,6 +123,12 @@ function layers() {
       from: './src/worker',
       except: ['./engines/registry.ts'],
       message: 'the library joins coordinator and engines: of the worker it may import the registry of engines only',
+    },
+    {
+      target: './src/browser',
+      from: './src/worker',
+      except: ['./rank.ts', './engines/wasm'],
+      message: 'of the worker, the page joins the loop of a rank and its one engine',
     },
     {
       target: './src/worker/engines',

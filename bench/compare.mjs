@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startBenchmark } from '../dist/coordinator/benchmark.js';
+import { nodeHost } from '../dist/coordinator/node-host.js';
 import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { engineOf } from '../dist/worker/engines/registry.js';
@@ -74,6 +75,7 @@ async function startPyTorch({ name, flags }) {
 
 async function startOurs() {
   const bench = await startBenchmark({
+    host: nodeHost,
     engine: engineOf('wasm'),
     libraries: [],
     config: defaultConfig,

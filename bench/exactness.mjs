@@ -11,6 +11,7 @@ import { cpus } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { startBenchmark } from '../dist/coordinator/benchmark.js';
+import { nodeHost } from '../dist/coordinator/node-host.js';
 import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { engineOf } from '../dist/worker/engines/registry.js';
@@ -35,6 +36,7 @@ function median(list) {
 
 async function start(name, config) {
   const bench = await startBenchmark({
+    host: nodeHost,
     engine: engineOf('wasm'),
     libraries: [],
     config: { ...defaultConfig, ...config },

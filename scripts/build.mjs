@@ -1,9 +1,10 @@
-// Builds dist/: TypeScript, then the WebAssembly kernels of the engines.
+// Builds dist/: TypeScript, the WebAssembly kernels of the engines, and the demo's page.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const require = createRequire(import.meta.url);
@@ -27,5 +28,22 @@ run(require.resolve('assemblyscript/bin/asc.js'), [
   '--initialMemory=1',
   '--maximumMemory=65536',
 ]);
+
+run(require.resolve('typescript/bin/tsc'), ['-p', 'tsconfig.browser.json']);
+await build({
+  entryPoints: ['page', 'worker'].map((name) => join(root, `src/browser/${name}.ts`)),
+  outdir: join(root, 'dist/demo'),
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: 'es2023',
+  logLevel: 'warning',
+});
+copyFileSync(join(root, 'src/browser/index.html'), join(root, 'dist/demo/index.html'));
+const { colours } = await import('../dist/report/style.js');
+writeFileSync(
+  join(root, 'dist/demo/style.css'),
+  `${colours}\n${readFileSync(join(root, 'src/browser/style.css'), 'utf8')}`,
+);
 
 chmodSync(join(root, 'dist/cli.js'), 0o755);

@@ -1,5 +1,6 @@
 /** mnist-ddp as a library; the commands use nothing else. */
 export { benchmark, type BenchmarkOptions } from './library/benchmark.js';
+export { demo, type Demo, type DemoOptions } from './library/demo.js';
 export { devices, type DevicesReport } from './library/devices.js';
 export { engineChoices, type EngineChoice } from './library/engines.js';
 export type { EngineStatus } from './library/engine-status.js';

@@ -30,8 +30,9 @@ function floats(length: number, seed: number): Float32Array {
   return new Float32Array(bits.buffer);
 }
 
-function example(step: number, local = false): Checkpoint {
+async function example(step: number, local = false): Promise<Checkpoint> {
   const parameters = floats(parameterCount, step);
+  const sha256 = await parametersSha256(parameters);
   return {
     config: { ...defaultConfig, batchNorm: local ? 'local' : 'sync', seed: 4_294_967_295 },
     dataset: 'mnist',
@@ -45,8 +46,8 @@ function example(step: number, local = false): Checkpoint {
     runningStatistics: Array.from({ length: local ? 3 : 1 }, (_, rank) => floats(2 * batchNormChannels, rank)),
     beta1Power: 0.9 * 0.9 * 0.9,
     beta2Power: 0.1 + 0.2,
-    parametersSha256: parametersSha256(parameters),
-    init: local ? { file: 'weights.pth', parametersSha256: parametersSha256(parameters) } : null,
+    parametersSha256: sha256,
+    init: local ? { file: 'weights.pth', parametersSha256: sha256 } : null,
   };
 }
 
@@ -87,7 +88,7 @@ async function refusal(bytes: Uint8Array): Promise<string> {
 
 describe('writing and reading', () => {
   it.each([false, true])('gives every bit back (batch norm local: %s)', async (local) => {
-    const checkpoint = example(469, local);
+    const checkpoint = await example(469, local);
     const path = await writeCheckpoint(directory, checkpoint);
     expect(path).toBe(join(directory, 'checkpoint.msgpack'));
     expectSame(await readCheckpoint(path), checkpoint);
@@ -95,32 +96,34 @@ describe('writing and reading', () => {
   });
 
   it('keeps the one before, and no more', async () => {
-    for (const step of [1, 2, 3]) await writeCheckpoint(directory, example(step));
+    for (const step of [1, 2, 3]) await writeCheckpoint(directory, await example(step));
     expect((await readdir(directory)).sort()).toEqual(['checkpoint.msgpack', 'checkpoint.previous.msgpack']);
     expect((await readCheckpoint(join(directory, 'checkpoint.msgpack'))).step).toBe(3);
     expect((await readCheckpoint(join(directory, 'checkpoint.previous.msgpack'))).step).toBe(2);
   });
 
   it('takes the arrays as they are when called, whatever the caller does next', async () => {
-    const checkpoint = example(5);
+    const checkpoint = await example(5);
     const writing = writeCheckpoint(directory, checkpoint);
     checkpoint.parameters.fill(0);
-    expectSame(await readCheckpoint(await writing), example(5));
+    expectSame(await readCheckpoint(await writing), await example(5));
   });
 
   it('refuses a folder that is not there, and one that is a file, by name', async () => {
-    const missing = await operationalError(() => writeCheckpoint(join(directory, 'gone'), example(1)));
+    const missing = await operationalError(async () => writeCheckpoint(join(directory, 'gone'), await example(1)));
     expect(missing.code).toBe('OUT_NOT_WRITABLE');
     expect(missing.message).toMatch(/gone.checkpoint\.msgpack: the folder does not exist .*ENOENT/);
     await writeFile(join(directory, 'file'), '');
-    const notFolder = await operationalError(() => writeCheckpoint(join(directory, 'file'), example(1)));
+    const notFolder = await operationalError(async () => writeCheckpoint(join(directory, 'file'), await example(1)));
     expect(notFolder.code).toBe('OUT_NOT_WRITABLE');
   });
 
   it('leaves the old files whole, and no temporary one, where the new one cannot be put in place', async () => {
-    await writeCheckpoint(directory, example(1));
+    await writeCheckpoint(directory, await example(1));
     await mkdir(join(directory, 'checkpoint.previous.msgpack', 'in-the-way'), { recursive: true });
-    expect((await operationalError(() => writeCheckpoint(directory, example(2)))).code).toBe('OUT_NOT_WRITABLE');
+    expect((await operationalError(async () => writeCheckpoint(directory, await example(2)))).code).toBe(
+      'OUT_NOT_WRITABLE',
+    );
     expect((await readdir(directory)).sort()).toEqual(['checkpoint.msgpack', 'checkpoint.previous.msgpack']);
     expect((await readCheckpoint(join(directory, 'checkpoint.msgpack'))).step).toBe(1);
   });
@@ -138,10 +141,10 @@ describe('writing and reading', () => {
   });
 });
 
-describe('the payload is plain MessagePack', () => {
-  const payload = encodeCheckpoint(example(7)).subarray(headerLength);
+const payload = (await encodeCheckpoint(await example(7))).subarray(headerLength);
 
-  it('without extension types or records, with little-endian float32 binaries', () => {
+describe('the payload is plain MessagePack', () => {
+  it('without extension types or records, with little-endian float32 binaries', async () => {
     expect(isPlainMessagePack(payload)).toBe(true);
     const fields = unpack(payload) as Record<string, unknown>;
     expect(fields['step']).toBe(7);
@@ -149,7 +152,9 @@ describe('the payload is plain MessagePack', () => {
     const view = new DataView(parameters.buffer, parameters.byteOffset, parameters.byteLength);
     const bits = new DataView(bytesOf(floats(1000, 7)).buffer);
     for (let i = 0; i < 1000; i++) expect(view.getUint32(4 * i, true)).toBe(bits.getUint32(4 * i, true));
-    expect(parametersSha256(floats(parameterCount, 7))).toBe(createHash('sha256').update(parameters).digest('hex'));
+    expect(await parametersSha256(floats(parameterCount, 7))).toBe(
+      createHash('sha256').update(parameters).digest('hex'),
+    );
   });
 
   it.each([
@@ -194,9 +199,10 @@ describe('the payload is plain MessagePack', () => {
   });
 });
 
+const whole = await encodeCheckpoint(await example(9));
+const fields = unpack(whole.subarray(headerLength)) as Record<string, unknown>;
+
 describe('bad files are one clear line', () => {
-  const whole = encodeCheckpoint(example(9));
-  const fields = unpack(whole.subarray(headerLength)) as Record<string, unknown>;
   const pack = (value: unknown): Buffer => sealed(new Packr({ useRecords: false }).pack(value));
 
   it('nothing there', async () => {
@@ -226,7 +232,7 @@ describe('bad files are one clear line', () => {
     expect(await refusal(Buffer.concat([whole, Buffer.of(0)]))).toContain('is corrupted: it goes on after its end');
   });
 
-  it('a single flipped bit anywhere is found', () => {
+  it('a single flipped bit anywhere is found', async () => {
     const bytes = Uint8Array.from(whole);
     const positions = [...Array(headerLength + 600).keys()];
     for (let i = 0; i < 60; i++) positions.push((Math.imul(i + 1, 0x9e3779b1) >>> 0) % whole.length);
@@ -237,13 +243,13 @@ describe('bad files are one clear line', () => {
       if (position >= headerLength && position % 13 !== 0 && position < headerLength + 600) continue;
       for (const bit of bits) {
         bytes[position] = (bytes[position] ?? 0) ^ (1 << bit);
-        expect(() => decodeCheckpoint(bytes), `byte ${String(position)} bit ${String(bit)}`).toThrow(
+        await expect(decodeCheckpoint(bytes), `byte ${String(position)} bit ${String(bit)}`).rejects.toThrow(
           /is not a checkpoint|is truncated|is corrupted|is of format version|declares/,
         );
         bytes[position] = (bytes[position] ?? 0) ^ (1 << bit);
       }
     }
-    expect(decodeCheckpoint(bytes).step).toBe(9);
+    expect((await decodeCheckpoint(bytes)).step).toBe(9);
   });
 
   it('another version', async () => {
@@ -299,7 +305,7 @@ describe('bad files are one clear line', () => {
   });
 
   it('offers the generation before where that one is whole, and only then', async () => {
-    for (const step of [1, 2]) await writeCheckpoint(directory, example(step));
+    for (const step of [1, 2]) await writeCheckpoint(directory, await example(step));
     const [path, previous] = ['checkpoint.msgpack', 'checkpoint.previous.msgpack'].map((name) => join(directory, name));
     await writeFile(path ?? '', whole.subarray(0, 1000));
     const offered = await operationalError(() => readCheckpoint(path ?? ''));

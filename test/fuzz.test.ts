@@ -21,7 +21,7 @@ it('of IDX headers', () => {
   }
 });
 
-it('of payloads under a checksum that fits', () => {
+it('of payloads under a checksum that fits', async () => {
   const random = randomBits(2);
   const before = process.memoryUsage().rss;
   for (let i = 0; i < 2000; i++) {
@@ -35,7 +35,7 @@ it('of payloads under a checksum that fits', () => {
     const bytes = Buffer.concat([head, createHash('sha256').update(payload).digest(), payload]);
     let name = 'none';
     try {
-      decodeCheckpoint(bytes);
+      await decodeCheckpoint(bytes);
     } catch (error) {
       name = (error as Error).name;
     }

@@ -70,6 +70,12 @@ it.each([
   ['src/worker/engines/wasm/replica.ts', '../../rank.js'],
   ['src/shared/tree.ts', '../coordinator/launch.js'],
   ['src/shared/tree.ts', 'node:fs'],
+  ['src/coordinator/training.ts', 'node:fs'],
+  ['src/coordinator/launch.ts', 'piscina'],
+  ['src/browser/page.ts', 'node:fs'],
+  ['src/browser/page.ts', '../library/train.js'],
+  ['src/browser/worker.ts', '../worker/engines/registry.js'],
+  ['src/library/demo.ts', '../browser/page.js'],
   ['src/worker/engines/wasm/replica.ts', 'node:os'],
 ])('%s may not import %s', async (file, imported) => {
   expect(await complaints(file, `import * as it from '${imported}';\nexport { it };`)).toHaveLength(1);

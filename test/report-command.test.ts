@@ -3,7 +3,7 @@ import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/pro
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exportWeights, loadCheckpoint, report, type Summary } from '../dist/index.js';
-import { reproducingCommand } from '../dist/library/report.js';
+import { reproducingCommand } from '../dist/coordinator/reproducing-command.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
@@ -33,7 +33,7 @@ it('is one file in the run folder, which tells its accuracy, hash and command', 
   const html = await readFile(join(run.out, 'report.html'), 'utf8');
   expect(html).toContain(run.accuracy.toFixed(2));
   expect(html).toContain(run.parametersSha256);
-  expect(html).toContain(reproducingCommand(await loadCheckpoint(run.out), perEpoch));
+  expect(html).toContain(reproducingCommand(await loadCheckpoint(run.out), perEpoch, true));
 });
 
 it.each([
@@ -47,7 +47,7 @@ it.each([
   const init = 'init' in options ? weights : undefined;
   const config = { batchSize: 16, microBatch: 4, epochs: 2, seed: 8, learningRate: 5e-4 };
   const { summary } = await trainRun({ workers: 2, ...config, ...options, init, data, out: join(directory, name) });
-  const command = reproducingCommand(await loadCheckpoint(summary.out), perEpoch);
+  const command = reproducingCommand(await loadCheckpoint(summary.out), perEpoch, true);
   expect(command.startsWith('mnist-ddp train ')).toBe(true);
   const words = [...command.matchAll(/'((?:[^']|'\\'')*)'|(\S+)/g)].map(
     ([, quoted, plain]) => quoted?.replaceAll("'\\''", "'") ?? plain ?? '',

@@ -1,5 +1,6 @@
 /** A group whose worker fails: the others leave their waits, the error names the rank, and the threads end, all in time. */
 import { afterEach, describe, expect, it } from 'vitest';
+import { nodeHost } from '../dist/coordinator/node-host.js';
 import { WorkerGroup } from '../dist/coordinator/worker-group.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { allocateMemory, planMemory } from '../dist/shared/memory.js';
@@ -18,6 +19,7 @@ function start(module: WebAssembly.Module | null, worldSize: number): WorkerGrou
   const shape = { worldSize, shardRows: 8, subtrees: 1, microBatch: 8, trainCount: 8, testCount: 8 };
   const layout = planMemory(wasmEngine, shape);
   group = new WorkerGroup({
+    host: nodeHost,
     worldSize,
     engine: 'wasm',
     libraries: [],

@@ -2,6 +2,7 @@
 import yargs from 'yargs';
 import { OperationalError, version } from '../index.js';
 import { benchCommand } from './bench.js';
+import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
@@ -26,6 +27,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     .command(predictCommand)
     .command(reportCommand)
     .command(exportCommand)
+    .command(demoCommand)
     .command(devicesCommand)
     .command(benchCommand)
     .command(verifyCommand)

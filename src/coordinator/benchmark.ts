@@ -4,9 +4,11 @@ import type { Engine } from '../shared/engine.js';
 import type { RankReport, StepTimes } from '../shared/protocol.js';
 import { positionOf } from '../shared/schedule.js';
 import type { OpenDataset } from './dataset.js';
+import type { Host } from './host.js';
 import { launch } from './launch.js';
 
 export interface BenchmarkRequest {
+  readonly host: Host;
   readonly engine: Engine;
   /** What the engine imports on each thread, see `ReplicaBinding`. */
   readonly libraries: readonly string[];

@@ -9,12 +9,12 @@
  *
  * Reading trusts nothing: each length is checked before it is used, and the checksum before anything is decoded.
  */
-import { createHash } from 'node:crypto';
 import { Packr, Unpackr } from 'msgpackr';
 import { maxWorldSize } from '../shared/config.js';
 import type { TrainConfig } from '../shared/config.js';
 import { assert, OperationalError } from '../shared/errors.js';
 import { batchNormChannels, batchNorms, parameterCount, parameters } from '../shared/network.js';
+import { hexSha256, sha256 } from '../shared/sha256.js';
 import { isPlainMessagePack } from './plain-msgpack.js';
 import { resolveConfig } from './validate.js';
 
@@ -75,8 +75,8 @@ const tensorTable = [
 ];
 
 /** Hex SHA-256 over the little-endian float32 bytes of the parameters, in PyTorch's order and layout. */
-export function parametersSha256(values: Float32Array): string {
-  return createHash('sha256').update(floatBytes(values)).digest('hex');
+export function parametersSha256(values: Float32Array): Promise<string> {
+  return hexSha256(floatBytes(values));
 }
 
 /** The training state of one step: all that the rest of a run depends on besides data and configuration. */
@@ -89,20 +89,18 @@ export type TrainingStep = Pick<
  * Hex SHA-256 over the whole state, little-endian: step, beta1Power and beta2Power as float64, then parameters, first and
  * second moments and each running statistics as float32. A lost statistic or moment shows here and not in the parameters.
  */
-export function stateSha256(state: TrainingStep): string {
+export function stateSha256(state: TrainingStep): Promise<string> {
   const scalars = new DataView(new ArrayBuffer(24));
   [state.step, state.beta1Power, state.beta2Power].forEach((value, i) => {
     scalars.setFloat64(8 * i, value, true);
   });
-  const hash = createHash('sha256').update(new Uint8Array(scalars.buffer));
-  for (const values of [state.parameters, state.firstMoments, state.secondMoments, ...state.runningStatistics]) {
-    hash.update(floatBytes(values));
-  }
-  return hash.digest('hex');
+  const arrays = [state.parameters, state.firstMoments, state.secondMoments, ...state.runningStatistics];
+  return hexSha256(new Uint8Array(scalars.buffer), ...arrays.map(floatBytes));
 }
 
-export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
-  checkOwnCheckpoint(checkpoint);
+/** The bytes of a checkpoint. Its arrays are read before the first wait. */
+export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Array<ArrayBuffer>> {
+  checkLengths(checkpoint);
   const { config, parameters, firstMoments, secondMoments, runningStatistics, ...scalars } = checkpoint;
   const payload = packr.pack({
     config: { ...config },
@@ -118,8 +116,10 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   bytes.set(magic, 0);
   view.setUint32(8, checkpointVersion, true);
   view.setUint32(12, payload.length, true);
-  bytes.set(createHash('sha256').update(payload).digest(), 16);
   bytes.set(payload, checkpointHeaderLength);
+  const [sum, hash] = await Promise.all([sha256(payload), parametersSha256(parameters)]);
+  assert(checkpoint.parametersSha256 === hash, 'the hash is that of the parameters');
+  bytes.set(sum, 16);
   return bytes;
 }
 
@@ -155,7 +155,7 @@ export function payloadLengthOf(head: Uint8Array): number {
  * The checkpoint that those bytes are, in memory of its own.
  * @throws CheckpointFormatError
  */
-export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
+export async function decodeCheckpoint(bytes: Uint8Array): Promise<Checkpoint> {
   const length = payloadLengthOf(bytes.subarray(0, checkpointHeaderLength));
   const payload = bytes.subarray(checkpointHeaderLength);
   if (payload.length < length) {
@@ -164,15 +164,16 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   }
   if (payload.length > length) throw new CheckpointFormatError('is corrupted: it goes on after its end');
   const expected = bytes.subarray(16, checkpointHeaderLength);
-  const sum = createHash('sha256').update(payload).digest();
-  if (!sum.equals(expected)) throw new CheckpointFormatError('is corrupted: its checksum does not match its contents');
+  const sum = await sha256(payload);
+  if (sum.some((byte, i) => byte !== expected[i]))
+    throw new CheckpointFormatError('is corrupted: its checksum does not match its contents');
   if (!isPlainMessagePack(payload)) throw malformed('payload');
   return checkpointOf(fieldsOf(unpackr.unpack(payload), 'payload'));
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
-function checkpointOf(fields: Fields): Checkpoint {
+async function checkpointOf(fields: Fields): Promise<Checkpoint> {
   if (JSON.stringify(fields['tensors']) !== JSON.stringify(tensorTable)) throw otherNetwork(fields['tensors']);
   const worldSize = integerIn(fields, 'worldSize', 1, maxWorldSize);
   const config = configOf(fields['config']);
@@ -192,7 +193,8 @@ function checkpointOf(fields: Fields): Checkpoint {
     parametersSha256: textIn(fields, 'parametersSha256'),
     init: initOf(fields['init'] ?? null),
   };
-  if (checkpoint.parametersSha256 !== parametersSha256(checkpoint.parameters)) throw malformed('parametersSha256');
+  if (checkpoint.parametersSha256 !== (await parametersSha256(checkpoint.parameters)))
+    throw malformed('parametersSha256');
   return checkpoint;
 }
 
@@ -201,7 +203,7 @@ function statisticsCount(config: TrainConfig, worldSize: number): number {
 }
 
 /** What a caller hands over must fit; anything else is a bug, found before a file is touched. */
-function checkOwnCheckpoint(checkpoint: Checkpoint): void {
+function checkLengths(checkpoint: Checkpoint): void {
   const { config, worldSize, runningStatistics } = checkpoint;
   for (const values of [checkpoint.parameters, checkpoint.firstMoments, checkpoint.secondMoments]) {
     assert(values.length === parameterCount, 'parameters and moments have one value for each parameter');
@@ -210,7 +212,6 @@ function checkOwnCheckpoint(checkpoint: Checkpoint): void {
   for (const values of runningStatistics) {
     assert(values.length === 2 * batchNormChannels, 'running statistics have a mean and a variance for each channel');
   }
-  assert(checkpoint.parametersSha256 === parametersSha256(checkpoint.parameters), 'the hash is that of the parameters');
 }
 
 function configOf(value: unknown): TrainConfig {

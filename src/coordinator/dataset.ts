@@ -1,5 +1,5 @@
 /**
- * The four IDX files of a data set: where they are, what their headers say, and loading them into shared memory.
+ * The four IDX files of a data set on disk: what their headers say, and loading them into shared memory.
  *
  * Not responsible for the memory: the coordinator lays it out from the counts and says where each file's rows go.
  */
@@ -11,34 +11,11 @@ import { createGunzip } from 'node:zlib';
 import { assert, OperationalError } from '../shared/errors.js';
 import { checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader } from '../shared/idx.js';
 import type { IdxHeader } from '../shared/idx.js';
-import { classes } from '../shared/network.js';
-import { datasetParts, kindOf } from './dataset-location.js';
-import type { DatasetFile, DatasetLocation, DatasetPart } from './dataset-location.js';
+import type { DatasetFile, DatasetLocation } from './dataset-location.js';
+import { checkLabels, countRows, kindOf, mapParts, nameOf, type OpenDataset } from './dataset-parts.js';
 
 export { locateDataset } from './dataset-location.js';
-export type { DatasetFile, DatasetLocation, DatasetPart } from './dataset-location.js';
-
-/** Where the rows of each file begin in the shared buffer, in bytes: uint8 [count][784] and uint8 [count]. */
-export type DatasetOffsets = Readonly<Record<DatasetPart, number>>;
-
-export interface OpenDataset {
-  readonly trainCount: number;
-  readonly testCount: number;
-  /**
-   * Streams all rows into the buffer and checks what headers cannot show: lengths of compressed files, and labels in 0..9.
-   * @returns the name of the data set: `mnist`, or the hex SHA-256 of the hex sums of the four files joined by newlines
-   * @throws OperationalError DATA_INVALID or DATA_MISSING
-   */
-  readonly load: (buffer: SharedArrayBuffer, offsets: DatasetOffsets) => Promise<string>;
-}
-
-/** SHA-256 of MNIST's decompressed files, headers included. */
-const mnistSums: Readonly<Record<DatasetPart, string>> = {
-  trainImages: 'ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db',
-  trainLabels: '65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5',
-  testImages: '0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7',
-  testLabels: 'ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2',
-};
+export type { OpenDataset } from './dataset-parts.js';
 
 const readBytes = 1 << 20;
 const gunzipBytes = 1 << 16;
@@ -53,42 +30,14 @@ const deflateRatio = 1032;
 export async function openDataset(location: DatasetLocation): Promise<OpenDataset> {
   const { files } = location;
   const headers = await mapParts((part) => readHeader(files[part]));
-  const trainCount = pairedCount(files.trainImages, headers.trainImages, files.trainLabels, headers.trainLabels);
-  const testCount = pairedCount(files.testImages, headers.testImages, files.testLabels, headers.testLabels);
+  const names = await mapParts((part) => Promise.resolve(files[part].path));
   return {
-    trainCount,
-    testCount,
+    ...countRows(names, headers),
     async load(buffer, offsets) {
       const sums = await mapParts((part) => loadFile(files[part], headers[part], buffer, offsets[part]));
       return nameOf(sums);
     },
   };
-}
-
-/** One part after the other, in the order of `datasetParts`. */
-async function mapParts<T>(map: (part: DatasetPart) => Promise<T>): Promise<Record<DatasetPart, T>> {
-  return {
-    trainImages: await map('trainImages'),
-    trainLabels: await map('trainLabels'),
-    testImages: await map('testImages'),
-    testLabels: await map('testLabels'),
-  };
-}
-
-function nameOf(sums: Readonly<Record<DatasetPart, string>>): string {
-  if (datasetParts.every((part) => sums[part] === mnistSums[part])) return 'mnist';
-  const text = datasetParts.map((part) => sums[part]).join('\n');
-  return createHash('sha256').update(text).digest('hex');
-}
-
-function pairedCount(images: DatasetFile, imageHeader: IdxHeader, labels: DatasetFile, labelHeader: IdxHeader): number {
-  const [imageCount, labelCount] = [imageHeader.count, labelHeader.count];
-  if (imageCount !== labelCount) {
-    const counts = `${String(labelCount)} labels, but ${images.path} holds ${String(imageCount)} images`;
-    throw invalidIdx(labels.path, `holds ${counts}`);
-  }
-  if (imageCount === 0) throw invalidIdx(images.path, 'holds no images');
-  return imageCount;
 }
 
 async function readHeader(file: DatasetFile): Promise<IdxHeader> {
@@ -242,13 +191,6 @@ class IdxSink {
     const again = parseIdxHeader(this.header.kind, this.file.path, this.head, null);
     if (again.count !== this.header.count) throw invalidIdx(this.file.path, 'changed while it was being read');
   }
-}
-
-function checkLabels(path: string, labels: Uint8Array): void {
-  const row = labels.findIndex((label) => label >= classes);
-  if (row < 0) return;
-  const found = `has label ${String(labels[row])} in row ${String(row)}`;
-  throw invalidIdx(path, `${found}, but labels are 0..${String(classes - 1)}`);
 }
 
 function readFailure(path: string, error: unknown): unknown {

@@ -1,19 +1,20 @@
 /** From a request to a running group: data set, memory, kernels and worker threads, in that order. */
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { TrainConfig } from '../shared/config.js';
 import type { Engine } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
 import { allocateMemory, planMemory, type MemoryLayout, type MemoryShape } from '../shared/memory.js';
+import type { Device } from '../shared/protocol.js';
+import { hexSha256 } from '../shared/sha256.js';
 import { leafCount, rowsOf, shardOf, subtreesOf } from '../shared/tree.js';
-import type { OpenDataset } from './dataset.js';
+import type { OpenDataset } from './dataset-parts.js';
+import type { Host } from './host.js';
 import { fillPermutation } from './sampler.js';
 import { TrainingState } from './state.js';
-import type { Device } from './topology.js';
 import { checkBatchNormRows } from './validate.js';
 import { WorkerGroup } from './worker-group.js';
 
 export interface LaunchRequest {
+  readonly host: Host;
   readonly engine: Engine;
   /** What the engine imports on each thread, see `ReplicaBinding`. */
   readonly libraries: readonly string[];
@@ -46,7 +47,7 @@ export interface Launched {
 }
 
 export async function launch(request: LaunchRequest): Promise<Launched> {
-  const { engine, config, worldSize, devices, dataset } = request;
+  const { host, engine, config, worldSize, devices, dataset } = request;
   if (request.trains) checkBatchNormRows(config, dataset.trainCount, worldSize);
   const layout = planMemory(engine, memoryShape(config, worldSize, dataset.trainCount, dataset.testCount));
   const memory = allocateMemory(layout);
@@ -58,10 +59,11 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
     testImages: test.images,
     testLabels: test.labels,
   };
-  const [name, kernels] = await Promise.all([dataset.load(buffer, offsets), loadKernels(engine)]);
+  const [name, kernels] = await Promise.all([dataset.load(buffer, offsets), loadKernels(engine, host)]);
   let attempt = 0;
   const startGroup = (): WorkerGroup =>
     new WorkerGroup({
+      host,
       worldSize,
       engine: engine.name,
       libraries: request.libraries,
@@ -117,12 +119,14 @@ function memoryShape(config: TrainConfig, worldSize: number, trainCount: number,
  * Compiles the WebAssembly module of an engine; null for an engine without one.
  * @throws OperationalError ENGINE_UNAVAILABLE where it is missing, or this machine cannot run it
  */
-export async function loadKernels(engine: Engine): Promise<{ module: WebAssembly.Module; sha256: string } | null> {
+export async function loadKernels(
+  engine: Engine,
+  host: Host,
+): Promise<{ module: WebAssembly.Module; sha256: string } | null> {
   if (engine.kernels === null) return null;
-  const url = new URL(`../kernels/${engine.kernels}`, import.meta.url);
   try {
-    const bytes = await readFile(url);
-    return { module: await WebAssembly.compile(bytes), sha256: createHash('sha256').update(bytes).digest('hex') };
+    const bytes = await host.readKernels(engine.kernels);
+    return { module: await WebAssembly.compile(bytes), sha256: await hexSha256(bytes) };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new OperationalError(

@@ -1,6 +1,6 @@
 /** What a run has to have in common with the one that it goes on with. */
 import { OperationalError } from '../shared/errors.js';
-import type { Checkpoint } from './checkpoint.js';
+import type { Checkpoint } from './checkpoint-format.js';
 
 /**
  * A resumed run goes on with the same bits only on the same data, engine and kernels.

@@ -8,14 +8,12 @@ import { OperationalError } from '../shared/errors.js';
 import { errorCode, notWritable, removeStaleTemporaries, writeFileAtomically } from './atomic-file.js';
 import { checkpointName, previousCheckpointName, writeCheckpoint, type Checkpoint } from './checkpoint.js';
 import { lockName, RunLock } from './run-lock.js';
+import type { Metric, RunStore } from './run-recorder.js';
 
 /** Where runs go without `--out`, under the working folder. */
 export const runsName = 'runs';
 export const metricsName = 'metrics.jsonl';
 export const summaryName = 'summary.json';
-
-/** One line of metrics.jsonl: JSON values beside the optimiser step that they belong to. */
-export type Metric = Readonly<Record<string, unknown>> & { readonly step: number };
 
 export interface RunFolderRequest {
   /** The folder, made if it is not there; without it a new one under `runs/` of `cwd`, named by the start time. */
@@ -51,7 +49,7 @@ export async function openRunFolder(request: RunFolderRequest): Promise<RunFolde
   return new RunFolder(directory, lock);
 }
 
-export class RunFolder {
+export class RunFolder implements RunStore {
   readonly checkpointPath: string;
   readonly metricsPath: string;
   readonly summaryPath: string;

@@ -3,17 +3,32 @@
  * deleted folder is worth a warning while the run goes on, and an error only where there is no later chance to write.
  */
 import { OperationalError } from '../shared/errors.js';
-import type { Checkpoint } from './checkpoint.js';
-import type { Metric, RunFolder } from './run-folder.js';
+import type { Checkpoint } from './checkpoint-format.js';
+
+/** One line of metrics.jsonl: JSON values beside the optimiser step that they belong to. */
+export type Metric = Readonly<Record<string, unknown>> & { readonly step: number };
+
+/** Where a run is written down: a folder (run-folder.ts), or a page's memory. Await each call before the next. */
+export interface RunStore {
+  /** How to name it to the user, who resumes from there. */
+  readonly directory: string;
+  /** Makes it ready to be written; called before each write. */
+  keep(): Promise<void>;
+  writeCheckpoint(checkpoint: Checkpoint): Promise<void>;
+  appendMetric(metric: Metric): Promise<void>;
+  /** Drops metrics of steps after that one, and of `droppedKind` those of that step too. */
+  cutMetrics(step: number, droppedKind?: string): Promise<void>;
+  writeSummary(summary: Readonly<Record<string, unknown>>): Promise<void>;
+}
 
 export class RunRecorder {
-  readonly #folder: RunFolder;
+  readonly #folder: RunStore;
   readonly #onNote: (text: string) => void;
   #warnedOfMetrics = false;
   #savedStep: number | null = null;
 
   /** @param onNote receives warnings, one line each */
-  constructor(folder: RunFolder, onNote: (text: string) => void) {
+  constructor(folder: RunStore, onNote: (text: string) => void) {
     this.#folder = folder;
     this.#onNote = onNote;
   }

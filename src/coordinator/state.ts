@@ -4,7 +4,7 @@
  */
 import type { MemoryLayout } from '../shared/memory.js';
 import { batchNormChannels, parameterCount } from '../shared/network.js';
-import type { Checkpoint } from './checkpoint.js';
+import type { Checkpoint } from './checkpoint-format.js';
 import { initialiseParameters, initialiseRunningStatistics } from './sampler.js';
 
 interface SetViews {

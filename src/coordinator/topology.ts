@@ -10,16 +10,11 @@ import { posix } from 'node:path';
 import { maxWorldSize } from '../shared/config.js';
 import type { TrainConfig } from '../shared/config.js';
 import { usageError } from '../shared/errors.js';
+import type { Device } from '../shared/protocol.js';
 import { leafCount } from '../shared/tree.js';
 
 /** What `--workers` asks for. */
 export type Workers = number | 'auto';
-
-/** What a rank computes on. `core` is the CPU that its thread is pinned to, null for any. */
-export interface Device {
-  readonly kind: 'cpu';
-  readonly core: number | null;
-}
 
 /** The contents of a file, or null where it cannot be read. */
 export type ReadFile = (path: string) => string | null;

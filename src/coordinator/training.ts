@@ -3,13 +3,14 @@ import type { TrainConfig } from '../shared/config.js';
 import type { Engine } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
 import { planBatch } from '../shared/collectives.js';
-import type { RankReport } from '../shared/protocol.js';
+import type { Device, RankReport } from '../shared/protocol.js';
 import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
 import { leafCount } from '../shared/tree.js';
-import { parametersSha256, stateSha256, type Checkpoint } from './checkpoint.js';
+import { parametersSha256, stateSha256, type Checkpoint } from './checkpoint-format.js';
 import { synchroniseStatistics } from './batch-norm.js';
-import type { OpenDataset } from './dataset.js';
+import type { OpenDataset } from './dataset-parts.js';
 import { evaluateGroup, type Accuracy } from './evaluation.js';
+import type { Host } from './host.js';
 import { launch, type Launched } from './launch.js';
 import type {
   EvaluationMetric,
@@ -20,11 +21,9 @@ import type {
   Summary,
   TrainMetric,
 } from './metrics.js';
-import type { RunFolder } from './run-folder.js';
 import { refuseOtherBits } from './resume.js';
-import { RunRecorder } from './run-recorder.js';
+import { RunRecorder, type RunStore } from './run-recorder.js';
 import type { NetworkState } from './state.js';
-import type { Device } from './topology.js';
 
 /** Steps between two lines of the log. */
 const logEvery = 100;
@@ -32,6 +31,7 @@ const logEvery = 100;
 const progressMs = 400;
 
 export interface TrainingRequest {
+  readonly host: Host;
   readonly engine: Engine;
   /** What the engine imports on each thread, see `ReplicaBinding`. */
   readonly libraries: readonly string[];
@@ -42,7 +42,7 @@ export interface TrainingRequest {
   readonly worldSize: number;
   readonly devices: readonly Device[] | null;
   readonly dataset: OpenDataset;
-  readonly folder: RunFolder;
+  readonly folder: RunStore;
   /** What is worth knowing of the machine, for the record. */
   readonly machine: Promise<StartMetric['machine']>;
   /** Weights to start from instead of those of the seed; they belong to no run yet. */
@@ -171,11 +171,11 @@ class TrainingRun {
     if (stepInEpoch !== 0 && stepInEpoch % logEvery === 0) yield await this.#log(stepInEpoch);
     if (stepInEpoch === 0 || this.step === this.lastStep) {
       const evaluation = await this.evaluate();
-      if (this.step === this.lastStep) await this.#recorder.lastCheckpoint(this.#checkpoint());
-      else await this.#recorder.checkpoint(this.#checkpoint());
+      if (this.step === this.lastStep) await this.#recorder.lastCheckpoint(await this.#checkpoint());
+      else await this.#recorder.checkpoint(await this.#checkpoint());
       yield evaluation;
     } else if (checkpointEvery !== undefined && this.step % checkpointEvery === 0) {
-      await this.#recorder.checkpoint(this.#checkpoint());
+      await this.#recorder.checkpoint(await this.#checkpoint());
     }
   }
 
@@ -183,7 +183,7 @@ class TrainingRun {
   async throwIfAborted(): Promise<void> {
     const { signal } = this.#request;
     if (signal?.aborted !== true) return;
-    if (this.#recorder.savedStep !== this.step) await this.#recorder.lastCheckpoint(this.#checkpoint());
+    if (this.#recorder.savedStep !== this.step) await this.#recorder.lastCheckpoint(await this.#checkpoint());
     signal.throwIfAborted();
   }
 
@@ -222,8 +222,8 @@ class TrainingRun {
       imagesPerSecond: this.#trainMs === 0 ? 0 : (1000 * this.#images) / this.#trainMs,
       trainSeconds: this.#trainMs / 1000,
       finalLoss: this.#loss,
-      parametersSha256: parametersSha256(saved.parameters),
-      stateSha256: stateSha256({ step: this.step, ...saved }),
+      parametersSha256: await parametersSha256(saved.parameters),
+      stateSha256: await stateSha256({ step: this.step, ...saved }),
       out: folder.directory,
     };
     await this.#recorder.summary({ ...summary });
@@ -312,7 +312,8 @@ class TrainingRun {
     const { folder } = this.#request;
     await this.#launched.group.close();
     this.step = this.#launched.group.control.committed;
-    const saved = await this.#recorder.lastCheckpoint(this.#checkpoint()).then(
+    const checkpoint = await this.#checkpoint();
+    const saved = await this.#recorder.lastCheckpoint(checkpoint).then(
       () => `step ${String(this.step)} is saved: go on with --resume ${folder.directory}`,
       (failure: unknown) => `step ${String(this.step)} is not saved: ${messageOf(failure)}`,
     );
@@ -368,11 +369,11 @@ class TrainingRun {
   }
 
   /** The committed state, as a checkpoint. */
-  #checkpoint(): Checkpoint {
+  async #checkpoint(): Promise<Checkpoint> {
     const { config, engine, worldSize } = this.#request;
     const { state, dataset, kernelsSha256 } = this.#launched;
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
-    const sha256 = parametersSha256(saved.parameters);
+    const sha256 = await parametersSha256(saved.parameters);
     const { step } = this;
     const where = { config, dataset, engine: engine.name, kernelsSha256, step, worldSize, init: this.#init() };
     return { ...where, ...saved, parametersSha256: sha256 };

@@ -2,13 +2,14 @@
 import type { TrainConfig } from '../shared/config.js';
 import type { Engine } from '../shared/engine.js';
 import { stepsPerEpoch } from '../shared/schedule.js';
-import { decodeCheckpoint, encodeCheckpoint } from './checkpoint-format.js';
-import { parametersSha256, stateSha256 } from './checkpoint.js';
+import { decodeCheckpoint, encodeCheckpoint, parametersSha256, stateSha256 } from './checkpoint-format.js';
 import type { OpenDataset } from './dataset.js';
 import { goldenHashes, type Hashes } from './golden-hashes.js';
+import type { Host } from './host.js';
 import { launch, type Launched } from './launch.js';
 
 export interface VerificationRequest {
+  readonly host: Host;
   readonly engine: Engine;
   /** What the engine imports on each thread, see `ReplicaBinding`. */
   readonly libraries: readonly string[];
@@ -45,8 +46,8 @@ export async function runVerification(request: VerificationRequest): Promise<Ver
   let dataset = '';
   for (const worldSize of workers) {
     const bytes = await trainTo(request, worldSize, steps, null);
-    dataset = decodeCheckpoint(bytes).dataset;
-    rows.push({ how: plural(worldSize), ...hashesOf(bytes) });
+    ({ dataset } = await decodeCheckpoint(bytes));
+    rows.push({ how: plural(worldSize), ...(await hashesOf(bytes)) });
   }
   const [first, second] = [workers[workers.length - 1] ?? 1, workers[0] ?? 1];
   const middle = Math.floor(steps / 2);
@@ -54,7 +55,7 @@ export async function runVerification(request: VerificationRequest): Promise<Ver
     const half = await trainTo(request, first, middle, null);
     const whole = await trainTo(request, second, steps, half);
     const how = `${plural(first)}, stopped after step ${String(middle)}, resumed with ${String(second)}`;
-    rows.push({ how, ...hashesOf(whole) });
+    rows.push({ how, ...(await hashesOf(whole)) });
   }
   const golden = goldenHashes(dataset, config, steps);
   const expected = golden ?? rows[0];
@@ -74,7 +75,7 @@ async function trainTo(
   const { config } = request;
   const launched = await launch({ ...request, worldSize, devices: null, trains: true });
   try {
-    const resumed = from === null ? null : decodeCheckpoint(from);
+    const resumed = from === null ? null : await decodeCheckpoint(from);
     if (resumed === null) launched.state.initialise(config.seed);
     else launched.state.restore(resumed, resumed.step);
     launched.group.control.startFrom(resumed?.step ?? 0);
@@ -86,29 +87,29 @@ async function trainTo(
       await launched.group.run({ name: 'train', first: step, end });
       step = end;
     }
-    return checkpointBytes(request, launched, worldSize, steps);
+    return await checkpointBytes(request, launched, worldSize, steps);
   } finally {
     await launched.group.close();
   }
 }
 
-function checkpointBytes(
+async function checkpointBytes(
   request: VerificationRequest,
   launched: Launched,
   worldSize: number,
   step: number,
-): Uint8Array {
+): Promise<Uint8Array> {
   const { engine, config } = request;
   const { dataset, kernelsSha256, state } = launched;
   const saved = state.save(step, 1);
-  const hash = parametersSha256(saved.parameters);
+  const hash = await parametersSha256(saved.parameters);
   const where = { config, dataset, engine: engine.name, kernelsSha256, step, worldSize, init: null };
   return encodeCheckpoint({ ...where, ...saved, parametersSha256: hash });
 }
 
-function hashesOf(bytes: Uint8Array): Hashes {
-  const checkpoint = decodeCheckpoint(bytes);
-  return { parametersSha256: checkpoint.parametersSha256, stateSha256: stateSha256(checkpoint) };
+async function hashesOf(bytes: Uint8Array): Promise<Hashes> {
+  const checkpoint = await decodeCheckpoint(bytes);
+  return { parametersSha256: checkpoint.parametersSha256, stateSha256: await stateSha256(checkpoint) };
 }
 
 function plural(workers: number): string {

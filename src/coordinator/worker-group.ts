@@ -1,23 +1,21 @@
 /**
- * The worker threads of a run: a piscina pool of exactly `worldSize` threads, each holding one long-lived task for its rank,
- * so that a rank stays on its thread and device. Commands go out through the control words, answers come back in messages;
+ * The ranks of a run, each on a thread of its own. Commands go out through the control words, answers come back in messages;
  * the event loop stays free all the while.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { MessageChannel } from 'node:worker_threads';
-import { Piscina } from 'piscina';
 import type { TrainConfig } from '../shared/config.js';
 import { Control, type Command } from '../shared/control.js';
 import type { EngineName } from '../shared/engine.js';
 import { deserialiseError, OperationalError } from '../shared/errors.js';
 import type { MemoryLayout } from '../shared/memory.js';
 import { packMessage, unpackMessage, type RankMessage, type RankReport } from '../shared/protocol.js';
+import type { Host, RankThreads } from './host.js';
 
 /** How long ranks may take to leave by themselves before their threads are ended. */
 const graceMs = 1000;
 const watchMs = 500;
 
 export interface WorkerGroupOptions {
+  readonly host: Host;
   readonly worldSize: number;
   readonly engine: EngineName;
   /** What the engine imports on each thread, see `ReplicaBinding`. */
@@ -45,7 +43,7 @@ interface Pending {
 export class WorkerGroup {
   readonly control: Control;
   readonly #options: WorkerGroupOptions;
-  readonly #pool: Piscina;
+  readonly #threads: RankThreads;
   readonly #tasks: Promise<void>[] = [];
   #pending: Pending | null = null;
   #failure: Error | null = null;
@@ -53,19 +51,10 @@ export class WorkerGroup {
 
   /** Starts the threads; the ranks wait for their first command. */
   constructor(options: WorkerGroupOptions) {
-    const { memory, layout, worldSize, timeoutMs } = options;
+    const { host, memory, layout, worldSize, timeoutMs } = options;
     this.#options = options;
     this.control = new Control(memory.buffer, layout.control, worldSize, timeoutMs);
-    this.#pool = new Piscina({
-      filename: new URL('../worker/main.js', import.meta.url).href,
-      minThreads: worldSize,
-      maxThreads: worldSize,
-      concurrentTasksPerWorker: 1,
-      // A rank blocks its thread in waits of its own.
-      atomics: 'disabled',
-    });
-    // Piscina emits what its threads throw outside of a task; the tasks' rejections say the same.
-    this.#pool.on('error', () => undefined);
+    this.#threads = host.startThreads(worldSize);
     for (let rank = 0; rank < worldSize; rank++) this.#tasks.push(this.#startRank(rank));
   }
 
@@ -73,7 +62,7 @@ export class WorkerGroup {
   async run(command: Command): Promise<RankReport[]> {
     if (this.#failure !== null) throw this.#failure;
     const generation = this.control.generation + 1;
-    const watch = this.#watch();
+    const endWatch = this.#watch();
     try {
       const reports = await new Promise<RankReport[]>((resolve, reject) => {
         this.#pending = { generation, reports: [], resolve, reject };
@@ -81,22 +70,28 @@ export class WorkerGroup {
       });
       return reports.sort((a, b) => a.rank - b.rank);
     } finally {
-      clearInterval(watch);
+      endWatch();
     }
   }
 
-  /** Fails the command when no rank gives a sign of life for the timeout: ranks in a barrier would say so themselves. */
-  #watch(): NodeJS.Timeout {
+  /**
+   * Fails the command when no rank gives a sign of life for the timeout: ranks in a barrier would say so themselves.
+   * @returns what ends the watch
+   */
+  #watch(): () => void {
     let pulse = this.control.pulse();
     let silentMs = 0;
     let last = performance.now();
-    return setInterval(() => {
+    const timer = setInterval(() => {
       const [now, seen] = [performance.now(), this.control.pulse()];
       // A much longer gap was a suspended process, in which nobody could give a sign.
       silentMs = seen === pulse ? silentMs + Math.min(now - last, 2 * watchMs) : 0;
       [pulse, last] = [seen, now];
       if (silentMs > this.#options.timeoutMs + 2 * watchMs) this.#fail(this.#stalled());
     }, watchMs);
+    return () => {
+      clearInterval(timer);
+    };
   }
 
   #stalled(): OperationalError {
@@ -114,32 +109,28 @@ export class WorkerGroup {
     this.#closing = true;
     if (this.#failure === null && this.#pending === null) this.control.post({ name: 'exit', first: 0, end: 0 });
     else this.control.abort();
-    const grace = new AbortController();
-    // The timer holds the event loop open while the ranks leave.
-    const patience = sleep(graceMs, undefined, { signal: grace.signal }).catch(() => undefined);
-    await Promise.race([Promise.all(this.#tasks), patience]);
-    grace.abort();
-    await this.#pool.destroy();
+    await new Promise<unknown>((resolve) => {
+      // The timer holds Node's event loop open while the ranks leave.
+      const patience = setTimeout(resolve, graceMs);
+      void Promise.all(this.#tasks).then(() => {
+        clearTimeout(patience);
+        resolve(null);
+      });
+    });
+    await this.#threads.close();
   }
 
   async #startRank(rank: number): Promise<void> {
     const { worldSize, engine, libraries, config, layout, memory, module, cores, timeoutMs, attempt } = this.#options;
-    const { port1: own, port2: theirs } = new MessageChannel();
     const core = cores[rank] ?? null;
-    // Listened for from the start: the port may close before the pool says that the task has ended.
-    const drained = new Promise((resolve) => own.once('close', resolve));
     const packed = packMessage({ rank, worldSize, engine, libraries, config, layout, timeoutMs, attempt, core });
-    own.on('message', (bytes: Uint8Array) => {
-      this.#receive(unpackMessage(bytes));
-    });
     try {
-      await this.#pool.run({ config: packed, memory, module, port: theirs }, { transferList: [theirs] });
-      await drained;
+      await this.#threads.run({ config: packed, memory, module }, (message) => {
+        this.#receive(unpackMessage(message));
+      });
       if (!this.#closing) this.#fail(this.#died(rank, 'ended early'));
     } catch (cause) {
       this.#fail(this.#died(rank, cause instanceof Error ? cause.message : String(cause), cause));
-    } finally {
-      own.close();
     }
   }
 

@@ -1,5 +1,6 @@
 /** `benchmark`: training steps a second, by number of workers. */
 import { runBenchmark, type BenchmarkRow } from '../coordinator/benchmark.js';
+import { nodeHost } from '../coordinator/node-host.js';
 import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
 import { resolveConfig } from '../coordinator/validate.js';
 import type { BatchNormMode } from '../shared/config.js';
@@ -40,6 +41,7 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
   }
   const { engine, libraries, oneDevice } = selected;
   return runBenchmark({
+    host: nodeHost,
     engine,
     libraries,
     config,

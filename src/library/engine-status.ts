@@ -2,6 +2,7 @@
 import { execFile, type ExecFileException } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { loadKernels } from '../coordinator/launch.js';
+import { nodeHost } from '../coordinator/node-host.js';
 import type { EngineName, TensorFlowName } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
 import { engineOf, type Adapter } from '../worker/engines/registry.js';
@@ -40,7 +41,7 @@ async function wasmStatus(): Promise<EngineStatus> {
   const engine = engineOf('wasm');
   const status = { name: engine.name, version: ownVersion, exact: engine.exact };
   try {
-    const kernels = await loadKernels(engine);
+    const kernels = await loadKernels(engine, nodeHost);
     const sha256 = kernels === null ? 'none' : kernels.sha256.slice(0, 12);
     return { ...status, available: true, device: 'cpu', detail: `WebAssembly SIMD, kernels ${sha256}` };
   } catch (error) {

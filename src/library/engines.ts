@@ -1,7 +1,7 @@
 /** From the engine that is asked for to the one that computes. */
-import type { Device } from '../coordinator/topology.js';
 import type { Engine, TensorFlowName } from '../shared/engine.js';
 import { OperationalError, usageError } from '../shared/errors.js';
+import type { Device } from '../shared/protocol.js';
 import { engineOf } from '../worker/engines/registry.js';
 import { statusOf, type EngineStatus } from './engine-status.js';
 import { findLibraries } from './tensorflow-packages.js';

@@ -1,6 +1,7 @@
 /** A trained network over the test split of a data set, on a group of its own. */
 import type { OpenDataset } from '../coordinator/dataset.js';
 import { evaluateGroup, testSplit, type Accuracy, type TestSplit } from '../coordinator/evaluation.js';
+import { nodeHost } from '../coordinator/node-host.js';
 import { launch } from '../coordinator/launch.js';
 import { maxWorldSize, defaultConfig } from '../shared/config.js';
 import { leafCount } from '../shared/tree.js';
@@ -24,6 +25,7 @@ export async function infer(network: NetworkState, dataset: OpenDataset, options
   const selected = await selectEngine(options.engine, { workers, onNote });
   noteEngine(selected, onNote);
   const launched = await launch({
+    host: nodeHost,
     engine: selected.engine,
     libraries: selected.libraries,
     // Rows in evaluation mode depend on no batch: the default one shapes the workspaces.

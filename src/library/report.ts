@@ -5,9 +5,9 @@ import { writeFileAtomically } from '../coordinator/atomic-file.js';
 import type { Checkpoint } from '../coordinator/checkpoint.js';
 import type { EvaluationMetric, StartMetric, StepMetric, TrainMetric } from '../coordinator/metrics.js';
 import { metricsName, newestRun } from '../coordinator/run-folder.js';
+import { reproducingCommand } from '../coordinator/reproducing-command.js';
 import { renderReport } from '../report/report.js';
 import type { ReportData } from '../report/report-data.js';
-import { defaultConfig, type TrainConfig } from '../shared/config.js';
 import { OperationalError } from '../shared/errors.js';
 import { stepsPerEpoch } from '../shared/schedule.js';
 import { engineOf } from '../worker/engines/registry.js';
@@ -60,6 +60,7 @@ async function reportData(
   const { config, dataset, engine, worldSize, step, parametersSha256, init } = checkpoint;
   const metrics = (await readMetrics(join(run, metricsName))).filter((metric) => metric.step <= step);
   const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
+  const exact = isExact(engine);
   return {
     run,
     version,
@@ -67,13 +68,13 @@ async function reportData(
     config,
     dataset,
     engine,
-    exact: isExact(engine),
+    exact,
     workers: worldSize,
     step,
     stepsPerEpoch: perEpoch,
     parametersSha256,
     init,
-    command: reproducingCommand(checkpoint, perEpoch),
+    command: reproducingCommand(checkpoint, perEpoch, exact),
     machine: starts.at(-1)?.machine ?? [],
     steps: metrics.filter((metric): metric is StepMetric => metric.kind === 'step'),
     evaluations: metrics.filter((metric): metric is EvaluationMetric => metric.kind === 'evaluation'),
@@ -114,39 +115,7 @@ function isPairs(value: unknown): boolean {
   return Array.isArray(value) && value.every(isPair);
 }
 
-const flags: Readonly<Record<keyof TrainConfig, string>> = {
-  epochs: '--epochs',
-  batchSize: '--batch-size',
-  microBatch: '--micro-batch',
-  learningRate: '--lr',
-  lrStep: '--lr-step',
-  lrGamma: '--lr-gamma',
-  seed: '--seed',
-  batchNorm: '--batch-norm',
-};
-
 /** Of an engine as checkpoints name it. */
 function isExact(engine: string): boolean {
   return engineNames.some((name) => name === engine && engineOf(name).exact);
-}
-
-/** What trains to the same parameters from nothing, defaults left out; where the engine is not exact, but for rounding. */
-export function reproducingCommand(checkpoint: Checkpoint, perEpoch: number): string {
-  const { config, engine, step, dataset, worldSize, init } = checkpoint;
-  const parts = ['mnist-ddp train'];
-  for (const key of Object.keys(flags) as (keyof TrainConfig)[]) {
-    if (config[key] !== defaultConfig[key]) parts.push(`${flags[key]} ${String(config[key])}`);
-  }
-  // Engines on TensorFlow.js, and batch norm over shards, are what the number of workers changes the result of.
-  const exact = isExact(engine);
-  if (!exact) parts.push(`--engine ${engine}`);
-  if (!exact || config.batchNorm === 'local') parts.push(`--workers ${String(worldSize)}`);
-  if (step !== config.epochs * perEpoch) parts.push(`--max-steps ${String(step)}`);
-  if (dataset !== 'mnist') parts.push('--data DIR');
-  if (init !== null) parts.push(`--init ${shellWord(init.file)}`);
-  return parts.join(' ');
-}
-
-function shellWord(text: string): string {
-  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -2,13 +2,15 @@
 import { dirname, resolve } from 'node:path';
 import { readCheckpoint, type Checkpoint } from '../coordinator/checkpoint.js';
 import { describeMachine, machineSummary } from '../coordinator/machine.js';
+import { nodeHost } from '../coordinator/node-host.js';
 import type { Progress, TrainMetric } from '../coordinator/metrics.js';
 import { openRunFolder, resolveCheckpointPath } from '../coordinator/run-folder.js';
-import { parseDevices, parseWorkers, resolveWorldSize, type Device } from '../coordinator/topology.js';
+import { parseDevices, parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
 import { runTraining } from '../coordinator/training.js';
 import { integer, resolveConfig } from '../coordinator/validate.js';
 import { defaultConfig, type TrainConfig } from '../shared/config.js';
 import { OperationalError, usageError } from '../shared/errors.js';
+import type { Device } from '../shared/protocol.js';
 import { selectEngine, selectEngineToResume } from './engines.js';
 import { datasetOf, defaultTimeout, ignore, positive, workersOn, type GroupOptions } from './options.js';
 import { openWeights } from './weights.js';
@@ -96,6 +98,7 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
   const folder = await openRunFolder({ out, resume: ownFolder });
   try {
     yield* runTraining({
+      host: nodeHost,
       ...selected,
       config,
       worldSize,

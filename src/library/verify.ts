@@ -1,4 +1,5 @@
 /** `verify`: whether the number of workers, and stopping and resuming, change a bit. */
+import { nodeHost } from '../coordinator/node-host.js';
 import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
 import { runVerification, type Verification } from '../coordinator/verification.js';
 import { defaultConfig } from '../shared/config.js';
@@ -20,6 +21,7 @@ export async function verify(options: VerifyOptions = {}): Promise<Verification>
   const workers = options.workers ?? [1, 2, 4];
   for (const count of workers) resolveWorldSize(parseWorkers(count), null, defaultConfig);
   return runVerification({
+    host: nodeHost,
     engine: engineOf('wasm'),
     libraries: [],
     config: defaultConfig,

@@ -30,7 +30,7 @@ export async function openWeights(runOrFile: string): Promise<OpenWeights> {
   // What a folder's checkpoint is, its name tells: were it damaged, the one before it is the advice.
   if (path === runOrFile && (await isForeign(path))) {
     const weights = await readWeights(path, await readFile(path));
-    return { path, weights, parametersSha256: parametersSha256(weights.parameters), checkpoint: null };
+    return { path, weights, parametersSha256: await parametersSha256(weights.parameters), checkpoint: null };
   }
   const checkpoint = await readCheckpoint(path);
   return { path, weights: weightsOf(checkpoint), parametersSha256: checkpoint.parametersSha256, checkpoint };

@@ -26,7 +26,8 @@ const darkColours = `
     --ink-filter: none;
     --ink-blend: screen;`;
 
-export const styleSheet = `
+/** The colours as custom properties of the page. */
+export const colours = `
   :root {
     color-scheme: light dark;${lightColours}
   }
@@ -38,7 +39,9 @@ export const styleSheet = `
     :root {${lightColours}
     }
   }
+`;
 
+export const styleSheet = `${colours}
   * { box-sizing: border-box; margin: 0; }
   html { background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%; }
   body {

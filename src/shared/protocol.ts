@@ -22,6 +22,21 @@ export interface RankConfig {
   readonly core: number | null;
 }
 
+/** What a thread is given to run a rank. */
+export interface RankTask {
+  /** A packed `RankConfig`. */
+  readonly config: Uint8Array;
+  /** Memory and module travel by structured clone. */
+  readonly memory: WebAssembly.Memory;
+  readonly module: WebAssembly.Module | null;
+}
+
+/** What a rank computes on. `core` is the CPU that its thread is pinned to, null for any. */
+export interface Device {
+  readonly kind: 'cpu';
+  readonly core: number | null;
+}
+
 /** Milliseconds that a rank spent on each part of the steps of one command. */
 export interface StepTimes {
   readonly data: number;

@@ -1,23 +1,39 @@
 /** The loop of one rank: waits for a command, carries it out with the group, reports, until it is told to exit. */
 import { Control, type Command, type Phase } from '../shared/control.js';
 import { bindReplica } from '../shared/memory.js';
-import type { RankConfig, RankReport } from '../shared/protocol.js';
+import type { RankConfig, RankMessage, RankReport, RankTask } from '../shared/protocol.js';
 import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
-import type { Replica } from '../shared/engine.js';
-import { engineOf } from './engines/registry.js';
+import type { Engine, Replica } from '../shared/engine.js';
+import { serialiseError } from '../shared/errors.js';
 import { RankStep, type RankContext } from './step.js';
 
-/** Resolves when the coordinator says `exit`; rejects with ABORTED, RANK_STALLED or whatever the engine throws. */
-export async function runRank(
-  config: RankConfig,
-  memory: WebAssembly.Memory,
-  module: WebAssembly.Module | null,
-  report: (report: RankReport) => void,
+/** A task whose configuration is unpacked. */
+export type UnpackedTask = Omit<RankTask, 'config'> & { readonly config: RankConfig };
+
+/** Runs a rank until the coordinator says `exit`. A failure is sent as a message; the promise then resolves. */
+export async function serveRank(
+  task: UnpackedTask,
+  engine: Engine,
+  send: (message: RankMessage) => void,
   onPhase: (phase: Phase, step: number) => void = () => undefined,
+): Promise<void> {
+  const { rank } = task.config;
+  try {
+    await runRank(task, engine, send, onPhase);
+  } catch (error) {
+    send({ kind: 'failure', rank, error: serialiseError(error, rank) });
+  }
+}
+
+/** Resolves when the coordinator says `exit`; rejects with ABORTED, RANK_STALLED or whatever the engine throws. */
+async function runRank(
+  { config, memory, module }: UnpackedTask,
+  engine: Engine,
+  report: (report: RankReport) => void,
+  onPhase: (phase: Phase, step: number) => void,
 ): Promise<void> {
   const { rank, worldSize, layout } = config;
   const control = new Control(memory.buffer, layout.control, worldSize, config.timeoutMs);
-  const engine = engineOf(config.engine);
   const replica = await engine.createReplica(bindReplica(layout, memory, module, config.libraries, rank));
   const context: RankContext = { ...config, engine, buffer: memory.buffer, control, onPhase };
   const step = new RankStep(context, replica);

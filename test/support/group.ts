@@ -2,6 +2,7 @@
 import { parametersSha256 } from '../../dist/coordinator/checkpoint.js';
 import { locateDataset, openDataset } from '../../dist/coordinator/dataset.js';
 import { launch, type Launched } from '../../dist/coordinator/launch.js';
+import { nodeHost } from '../../dist/coordinator/node-host.js';
 import { fillPermutation } from '../../dist/coordinator/sampler.js';
 import { planBatch } from '../../dist/shared/collectives.js';
 import { defaultConfig, type TrainConfig } from '../../dist/shared/config.js';
@@ -38,6 +39,7 @@ export async function startGroup(
 ): Promise<TestGroup> {
   const config = { ...defaultConfig, ...options };
   const launched = await launch({
+    host: nodeHost,
     ...computing,
     config,
     worldSize,
@@ -67,7 +69,7 @@ export async function startGroup(
       for (const { target, source } of planBatch(rows, leafCount(rows, config.microBatch), 0, worldSize).merges) {
         sums[target] = (sums[target] ?? NaN) + (sums[source] ?? NaN);
       }
-      return { loss: (sums[0] ?? NaN) / rows, parametersSha256: parametersSha256(state.save(step, 1).parameters) };
+      return { loss: (sums[0] ?? NaN) / rows, parametersSha256: await parametersSha256(state.save(step, 1).parameters) };
     },
     close: () => group.close(),
   };

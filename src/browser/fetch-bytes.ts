@@ -1,0 +1,18 @@
+/** Files of the page's own server. */
+import { OperationalError } from '../shared/errors.js';
+
+/** The whole of a file. Throws DATA_MISSING where the server is gone or does not have it. */
+export async function fetchBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  let reason: string;
+  try {
+    const response = await fetch(path);
+    if (response.ok) return new Uint8Array(await response.arrayBuffer());
+    reason = `status ${String(response.status)}`;
+  } catch (error) {
+    reason = error instanceof Error ? error.message : String(error);
+  }
+  throw new OperationalError(
+    'DATA_MISSING',
+    `Cannot load ${path} (${reason}): start mnist-ddp demo again, and reload this page`,
+  );
+}

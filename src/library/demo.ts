@@ -1,0 +1,81 @@
+/** `demo`: a page on loopback that reads what one draws, and trains. */
+import { fileURLToPath } from 'node:url';
+import { locateDataset, openDataset } from '../coordinator/dataset.js';
+import { datasetParts } from '../coordinator/dataset-parts.js';
+import { newestRun } from '../coordinator/run-folder.js';
+import { integer } from '../coordinator/validate.js';
+import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
+import { OperationalError } from '../shared/errors.js';
+import { serveFiles, type FileServer, type ServedFile } from './file-server.js';
+import { openWeights, type OpenWeights } from './weights.js';
+
+export interface DemoOptions {
+  /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`, if any. */
+  readonly run?: string | undefined;
+  /** Default: one that is free. */
+  readonly port?: number | undefined;
+  /** Folder of the four IDX files, as in `train`. */
+  readonly data?: string | undefined;
+}
+
+export interface Demo extends FileServer {
+  /** Whose network the page begins with; null for an untrained one. */
+  readonly network: string | null;
+}
+
+const pageFiles = {
+  '/': ['demo/index.html', 'text/html; charset=utf-8'],
+  '/style.css': ['demo/style.css', 'text/css; charset=utf-8'],
+  '/page.js': ['demo/page.js', 'text/javascript; charset=utf-8'],
+  '/worker.js': ['demo/worker.js', 'text/javascript; charset=utf-8'],
+  [`/${demoPaths.kernels}wasm.wasm`]: ['kernels/wasm.wasm', 'application/wasm'],
+} as const;
+
+/** Starts to serve the page. Throws OperationalError; close it in the end. */
+export async function demo(options: DemoOptions = {}): Promise<Demo> {
+  const port = integer('--port', options.port ?? 0, 0, 65_535);
+  const weights = await weightsOf(options.run);
+  const location = await locateDataset(options.data);
+  const { trainCount } = await openDataset(location);
+  const network = weights && describe(weights);
+  const facts: DemoFacts = { trainCount, network };
+  const files = new Map<string, ServedFile>();
+  for (const [path, [file, type]] of Object.entries(pageFiles)) {
+    files.set(path, { type, contents: fileURLToPath(new URL(`../${file}`, import.meta.url)), gzip: false });
+  }
+  for (const part of datasetParts) {
+    const { path, gzip } = location.files[part];
+    files.set(`/${demoPaths.data}${part}`, { type: 'application/octet-stream', contents: path, gzip });
+  }
+  files.set(`/${demoPaths.facts}`, inMemory('application/json', Buffer.from(JSON.stringify(facts))));
+  if (weights !== null) files.set(`/${demoPaths.network}`, inMemory('application/octet-stream', networkBytes(weights)));
+  return { ...(await serveFiles(files, port)), network: network?.name ?? null };
+}
+
+async function weightsOf(run: string | undefined): Promise<OpenWeights | null> {
+  if (run !== undefined) return openWeights(run);
+  try {
+    return await openWeights(await newestRun());
+  } catch (error) {
+    if (error instanceof OperationalError && error.code === 'CHECKPOINT_MISSING') return null;
+    throw error;
+  }
+}
+
+function describe({ path, parametersSha256, checkpoint }: OpenWeights): DemoNetwork {
+  if (checkpoint === null) return { name: path, parametersSha256, training: null };
+  const { config, dataset, engine, step, init } = checkpoint;
+  return { name: path, parametersSha256, training: { config, dataset, engine, step, fromSeed: init === null } };
+}
+
+/** float32 [parameterCount] and float32 [2][batchNormChannels], little-endian. */
+function networkBytes({ weights: { parameters, runningStatistics } }: OpenWeights): Uint8Array {
+  const floats = new Float32Array(parameters.length + runningStatistics.length);
+  floats.set(parameters);
+  floats.set(runningStatistics, parameters.length);
+  return new Uint8Array(floats.buffer);
+}
+
+function inMemory(type: string, contents: Uint8Array): ServedFile {
+  return { type, contents, gzip: false };
+}
