@@ -87,12 +87,23 @@ export default defineConfig(
 );
 
 /**
- * cli -> commands -> index -> library -> coordinator, interchange, images, report -> shared <- worker, and browser beside the
- * library. Each folder is listed with what of the rest it may import; anyone may import shared.
+ * cli -> commands -> index -> library -> coordinator, interchange, images, report, mpi -> shared <- worker, and browser beside
+ * the library. Each folder is listed with what of the rest it may import; anyone may import shared.
  */
 function layers() {
   const all = [
-    ...['cli.ts', 'commands', 'browser', 'index.ts', 'library', 'coordinator', 'interchange', 'images', 'report'],
+    ...[
+      'cli.ts',
+      'commands',
+      'browser',
+      'index.ts',
+      'library',
+      'coordinator',
+      'interchange',
+      'images',
+      'report',
+      'mpi',
+    ],
     'worker',
   ];
   const may = {
@@ -100,13 +111,14 @@ function layers() {
     commands: [['index.ts'], 'commands use the library (index) and nothing below it'],
     'index.ts': [['library', 'coordinator', 'interchange'], 'the index names what the library offers'],
     library: [
-      ['coordinator', 'interchange', 'images', 'report', 'worker'],
+      ['coordinator', 'interchange', 'images', 'report', 'mpi', 'worker'],
       'the library knows neither its commands nor the page',
     ],
     browser: [['coordinator', 'images', 'worker'], 'the page is to coordinator and engine what the library is in Node'],
     coordinator: [[], 'the coordinator imports shared only'],
     interchange: [[], 'file formats import shared only'],
     images: [[], 'pictures import shared only'],
+    mpi: [[], 'what calls MPI imports shared only'],
     report: [[], 'the report imports shared only: it is given all that it shows'],
     worker: [[], 'the worker imports shared only'],
     shared: [[], 'shared imports nothing of the rest'],

@@ -3,6 +3,7 @@ export { benchmark, type BenchmarkOptions } from './library/benchmark.js';
 export { demo, type Demo, type DemoOptions } from './library/demo.js';
 export { devices, type DevicesReport } from './library/devices.js';
 export { engineChoices, type EngineChoice } from './library/engines.js';
+export type { MpiStatus } from './library/mpi-status.js';
 export type { EngineStatus } from './library/engine-status.js';
 export { evaluate, type EvaluateOptions, type Evaluation } from './library/evaluate.js';
 export { exportWeights, type Exported, type ExportOptions } from './library/export.js';

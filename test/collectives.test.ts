@@ -1,32 +1,24 @@
 /** The group's sums without its threads: every leaf and every unit is taken once, and a sum has the serial tree's bits. */
 import { describe, expect, it } from 'vitest';
-import { GroupExchange, LocalExchange, ownedUnits, planBatch, reduceUnit } from '../dist/shared/collectives.js';
+import {
+  accumulatorOf,
+  GroupExchange,
+  LocalExchange,
+  ownedUnits,
+  planBatch,
+  reduceUnit,
+} from '../dist/shared/collectives.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { Control } from '../dist/shared/control.js';
 import type { Replica } from '../dist/shared/engine.js';
 import { allocateMemory, planMemory, type MemoryLayout } from '../dist/shared/memory.js';
-import { Philox } from '../dist/shared/philox.js';
 import { leafCount, mergesOfLeaves, rowsOf, shardOf, subtreesOf } from '../dist/shared/tree.js';
 import { referenceEngine } from '../dist/worker/engines/reference/engine.js';
 import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
+import { serialSum, wildValues } from './support/sums.js';
 
 const counts = Array.from({ length: 16 }, (_, i) => i + 1);
 const ranksOf = (worldSize: number): number[] => Array.from({ length: worldSize }, (_, rank) => rank);
-
-/** The tree by its definition, in float32: splits at the largest power of two below the number of leaves. */
-function serialSum(leaves: readonly number[], round: (value: number) => number): number {
-  const [first = NaN] = leaves;
-  if (leaves.length <= 1) return first;
-  let split = 1;
-  while (split * 2 < leaves.length) split *= 2;
-  return round(serialSum(leaves.slice(0, split), round) + serialSum(leaves.slice(split), round));
-}
-
-/** Values of very different sizes, so that any other order of additions gives other bits. */
-function wildValues(length: number, index: number): number[] {
-  const random = new Philox(11, 'initialisation', index);
-  return Array.from({ length }, () => Math.fround((2 * random.uniform() - 1) * 10 ** random.below(8)));
-}
 
 describe('the plan of a batch', () => {
   it('takes every leaf once, ranks in order, and places each subtree where its rank sums it', () => {
@@ -133,7 +125,8 @@ describe('reduce-scatter', () => {
         const sums = [0, 10].flatMap((offset) => {
           const unit = { name: 'unit', accumulator: { offset, length: offset === 0 ? 10 : 14 }, parameters: [] };
           const plan = planBatch(leaves * 8, leaves, offset === 0 ? 0 : worldSize - 1, worldSize);
-          const from = reduceUnit(layout, plan, replica as Replica, unit) / 4 + offset;
+          reduceUnit(layout, plan, replica, unit);
+          const from = accumulatorOf(layout, plan, 0) / 4 + offset;
           return [...all.subarray(from, from + unit.accumulator.length)];
         });
         expect(sums, `${String(leaves)} leaves over ${String(worldSize)} ranks`).toEqual(expected);

@@ -10,7 +10,7 @@ describe('mnist-ddp devices', () => {
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^\{[^\n]*\}\n$/);
     const report = JSON.parse(stdout) as DevicesReport;
-    expect(Object.keys(report)).toEqual(['machine', 'engines', 'choice']);
+    expect(Object.keys(report)).toEqual(['machine', 'engines', 'mpi', 'choice']);
     expect(report).toEqual(await devices());
     const wasm = report.engines.find(({ name }) => name === 'wasm');
     expect(wasm).toMatchObject({ available: true, exact: true });
@@ -24,7 +24,13 @@ describe('mnist-ddp devices', () => {
     const report = await devices();
     expect(stdout).toBe(describeReport(report));
     const sections = stdout.trimEnd().split('\n\n');
-    expect(sections.map((section) => section.split('\n')[0])).toEqual(['Machine', 'GPUs', 'Engines', 'Choices']);
+    expect(sections.map((section) => section.split('\n')[0])).toEqual([
+      'Machine',
+      'GPUs',
+      'Engines',
+      'Several machines',
+      'Choices',
+    ]);
     for (const line of stdout.split('\n').filter((line) => line.startsWith(' '))) expect(line).toMatch(/^ {2}\S/);
     expect(stdout).toContain(`processor         ${report.machine.processor.model ?? 'unknown'}\n`);
     expect(stdout).toMatch(/^ {2}wasm \S+ +available, same bits on every machine: WebAssembly SIMD/m);
@@ -63,6 +69,7 @@ describe('the text', () => {
         { ...none, name: 'wasm', version: '1', exact: true, detail: 'no kernels: run npm run build' },
         { ...none, name: 'tfjs-node', version: null, exact: false, detail: 'not installed: npm install it' },
       ],
+      mpi: { available: false, detail: 'koffi is not installed: npm install koffi' },
       choice: report.choice,
     });
     expect(text).toMatch(/^ {2}processor +unknown$/m);
@@ -71,6 +78,7 @@ describe('the text', () => {
     expect(text).toContain('\n  H100  NVIDIA, 79.6 GiB, driver unknown\n  H100  NVIDIA, driver unknown\n');
     expect(text).toContain('\n  wasm 1     not available: no kernels: run npm run build\n');
     expect(text).toContain('\n  tfjs-node  not available: not installed: npm install it\n');
+    expect(text).toContain('\n  MPI  not available: koffi is not installed: npm install koffi\n');
     expect(text).not.toContain('cpu:N');
     expect(describeReport({ ...report, machine: { ...report.machine, gpus: [] } })).toContain('GPUs\n  none found\n');
     expect(describeReport({ ...report, machine: { ...report.machine, gpus: null } })).toContain('GPUs\n  unknown ');

@@ -66,6 +66,8 @@ it.each([
   ['src/interchange/weights.ts', '../coordinator/launch.js'],
   ['src/report/report-data.ts', '../coordinator/launch.js'],
   ['src/coordinator/launch.ts', '../worker/rank.js'],
+  ['src/mpi/job.ts', '../coordinator/launch.js'],
+  ['src/coordinator/launch.ts', '../mpi/job.js'],
   ['src/worker/rank.ts', '../coordinator/launch.js'],
   ['src/worker/engines/wasm/replica.ts', '../../rank.js'],
   ['src/shared/tree.ts', '../coordinator/launch.js'],

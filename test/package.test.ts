@@ -60,3 +60,14 @@ it('links its command as mnist-ddp', async () => {
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
   expect(stdout.trim()).toBe(version);
 });
+
+it('needs koffi as one of several processes, and says so in one line', async () => {
+  const bin = join(consumer, 'node_modules', 'mnist-ddp', 'dist', 'cli.js');
+  const env = { ...process.env, OMPI_COMM_WORLD_SIZE: '2', OMPI_COMM_WORLD_RANK: '0', OMPI_COMM_WORLD_LOCAL_RANK: '0' };
+  const failed = run(process.execPath, [bin, 'train', '--data', 'idx'], { cwd: consumer, env, timeout: 60_000 });
+  const { code, stderr } = await failed.then(
+    () => ({ code: 0, stderr: '' }),
+    (error: unknown) => error as { code: number; stderr: string },
+  );
+  expect([code, stderr]).toEqual([1, 'mnist-ddp: koffi is not installed, which calls MPI: npm install koffi\n']);
+});

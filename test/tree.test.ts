@@ -5,8 +5,11 @@ import {
   leafSchedule,
   mergesOfLeaves,
   mergesOfSubtrees,
+  mergesWithin,
   rowsOf,
   shardOf,
+  shardWithin,
+  sharesOf,
   subtreesOf,
   type LeafRange,
   type Merge,
@@ -113,6 +116,67 @@ describe('the tree', () => {
         });
         expect(stack).toEqual([]);
         expect(finished).toEqual(subtreeSums(shard));
+      }
+    }
+  });
+});
+
+describe('the shares of processes', () => {
+  const sizesOf = (leaves: number, processes: number): number[] =>
+    sharesOf(leaves, processes).map(({ start, end }) => end - start);
+  /** Largest share, most subtrees of a share, subtrees of all: what is to be small, the first first. */
+  const costOf = (sizes: readonly number[]): [number, number, number] => {
+    let start = 0;
+    const counts = sizes.map((size) => subtreesOf({ start, end: (start += size) }).length);
+    return [Math.max(...sizes), Math.max(...counts), counts.reduce((sum, count) => sum + count)];
+  };
+  const everyCut = (leaves: number, processes: number): number[][] => {
+    if (processes === 1) return [[leaves]];
+    const sizes = Array.from({ length: leaves - processes + 1 }, (_, i) => 1 + i);
+    return sizes.flatMap((size) => everyCut(leaves - size, processes - 1).map((rest) => [size, ...rest]));
+  };
+
+  it('of 16 and of 12 leaves are the ones that cost least', () => {
+    const of16 = [[16], [8, 8], [4, 6, 6], [4, 4, 4, 4], [2, 2, 4, 4, 4]];
+    expect(of16.map((_, i) => sizesOf(16, i + 1))).toEqual(of16);
+    const of12 = [[12], [6, 6], [4, 4, 4]];
+    expect(of12.map((_, i) => sizesOf(12, i + 1))).toEqual(of12);
+  });
+
+  it('cost least of all cuts, for up to 13 leaves and 6 processes', () => {
+    for (let leaves = 1; leaves <= 13; leaves++) {
+      for (let processes = 1; processes <= Math.min(6, leaves); processes++) {
+        const costs = everyCut(leaves, processes).map(costOf);
+        const [least] = costs.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
+        expect(costOf(sizesOf(leaves, processes)), `${String(leaves)} over ${String(processes)}`).toEqual(least);
+      }
+    }
+  });
+
+  it('take every leaf once, in order, and leave none to processes beyond the leaves', () => {
+    for (const leaves of [...counts, 100, 1000]) {
+      for (const processes of [...counts, 64]) {
+        const shares = sharesOf(leaves, processes);
+        expect(shares.flatMap(leavesOf)).toEqual(leavesOf({ start: 0, end: leaves }));
+        expect(shares.filter(({ start, end }) => end > start)).toHaveLength(Math.min(leaves, processes));
+      }
+    }
+  });
+
+  it('make the whole tree, summed by ranks, then by processes, then by all', () => {
+    for (const leaves of counts) {
+      for (const processes of counts) {
+        for (const worldSize of [1, 2, 3, 5]) {
+          const nodes = sharesOf(leaves, processes).map((share) => {
+            const shards = Array.from({ length: worldSize }, (_, rank) => shardWithin(share, rank, worldSize));
+            const { merges, roots } = mergesWithin(shards.flatMap(subtreesOf));
+            const sums = apply(shards.flatMap(subtreeSums), merges);
+            expect(roots).toHaveLength(subtreesOf(share).length);
+            return roots.map((root) => String(sums[root]));
+          });
+          const merges = mergesOfSubtrees(sharesOf(leaves, processes).flatMap(subtreesOf));
+          expect(apply(nodes.flat(), merges)[0]).toBe(treeOf(0, leaves));
+        }
       }
     }
   });

@@ -27,6 +27,7 @@ function start(module: WebAssembly.Module | null, worldSize: number): WorkerGrou
     layout,
     memory: allocateMemory(layout),
     module,
+    mailbox: null,
     cores: [],
     timeoutMs: 5000,
     attempt: 0,

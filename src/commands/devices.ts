@@ -17,11 +17,12 @@ export const devicesCommand: CommandModule<object, DevicesArguments> = {
 };
 
 /** The report for people: sections of aligned lines. */
-export function describe({ machine, engines, choice }: DevicesReport): string {
+export function describe({ machine, engines, mpi, choice }: DevicesReport): string {
   const sections = [
     ['Machine', ...aligned(machineLines(machine))],
     ['GPUs', ...aligned(gpuLines(machine))],
     ['Engines', ...aligned(engines.map(engineLine))],
+    ['Several machines', ...aligned([['MPI', mpi.available ? mpi.detail : `not available: ${mpi.detail}`]])],
     ['Choices', ...aligned([['--engine auto', `${choice.engine}: ${choice.why}`], ...deviceLines(machine)])],
   ];
   return `${sections.map((lines) => lines.join('\n  ')).join('\n\n')}\n`;

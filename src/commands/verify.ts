@@ -26,6 +26,7 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
       data,
       onNote: note,
     });
+    if (result.process > 0) return;
     process.stdout.write(json ? `${JSON.stringify(result)}\n` : text(result));
     if (!result.equal) {
       throw new OperationalError(

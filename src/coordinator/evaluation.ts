@@ -1,5 +1,7 @@
-/** Exact evaluation: every test row counted once, whichever rank computes it. */
+/** Exact evaluation: every test row counted once, whichever rank of whichever process computes it. */
 import { batchNormChannels, classes, imagePixels } from '../shared/network.js';
+import { alone, shardOf } from '../shared/tree.js';
+import { sumOver } from './agreement.js';
 import type { Launched } from './launch.js';
 
 export interface Accuracy {
@@ -24,13 +26,16 @@ export interface TestSplit {
  * @param statistics float32 [2][batchNormChannels], see `synchroniseStatistics`
  */
 export async function evaluateGroup(launched: Launched, statistics: Float32Array): Promise<Accuracy> {
-  const { group, layout, buffer } = launched;
+  const { group, layout, buffer, job } = launched;
   new Float32Array(buffer, layout.evaluationStatistics, 2 * batchNormChannels).set(statistics);
   const total = layout.test.count;
-  await group.run({ name: 'evaluate', first: 0, end: total });
+  const { process, processes } = job ?? alone;
+  const share = shardOf(total, process, processes);
+  await group.run({ name: 'evaluate', first: share.start, end: share.end });
   const { labels, probabilities } = testSplit(launched);
-  let correct = 0;
-  for (let row = 0; row < total; row++) if (argmax(probabilities, row) === labels[row]) correct++;
+  let own = 0;
+  for (let row = share.start; row < share.end; row++) if (argmax(probabilities, row) === labels[row]) own++;
+  const correct = await sumOver(job, own);
   return { correct, total, accuracy: (100 * correct) / total };
 }
 

@@ -2,10 +2,12 @@
 import type { TrainConfig } from '../shared/config.js';
 import type { Engine } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
+import type { Job } from '../shared/job.js';
 import { allocateMemory, planMemory, type MemoryLayout, type MemoryShape } from '../shared/memory.js';
 import type { Device } from '../shared/protocol.js';
 import { hexSha256 } from '../shared/sha256.js';
-import { leafCount, rowsOf, shardOf, subtreesOf } from '../shared/tree.js';
+import { alone, leafCount, rowsOf, sharesOf, shardWithin, subtreesOf, type Place } from '../shared/tree.js';
+import { together } from './agreement.js';
 import type { OpenDataset } from './dataset-parts.js';
 import type { Host } from './host.js';
 import { fillPermutation } from './sampler.js';
@@ -27,6 +29,8 @@ export interface LaunchRequest {
   readonly trains: boolean;
   /** How long a rank may keep the others waiting. */
   readonly timeoutMs: number;
+  /** The other processes that train with this one, where there are any. */
+  readonly job?: Job | null;
   readonly onNote: (text: string) => void;
 }
 
@@ -42,14 +46,39 @@ export interface Launched {
   readonly layout: MemoryLayout;
   readonly buffer: ArrayBufferLike;
   readonly dataset: string;
+  readonly job: Job | null;
   /** Hex SHA-256 of the engine's WebAssembly module, or null. */
   readonly kernelsSha256: string | null;
 }
 
+/**
+ * Launches a group in each process of a job, where there is one, and sees to it that all have the same.
+ * @throws CommonEnd, where there is a job, with what one of them failed with or PROCESSES_DIFFER
+ */
+export async function launchTogether(request: LaunchRequest): Promise<Launched> {
+  const { job = null, engine, config } = request;
+  let own: Launched | null = null;
+  try {
+    return await together(
+      job,
+      async () => (own = await launch(request)),
+      ({ dataset, kernelsSha256 }) => ({
+        'data set': dataset,
+        engine: engine.name,
+        'WebAssembly module': kernelsSha256 ?? 'none',
+        configuration: JSON.stringify(config),
+      }),
+    );
+  } catch (error) {
+    await (own as Launched | null)?.group.close();
+    throw error;
+  }
+}
+
 export async function launch(request: LaunchRequest): Promise<Launched> {
-  const { host, engine, config, worldSize, devices, dataset } = request;
+  const { host, engine, config, worldSize, devices, dataset, job } = request;
   if (request.trains) checkBatchNormRows(config, dataset.trainCount, worldSize);
-  const layout = planMemory(engine, memoryShape(config, worldSize, dataset.trainCount, dataset.testCount));
+  const layout = planMemory(engine, memoryShape(config, worldSize, dataset, job ?? alone));
   const memory = allocateMemory(layout);
   const buffer = memory.buffer as unknown as SharedArrayBuffer;
   const { train, test } = layout;
@@ -60,6 +89,7 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
     testLabels: test.labels,
   };
   const [name, kernels] = await Promise.all([dataset.load(buffer, offsets), loadKernels(engine, host)]);
+  await job?.attach(memory, layout);
   let attempt = 0;
   const startGroup = (): WorkerGroup =>
     new WorkerGroup({
@@ -71,12 +101,18 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
       layout,
       memory,
       module: kernels?.module ?? null,
+      mailbox: job?.mailbox.buffer ?? null,
       cores: devices?.map((device) => device.core) ?? [],
       timeoutMs: request.timeoutMs,
       attempt: attempt++,
       onNote: request.onNote,
     });
   let group = startGroup();
+  if (job !== undefined && job !== null) {
+    job.onFailure = (error) => {
+      group.fail(error);
+    };
+  }
   return {
     get group() {
       return group;
@@ -95,24 +131,37 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
     layout,
     buffer,
     dataset: name,
+    job: job ?? null,
     kernelsSha256: kernels?.sha256 ?? null,
   };
 }
 
-function memoryShape(config: TrainConfig, worldSize: number, trainCount: number, testCount: number): MemoryShape {
+function memoryShape(
+  config: TrainConfig,
+  worldSize: number,
+  { trainCount, testCount }: OpenDataset,
+  { process, processes }: Place,
+): MemoryShape {
   const { batchSize, microBatch } = config;
-  let shardRows = 0;
-  let subtrees = 0;
+  let [shardRows, subtrees, nodes, roots] = [0, 0, 0, 0];
   for (const rows of new Set([Math.min(batchSize, trainCount), trainCount % batchSize || batchSize])) {
-    const leaves = leafCount(rows, microBatch);
+    const shares = sharesOf(leafCount(rows, microBatch), processes);
+    const counts = shares.map((share) => subtreesOf(share).length);
+    nodes = Math.max(
+      nodes,
+      counts.reduce((sum, count) => sum + count),
+    );
+    roots = Math.max(roots, ...counts);
+    const share = shares[process] ?? { start: 0, end: 0 };
     for (let rank = 0; rank < worldSize; rank++) {
-      const shard = shardOf(leaves, rank, worldSize);
+      const shard = shardWithin(share, rank, worldSize);
       const range = rowsOf(shard, rows, microBatch);
       shardRows = Math.max(shardRows, range.end - range.start);
       subtrees = Math.max(subtrees, subtreesOf(shard).length);
     }
   }
-  return { worldSize, shardRows, subtrees, microBatch, trainCount, testCount };
+  const shape = { worldSize, shardRows, subtrees, microBatch, trainCount, testCount };
+  return processes === 1 ? shape : { ...shape, job: { process, processes, nodes, roots } };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What a training run tells on its way: the lines of `metrics.jsonl`, the summary, and its progress. */
 import type { TrainConfig } from '../shared/config.js';
+import type { Traffic } from '../shared/job.js';
 import type { Accuracy } from './evaluation.js';
 
 /** Weights from a file, by name and by the hash of their parameters. */
@@ -12,7 +13,10 @@ export interface InitialWeights {
 export interface StartMetric {
   readonly kind: 'start';
   readonly device: string;
+  /** Of all processes. */
   readonly workers: number;
+  /** Host name of each process; one without a launcher. */
+  readonly hosts: readonly string[];
   readonly engine: string;
   /** Why that engine: a few words. */
   readonly why: string;
@@ -58,7 +62,9 @@ export interface Summary extends Accuracy {
   readonly step: number;
   readonly steps: number;
   readonly epochs: number;
+  /** Of all processes. */
   readonly workers: number;
+  readonly processes: number;
   readonly engine: string;
   readonly batchNorm: TrainConfig['batchNorm'];
   readonly batchSize: number;
@@ -68,6 +74,8 @@ export interface Summary extends Accuracy {
   /** Over the steps of this process alone, evaluation and checkpoints excluded. */
   readonly imagesPerSecond: number;
   readonly trainSeconds: number;
+  /** What process 0 sent to the others in this run's steps; null where there are none. */
+  readonly traffic: Traffic | null;
   readonly finalLoss: number | null;
   readonly parametersSha256: string;
   /** Over parameters, moments, running statistics, counters and step. */

@@ -22,13 +22,16 @@ export interface RunStore {
 }
 
 export class RunRecorder {
-  readonly #folder: RunStore;
+  readonly #folder: RunStore | null;
   readonly #onNote: (text: string) => void;
   #warnedOfMetrics = false;
   #savedStep: number | null = null;
 
-  /** @param onNote receives warnings, one line each */
-  constructor(folder: RunStore, onNote: (text: string) => void) {
+  /**
+   * @param folder null for a process whose job has another one write
+   * @param onNote receives warnings, one line each
+   */
+  constructor(folder: RunStore | null, onNote: (text: string) => void) {
     this.#folder = folder;
     this.#onNote = onNote;
   }
@@ -53,16 +56,16 @@ export class RunRecorder {
 
   /** Writes a checkpoint after which none is due. Throws OUT_NOT_WRITABLE or OUT_IN_USE; the one before is unharmed. */
   async lastCheckpoint(checkpoint: Checkpoint): Promise<void> {
-    await this.#folder.keep();
-    await this.#folder.writeCheckpoint(checkpoint);
+    await this.#folder?.keep();
+    await this.#folder?.writeCheckpoint(checkpoint);
     this.#savedStep = checkpoint.step;
   }
 
   /** Appends a line to the metrics, which are no part of the training state: the first failure is a warning. */
   async metric(metric: Metric): Promise<void> {
     try {
-      await this.#folder.keep();
-      await this.#folder.appendMetric(metric);
+      await this.#folder?.keep();
+      await this.#folder?.appendMetric(metric);
     } catch (error) {
       if (!isUnwritten(error)) throw error;
       if (!this.#warnedOfMetrics) this.#onNote(`warning: lines of the metrics are lost: ${error.message}`);
@@ -72,8 +75,8 @@ export class RunRecorder {
 
   /** Throws OUT_NOT_WRITABLE or OUT_IN_USE. */
   async summary(summary: Readonly<Record<string, unknown>>): Promise<void> {
-    await this.#folder.keep();
-    await this.#folder.writeSummary(summary);
+    await this.#folder?.keep();
+    await this.#folder?.writeSummary(summary);
   }
 }
 

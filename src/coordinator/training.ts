@@ -3,15 +3,17 @@ import type { TrainConfig } from '../shared/config.js';
 import type { Engine } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
 import { planBatch } from '../shared/collectives.js';
+import type { Job } from '../shared/job.js';
 import type { Device, RankReport } from '../shared/protocol.js';
 import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
 import { leafCount } from '../shared/tree.js';
+import { CommonEnd, together } from './agreement.js';
 import { parametersSha256, stateSha256, type Checkpoint } from './checkpoint-format.js';
 import { synchroniseStatistics } from './batch-norm.js';
 import type { OpenDataset } from './dataset-parts.js';
 import { evaluateGroup, type Accuracy } from './evaluation.js';
 import type { Host } from './host.js';
-import { launch, type Launched } from './launch.js';
+import { launchTogether, type Launched } from './launch.js';
 import type {
   EvaluationMetric,
   InitialWeights,
@@ -29,6 +31,11 @@ import type { NetworkState } from './state.js';
 const logEvery = 100;
 /** How often progress is told: a run of steps ends there, which costs the group one wake-up. */
 const progressMs = 400;
+/**
+ * How long another process may keep this one waiting once the job is told to end. A launcher that ends a job since a process
+ * died says so by a signal, after which there is a second or so.
+ */
+const stuckMs = 500;
 
 export interface TrainingRequest {
   readonly host: Host;
@@ -42,7 +49,14 @@ export interface TrainingRequest {
   readonly worldSize: number;
   readonly devices: readonly Device[] | null;
   readonly dataset: OpenDataset;
-  readonly folder: RunStore;
+  /** Null for a process of a job whose process 0 writes. */
+  readonly folder: RunStore | null;
+  /** The other processes that train with this one; null where there are none. */
+  readonly job: Job | null;
+  /** Name of each process's machine, for the record. */
+  readonly hosts: readonly string[];
+  /** Worker threads of all processes. */
+  readonly allWorkers: number;
   /** What is worth knowing of the machine, for the record. */
   readonly machine: Promise<StartMetric['machine']>;
   /** Weights to start from instead of those of the seed; they belong to no run yet. */
@@ -67,16 +81,24 @@ export interface TrainingRequest {
  * ends the workers; after an abort a checkpoint is written first and the signal's reason is thrown.
  */
 export async function* runTraining(request: TrainingRequest): AsyncGenerator<TrainMetric, void, undefined> {
-  const { signal } = request;
+  const { signal, job } = request;
   signal?.throwIfAborted();
-  const launched = await launch({ ...request, trains: true });
+  const launched = await launchTogether({ ...request, trains: true });
+  const endLostJob = (): void => {
+    const missing = signal?.aborted === true ? job?.missing(stuckMs) : null;
+    if (typeof missing !== 'string') return;
+    job?.fail(new OperationalError('PROCESS_LOST', `${missing}, and the job is told to end`));
+  };
   const onAbort = (): void => {
     launched.group.control.requestStop();
+    endLostJob();
   };
   signal?.addEventListener('abort', onAbort);
+  if (signal?.aborted === true) onAbort();
+  const watch = job === null ? undefined : setInterval(endLostJob, stuckMs / 5);
   try {
     const run = new TrainingRun(request, launched);
-    await run.start();
+    await together(job, () => run.start());
     yield await run.startMetric();
     while (run.step < run.lastStep) {
       await run.throwIfAborted();
@@ -85,6 +107,7 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
     if (run.accuracy === null) yield await run.evaluate();
     yield await run.summary();
   } finally {
+    clearInterval(watch);
     signal?.removeEventListener('abort', onAbort);
     await launched.group.close();
   }
@@ -131,7 +154,7 @@ class TrainingRun {
       state.restore(resume, resume.step);
       // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
       const evaluated = this.step % this.#perEpoch === 0 && this.step < this.lastStep;
-      await folder.cutMetrics(resume.step, evaluated ? undefined : 'evaluation');
+      await folder?.cutMetrics(resume.step, evaluated ? undefined : 'evaluation');
     }
     group.control.startFrom(this.step);
     await group.run({ name: 'prepare', first: 0, end: 0 });
@@ -139,15 +162,16 @@ class TrainingRun {
 
   /** Writes down and returns what the run starts on. */
   async startMetric(): Promise<StartMetric> {
-    const { engine, why, device, worldSize, folder, machine } = this.#request;
+    const { engine, why, device, hosts, allWorkers, folder, machine } = this.#request;
     const metric: StartMetric = {
       kind: 'start',
       device,
-      workers: worldSize,
+      workers: allWorkers,
+      hosts,
       engine: engine.name,
       why,
       dataset: this.#launched.dataset,
-      out: folder.directory,
+      out: folder?.directory ?? '',
       step: this.step,
       time: new Date().toISOString(),
       machine: await machine,
@@ -179,12 +203,19 @@ class TrainingRun {
     }
   }
 
-  /** After an abort: sees to it that a checkpoint of this step is there, and throws the signal's reason. */
+  /**
+   * After an abort: sees to it that a checkpoint of this step is there, and throws the signal's reason. The processes of a
+   * job end together, after a step in which they told each other.
+   */
   async throwIfAborted(): Promise<void> {
-    const { signal } = this.#request;
-    if (signal?.aborted !== true) return;
+    const { signal, job } = this.#request;
+    const aborted = signal?.aborted === true;
+    if (job === null ? !aborted : !this.#launched.group.control.stoppedAt(this.step)) return;
     if (this.#recorder.savedStep !== this.step) await this.#recorder.lastCheckpoint(await this.#checkpoint());
-    signal.throwIfAborted();
+    const reason: unknown = aborted
+      ? signal.reason
+      : new OperationalError('ABORTED', `another process was told to end, after step ${String(this.step)}`);
+    throw this.#commonEnd(reason);
   }
 
   async evaluate(): Promise<EvaluationMetric> {
@@ -201,7 +232,7 @@ class TrainingRun {
 
   /** Writes the summary and returns it. */
   async summary(): Promise<Summary> {
-    const { config, engine, worldSize, folder } = this.#request;
+    const { config, engine, worldSize, allWorkers, folder, job } = this.#request;
     const { state, dataset } = this.#launched;
     if (this.accuracy === null) throw new Error('a summary needs an evaluation');
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
@@ -212,7 +243,8 @@ class TrainingRun {
       step: this.step,
       steps: this.step,
       epochs: config.epochs,
-      workers: worldSize,
+      workers: allWorkers,
+      processes: job?.processes ?? 1,
       engine: engine.name,
       batchNorm: config.batchNorm,
       batchSize: config.batchSize,
@@ -221,10 +253,11 @@ class TrainingRun {
       seed: config.seed,
       imagesPerSecond: this.#trainMs === 0 ? 0 : (1000 * this.#images) / this.#trainMs,
       trainSeconds: this.#trainMs / 1000,
+      traffic: (await job?.traffic()) ?? null,
       finalLoss: this.#loss,
       parametersSha256: await parametersSha256(saved.parameters),
       stateSha256: await stateSha256({ step: this.step, ...saved }),
-      out: folder.directory,
+      out: folder?.directory ?? '',
     };
     await this.#recorder.summary({ ...summary });
     return summary;
@@ -291,14 +324,18 @@ class TrainingRun {
     });
   }
 
-  /** Does `work` again on new workers when a rank fails: nothing of a step that was not committed is left. */
+  /**
+   * Does `work` again on new workers when a rank fails: nothing of a step that was not committed is left. With other
+   * processes the run ends instead: they may have committed the step that this one has to do again.
+   */
   async #withRestarts<T>(work: () => Promise<T>): Promise<T> {
-    const { maxRestarts, onNote } = this.#request;
+    const { onNote, job } = this.#request;
+    const maxRestarts = job === null ? this.#request.maxRestarts : 0;
     for (;;) {
       try {
         return await work();
       } catch (error) {
-        if (!isRankFailure(error)) throw error;
+        if (!isLoss(error)) throw error;
         if (this.#restarts === maxRestarts) throw await this.#giveUp(error);
         this.#restarts++;
         onNote(`${error.message}; starting the workers again (${String(this.#restarts)} of ${String(maxRestarts)})`);
@@ -309,15 +346,16 @@ class TrainingRun {
 
   /** Writes the last good step down and returns the error to end with. */
   async #giveUp(error: OperationalError): Promise<OperationalError> {
-    const { folder } = this.#request;
+    const { folder, job } = this.#request;
     await this.#launched.group.close();
     this.step = this.#launched.group.control.committed;
     const checkpoint = await this.#checkpoint();
     const saved = await this.#recorder.lastCheckpoint(checkpoint).then(
-      () => `step ${String(this.step)} is saved: go on with --resume ${folder.directory}`,
-      (failure: unknown) => `step ${String(this.step)} is not saved: ${messageOf(failure)}`,
+      () => (folder === null ? '' : `; step ${String(this.step)} is saved: go on with --resume ${folder.directory}`),
+      (failure: unknown) => `; step ${String(this.step)} is not saved: ${messageOf(failure)}`,
     );
-    const message = `${error.message}; gave up after ${String(this.#restarts)} restarts; ${saved}`;
+    const restarts = job === null ? `; gave up after ${String(this.#restarts)} restarts` : '';
+    const message = `${error.message}${restarts}${saved}`;
     return new OperationalError(error.code, message, {
       cause: error,
       ...(error.rank === undefined ? {} : { rank: error.rank }),
@@ -326,10 +364,11 @@ class TrainingRun {
 
   /** Mean loss of a step's batch, from the ranks' sums over their subtrees. */
   #lossOf(step: number, reports: readonly RankReport[]): number {
-    const { config, worldSize } = this.#request;
+    const { config, worldSize, job } = this.#request;
     const { rows } = positionOf(config, this.#launched.layout.shape.trainCount, step);
     const sums = reports.flatMap((report) => report.losses);
-    const { merges } = planBatch(rows, leafCount(rows, config.microBatch), 0, worldSize);
+    // Rank 0 of a process of a job has the whole sum.
+    const merges = job === null ? planBatch(rows, leafCount(rows, config.microBatch), 0, worldSize).merges : [];
     for (const { target, source } of merges) sums[target] = (sums[target] ?? 0) + (sums[source] ?? 0);
     return (sums[0] ?? 0) / rows;
   }
@@ -340,12 +379,18 @@ class TrainingRun {
     if (index === null) return;
     const name = engine.units[index]?.name ?? 'a unit';
     const none = this.#recorder.savedStep === null && resume === null;
-    const left = none ? 'there is no checkpoint yet' : `the last checkpoint in ${folder.directory} is whole`;
-    throw new OperationalError(
+    const left = none ? 'there is no checkpoint yet' : `the last checkpoint in ${folder?.directory ?? ''} is whole`;
+    const error = new OperationalError(
       'NOT_FINITE',
       `the gradient or the parameters of ${name} became infinite or NaN in step ${String(step + 1)}; the step was not ` +
         `applied, and ${left}: try a smaller --lr`,
     );
+    throw this.#commonEnd(error);
+  }
+
+  /** What to throw for a reason that all processes have. */
+  #commonEnd(reason: unknown): unknown {
+    return this.#request.job === null ? reason : new CommonEnd(reason);
   }
 
   async #log(stepInEpoch: number): Promise<StepMetric> {
@@ -370,12 +415,13 @@ class TrainingRun {
 
   /** The committed state, as a checkpoint. */
   async #checkpoint(): Promise<Checkpoint> {
-    const { config, engine, worldSize } = this.#request;
+    const { config, engine, worldSize, allWorkers } = this.#request;
     const { state, dataset, kernelsSha256 } = this.#launched;
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
     const sha256 = await parametersSha256(saved.parameters);
     const { step } = this;
-    const where = { config, dataset, engine: engine.name, kernelsSha256, step, worldSize, init: this.#init() };
+    const [name, init] = [engine.name, this.#init()];
+    const where = { config, dataset, engine: name, kernelsSha256, step, worldSize: allWorkers, init };
     return { ...where, ...saved, parametersSha256: sha256 };
   }
 
@@ -390,6 +436,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function isRankFailure(error: unknown): error is OperationalError {
-  return error instanceof OperationalError && (error.code === 'RANK_FAILED' || error.code === 'RANK_STALLED');
+function isLoss(error: unknown): error is OperationalError {
+  const losses = ['RANK_FAILED', 'RANK_STALLED', 'PROCESS_LOST'];
+  return error instanceof OperationalError && losses.includes(error.code);
 }

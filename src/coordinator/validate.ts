@@ -73,6 +73,24 @@ export function checkBatchNormRows(config: TrainConfig, trainCount: number, worl
   }
 }
 
+/**
+ * Refuses what several processes cannot do together.
+ * @throws OperationalError USAGE
+ */
+export function checkProcesses(processes: number, { batchNorm, batchSize, microBatch }: TrainConfig): void {
+  if (batchNorm === 'local') {
+    throw usageError(
+      '--batch-norm local keeps statistics for each worker of one process: use sync with several processes',
+    );
+  }
+  const leaves = leafCount(batchSize, microBatch);
+  if (processes <= leaves) return;
+  throw usageError(
+    `${String(processes)} processes, but --batch-size ${String(batchSize)} in --micro-batch ${String(microBatch)} has only ` +
+      `${String(leaves)} micro-batches: start at most ${String(leaves)} processes, or use a larger --batch-size`,
+  );
+}
+
 /** The sizes of batch that an epoch has: full ones, and a shorter last one. */
 function batchesOf(batchSize: number, trainCount: number): { name: string; rows: number }[] {
   const batches: { name: string; rows: number }[] = [];

@@ -1,12 +1,14 @@
 /** Showing on this machine that the result of training depends on what was asked for alone. */
 import type { TrainConfig } from '../shared/config.js';
 import type { Engine } from '../shared/engine.js';
+import { processName, type Job } from '../shared/job.js';
 import { stepsPerEpoch } from '../shared/schedule.js';
+import { gatherValues } from './agreement.js';
 import { decodeCheckpoint, encodeCheckpoint, parametersSha256, stateSha256 } from './checkpoint-format.js';
-import type { OpenDataset } from './dataset.js';
+import type { OpenDataset } from './dataset-parts.js';
 import { goldenHashes, type Hashes } from './golden-hashes.js';
 import type { Host } from './host.js';
-import { launch, type Launched } from './launch.js';
+import { launchTogether, type Launched } from './launch.js';
 
 export interface VerificationRequest {
   readonly host: Host;
@@ -18,6 +20,8 @@ export interface VerificationRequest {
   readonly steps: number;
   readonly dataset: OpenDataset;
   readonly timeoutMs: number;
+  /** The other processes that train with this one; null where there are none. */
+  readonly job: Job | null;
   readonly onNote: (text: string) => void;
 }
 
@@ -27,6 +31,8 @@ export interface VerificationRow extends Hashes {
 }
 
 export interface Verification {
+  /** Of this process in its job; 0 without one. */
+  readonly process: number;
   readonly dataset: string;
   readonly steps: number;
   readonly rows: readonly VerificationRow[];
@@ -38,31 +44,52 @@ export interface Verification {
 
 /**
  * Trains the same steps with each number of workers, then once more stopped half-way, through the bytes of a checkpoint, and
- * resumed with another number. Throws OperationalError.
+ * resumed with another number. In a job, each process does so by itself with the first number, then all do it together.
+ * Throws OperationalError.
  */
 export async function runVerification(request: VerificationRequest): Promise<Verification> {
-  const { workers, steps, config } = request;
+  const { workers, steps, config, job } = request;
   const rows: VerificationRow[] = [];
   let dataset = '';
-  for (const worldSize of workers) {
-    const bytes = await trainTo(request, worldSize, steps, null);
+  const each = job === null ? '' : `${String(job.processes)} processes of `;
+  const addRows = async (how: string, bytes: Uint8Array): Promise<void> => {
     ({ dataset } = await decodeCheckpoint(bytes));
-    rows.push({ how: plural(worldSize), ...(await hashesOf(bytes)) });
+    rows.push(...(await rowsOver(job, how, await hashesOf(bytes))));
+  };
+  if (job !== null) {
+    const alone = await trainTo({ ...request, job: null }, workers[0] ?? 1, steps, null);
+    await addRows(`${plural(workers[0] ?? 1)}, each process alone`, alone);
+  }
+  for (const worldSize of workers) {
+    await addRows(each + plural(worldSize), await trainTo(request, worldSize, steps, null));
   }
   const [first, second] = [workers[workers.length - 1] ?? 1, workers[0] ?? 1];
   const middle = Math.floor(steps / 2);
   if (middle > 0) {
     const half = await trainTo(request, first, middle, null);
     const whole = await trainTo(request, second, steps, half);
-    const how = `${plural(first)}, stopped after step ${String(middle)}, resumed with ${String(second)}`;
-    rows.push({ how, ...(await hashesOf(whole)) });
+    await addRows(
+      `${each}${plural(first)}, stopped after step ${String(middle)}, resumed with ${String(second)}`,
+      whole,
+    );
   }
   const golden = goldenHashes(dataset, config, steps);
   const expected = golden ?? rows[0];
   const equal = rows.every(
     (row) => row.parametersSha256 === expected?.parametersSha256 && row.stateSha256 === expected.stateSha256,
   );
-  return { dataset, steps, rows, golden, equal };
+  return { process: job?.process ?? 0, dataset, steps, rows, golden, equal };
+}
+
+/** The row of hashes that every process came to, and further ones for those of processes that came to others. */
+async function rowsOver(job: Job | null, how: string, own: Hashes): Promise<VerificationRow[]> {
+  if (job === null) return [{ how, ...own }];
+  const all = await gatherValues(job, own);
+  const [first = own] = all;
+  const others = all.flatMap((hashes, process) =>
+    hashes.stateSha256 === first.stateSha256 ? [] : [{ how: `${how}, ${processName(job, process)}`, ...hashes }],
+  );
+  return [{ how, ...first }, ...others];
 }
 
 /** Trains up to `steps` from scratch or from a checkpoint, and returns the state as a checkpoint's bytes. */
@@ -73,7 +100,7 @@ async function trainTo(
   from: Uint8Array | null,
 ): Promise<Uint8Array> {
   const { config } = request;
-  const launched = await launch({ ...request, worldSize, devices: null, trains: true });
+  const launched = await launchTogether({ ...request, worldSize, devices: null, trains: true });
   try {
     const resumed = from === null ? null : await decodeCheckpoint(from);
     if (resumed === null) launched.state.initialise(config.seed);

@@ -24,6 +24,8 @@ export interface WorkerGroupOptions {
   readonly layout: MemoryLayout;
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module | null;
+  /** Where exchanges with other processes are asked for; null where there are none. */
+  readonly mailbox: SharedArrayBuffer | null;
   /** Core of each rank, or null. */
   readonly cores: readonly (number | null)[];
   readonly timeoutMs: number;
@@ -103,6 +105,11 @@ export class WorkerGroup {
     return new OperationalError('RANK_STALLED', message, { rank: silent[0] ?? 0 });
   }
 
+  /** Ends what the group does with an error from outside of it. */
+  fail(error: Error): void {
+    this.#fail(error);
+  }
+
   /** Ends every rank, and resolves when their threads are gone. Safe at any time, more than once. */
   async close(): Promise<void> {
     if (this.#closing) return;
@@ -121,11 +128,12 @@ export class WorkerGroup {
   }
 
   async #startRank(rank: number): Promise<void> {
-    const { worldSize, engine, libraries, config, layout, memory, module, cores, timeoutMs, attempt } = this.#options;
+    const { worldSize, engine, libraries, config, layout, cores, timeoutMs, attempt } = this.#options;
+    const { memory, module, mailbox } = this.#options;
     const core = cores[rank] ?? null;
     const packed = packMessage({ rank, worldSize, engine, libraries, config, layout, timeoutMs, attempt, core });
     try {
-      await this.#threads.run({ config: packed, memory, module }, (message) => {
+      await this.#threads.run({ config: packed, memory, module, mailbox }, (message) => {
         this.#receive(unpackMessage(message));
       });
       if (!this.#closing) this.#fail(this.#died(rank, 'ended early'));

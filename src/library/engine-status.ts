@@ -1,12 +1,11 @@
 /** Whether an engine works here, and what it computes on. */
-import { execFile, type ExecFileException } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { loadKernels } from '../coordinator/launch.js';
 import { nodeHost } from '../coordinator/node-host.js';
 import type { EngineName, TensorFlowName } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
 import { engineOf, type Adapter } from '../worker/engines/registry.js';
 import type { ProbeAnswer, ProbeRequest } from './engine-probe.js';
+import { probe } from './probe.js';
 import { findLibraries } from './tensorflow-packages.js';
 import { version as ownVersion } from './version.js';
 
@@ -54,7 +53,8 @@ async function tensorFlowStatus(name: TensorFlowName, timeoutMs: number): Promis
   const search = findLibraries(name);
   const status = { name, version: search.version, exact: engineOf(name).exact };
   if (!search.found) return { ...status, available: false, device: null, detail: search.why };
-  const answer = await probe({ name, libraries: search.libraries }, timeoutMs);
+  const request: ProbeRequest = { name, libraries: search.libraries };
+  const answer = (await probe('./engine-probe.js', request, timeoutMs)) as ProbeAnswer;
   if ('error' in answer) {
     return { ...status, available: false, device: null, detail: answer.error.replace(`--engine ${name}: `, '') };
   }
@@ -73,35 +73,4 @@ export function adapterDetail({ description, device, architecture, vendor, softw
   const called = device.replace(/-+$/, '') || architecture || vendor;
   const name = [called, description].filter((text) => text !== '').join(', ') || 'an adapter without a name';
   return software ? `WebGPU on a software adapter, far slower than wasm: ${name}` : `WebGPU on ${name}`;
-}
-
-function probe(request: ProbeRequest, timeoutMs: number): Promise<ProbeAnswer> {
-  const script = fileURLToPath(new URL('./engine-probe.js', import.meta.url));
-  const options = {
-    timeout: timeoutMs,
-    killSignal: 'SIGKILL',
-    windowsHide: true,
-    env: { TF_CPP_MIN_LOG_LEVEL: '2', ...process.env },
-  } as const;
-  return new Promise((resolve) => {
-    execFile(process.execPath, [script, JSON.stringify(request)], options, (error, stdout, stderr) => {
-      resolve(answerOf(stdout) ?? { error: failureOf(error, stderr, timeoutMs) });
-    });
-  });
-}
-
-/** The last line: native libraries print what they like. */
-function answerOf(stdout: string): ProbeAnswer | null {
-  try {
-    return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as ProbeAnswer;
-  } catch {
-    return null;
-  }
-}
-
-function failureOf(error: ExecFileException | null, stderr: string, timeoutMs: number): string {
-  if (error?.killed === true) return `loading it took more than ${String(timeoutMs / 1000)} s`;
-  const how = error?.signal ?? `exit code ${String(error?.code ?? 0)}`;
-  const said = stderr.trim().split('\n').at(-1)?.trim() ?? '';
-  return `loading it ended the process with ${how}${said === '' ? '' : ` (${said})`}`;
 }

@@ -1,19 +1,24 @@
 /** `train`: from what was asked for, and what a run to resume has, to a training run. */
+import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
+import { fromFirst, sumOver, together } from '../coordinator/agreement.js';
 import { readCheckpoint, type Checkpoint } from '../coordinator/checkpoint.js';
 import { describeMachine, machineSummary } from '../coordinator/machine.js';
 import { nodeHost } from '../coordinator/node-host.js';
 import type { Progress, TrainMetric } from '../coordinator/metrics.js';
-import { openRunFolder, resolveCheckpointPath } from '../coordinator/run-folder.js';
+import { openRunFolder, resolveCheckpointPath, type RunFolder } from '../coordinator/run-folder.js';
 import { parseDevices, parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
-import { runTraining } from '../coordinator/training.js';
-import { integer, resolveConfig } from '../coordinator/validate.js';
+import { runTraining, type TrainingRequest } from '../coordinator/training.js';
+import { checkProcesses, integer, resolveConfig } from '../coordinator/validate.js';
 import { defaultConfig, type TrainConfig } from '../shared/config.js';
 import { OperationalError, usageError } from '../shared/errors.js';
+import { processName, type Job } from '../shared/job.js';
 import type { Device } from '../shared/protocol.js';
+import { leafCount } from '../shared/tree.js';
 import { selectEngine, selectEngineToResume } from './engines.js';
 import { datasetOf, defaultTimeout, ignore, positive, workersOn, type GroupOptions } from './options.js';
-import { openWeights } from './weights.js';
+import { inJob } from './job.js';
+import { openWeights, type OpenWeights } from './weights.js';
 
 const defaultMaxRestarts = 3;
 
@@ -62,20 +67,56 @@ type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
 
 /**
  * Trains the network, yielding metrics on the way: `start`, a `step` every 100 steps, an `evaluation` after each epoch, and
- * the `summary` last. Nothing starts before the first metric is asked for; ending the iteration ends the workers.
+ * the `summary` last. Where a launcher of MPI started several processes, they train together, and all but process 0 yield
+ * nothing and write nothing. Nothing starts before the first metric is asked for; ending the iteration ends the workers.
  * @throws OperationalError for whatever a user or a machine can cause, with a `code`
  */
 export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMetric, void, undefined> {
-  if (options.init !== undefined && options.resume !== undefined) {
-    throw usageError('--init begins a run and --resume goes on with one: give one of them');
+  const timeoutMs = 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout);
+  yield* inJob(timeoutMs, (job) => trainIn(job, timeoutMs, options));
+}
+
+/** @param job the processes that train with this one; null where there are none */
+async function* trainIn(
+  job: Job | null,
+  timeoutMs: number,
+  options: TrainOptions,
+): AsyncGenerator<TrainMetric, void, undefined> {
+  let folder: RunFolder | null = null;
+  try {
+    const prepared = await together(
+      job,
+      async () => {
+        const request = await prepare(job, options);
+        ({ folder } = request);
+        return request;
+      },
+      ({ maxSteps }) => ({ 'number of steps': String(maxSteps) }),
+    );
+    const allWorkers = await sumOver(job, prepared.worldSize);
+    const hosts = job?.hosts ?? [hostname()];
+    for await (const metric of runTraining({ ...prepared, job, hosts, allWorkers, timeoutMs })) {
+      if (job === null || job.process === 0) yield metric;
+    }
+  } finally {
+    await (folder as RunFolder | null)?.close();
   }
-  const resumed = options.resume === undefined ? null : await openCheckpoint(options.resume);
+}
+
+/** Turns options into a request, and opens all that it needs. Process 0 of a job has the files of runs to itself. */
+async function prepare(
+  job: Job | null,
+  options: TrainOptions,
+): Promise<
+  Omit<TrainingRequest, 'job' | 'hosts' | 'allWorkers' | 'timeoutMs' | 'folder'> & { folder: RunFolder | null }
+> {
+  const { resume: resumed, init } = await fromFirst(job, () => startingPoint(options));
   const resume = resumed?.checkpoint ?? null;
   const config = resume === null ? resolveConfig(options) : resumedConfig(resume, options);
-  const init = options.init === undefined ? null : await openWeights(options.init);
+  if (job !== null) checkProcesses(job.processes, config);
   const override = options.override ?? [];
   const onNote = options.onNote ?? ignore;
-  const { worldSize: workers, devices } = topology(options, config);
+  const { worldSize: workers, devices } = topology(options, config, job?.processes ?? 1);
   const selecting = { workers, devices, onNote };
   const selected =
     resume === null
@@ -92,34 +133,49 @@ export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMe
   }
   const maxSteps = positive('--max-steps', options.maxSteps);
   const checkpointEvery = positive('--checkpoint-every', options.checkpointEvery);
+  const maxRestarts = integer('--max-restarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000);
+  const dataset = await datasetOf(options.data);
+  const first = job === null || job.process === 0;
   const out = options.out ?? (resumed === null ? undefined : dirname(resumed.path));
   // A resumed run may take its own folder over, but no other run's.
   const ownFolder = resumed !== null && out !== undefined && resolve(out) === resolve(dirname(resumed.path));
-  const folder = await openRunFolder({ out, resume: ownFolder });
-  try {
-    yield* runTraining({
-      host: nodeHost,
-      ...selected,
-      config,
-      worldSize,
-      devices,
-      dataset: await datasetOf(options.data),
-      folder,
-      machine: describeMachine({ gpus: false, timeoutMs: 2000 }).then(machineSummary),
-      init: init === null ? null : { file: init.path, parametersSha256: init.parametersSha256, ...init.weights },
-      resume,
-      override,
-      maxSteps,
-      checkpointEvery,
-      signal: options.signal,
-      timeoutMs: 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout),
-      maxRestarts: integer('--max-restarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000),
-      onNote,
-      onProgress: options.onProgress,
-    });
-  } finally {
-    await folder.close();
+  return {
+    host: nodeHost,
+    ...selected,
+    config,
+    worldSize,
+    devices,
+    dataset,
+    folder: first ? await openRunFolder({ out, resume: ownFolder }) : null,
+    machine: describeMachine({ gpus: false, timeoutMs: 2000 }).then(machineSummary),
+    init: init === null ? null : { file: init.path, parametersSha256: init.parametersSha256, ...init.weights },
+    resume,
+    override,
+    maxSteps,
+    checkpointEvery,
+    signal: options.signal,
+    maxRestarts,
+    onNote: first
+      ? onNote
+      : (text) => {
+          onNote(`${processName(job, job.process)}: ${text}`);
+        },
+    onProgress: first ? options.onProgress : undefined,
+  };
+}
+
+/** What training goes on from, or begins with. */
+async function startingPoint({ resume, init }: TrainOptions): Promise<{
+  resume: { path: string; checkpoint: Checkpoint } | null;
+  init: OpenWeights | null;
+}> {
+  if (init !== undefined && resume !== undefined) {
+    throw usageError('--init begins a run and --resume goes on with one: give one of them');
   }
+  return {
+    resume: resume === undefined ? null : await openCheckpoint(resume),
+    init: init === undefined ? null : await openWeights(init),
+  };
 }
 
 async function openCheckpoint(runOrFile: string): Promise<{ path: string; checkpoint: Checkpoint }> {
@@ -127,10 +183,18 @@ async function openCheckpoint(runOrFile: string): Promise<{ path: string; checkp
   return { path, checkpoint: await readCheckpoint(path) };
 }
 
-function topology(options: TrainOptions, config: TrainConfig): { worldSize: number; devices: Device[] | null } {
+function topology(
+  options: TrainOptions,
+  config: TrainConfig,
+  processes: number,
+): { worldSize: number; devices: Device[] | null } {
   const workers = parseWorkers(options.workers ?? 'auto');
   const devices = options.devices === undefined ? null : parseDevices(options.devices, workers);
-  return { worldSize: resolveWorldSize(workers, devices, config), devices };
+  const worldSize = resolveWorldSize(workers, devices, config);
+  if (workers !== 'auto' || devices !== null) return { worldSize, devices };
+  // A thread without a micro-batch would idle.
+  const share = Math.ceil(leafCount(config.batchSize, config.microBatch) / processes);
+  return { worldSize: Math.min(worldSize, share), devices };
 }
 
 /** The checkpoint's configuration; a field that is asked for must agree with it, the number of epochs excepted. */

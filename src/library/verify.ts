@@ -1,9 +1,14 @@
 /** `verify`: whether the number of workers, and stopping and resuming, change a bit. */
+import { together } from '../coordinator/agreement.js';
 import { nodeHost } from '../coordinator/node-host.js';
 import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
+import { checkProcesses } from '../coordinator/validate.js';
 import { runVerification, type Verification } from '../coordinator/verification.js';
 import { defaultConfig } from '../shared/config.js';
+import type { Job } from '../shared/job.js';
+import { OperationalError } from '../shared/errors.js';
 import { engineOf } from '../worker/engines/registry.js';
+import { inJob } from './job.js';
 import { datasetOf, defaultTimeout, ignore, positive, type GroupOptions } from './options.js';
 
 export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
@@ -15,20 +20,38 @@ export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
 
 /**
  * Trains the same steps of the default configuration with several numbers of workers, and once stopped and resumed, and
- * compares the hashes, with the golden ones too where they are known. Throws OperationalError.
+ * compares the hashes, with the golden ones too where they are known. Where a launcher of MPI started several processes,
+ * they train together, and all return the same. Throws OperationalError.
  */
 export async function verify(options: VerifyOptions = {}): Promise<Verification> {
+  const timeoutMs = 1000 * defaultTimeout;
+  let verification: Verification | null = null;
+  for await (const result of inJob(timeoutMs, (job) => verifyIn(job, timeoutMs, options))) verification = result;
+  if (verification !== null) return verification;
+  throw new OperationalError('ABORTED', 'there is no verification: process 0 says why');
+}
+
+async function* verifyIn(
+  job: Job | null,
+  timeoutMs: number,
+  options: VerifyOptions,
+): AsyncGenerator<Verification, void, undefined> {
   const workers = options.workers ?? [1, 2, 4];
-  for (const count of workers) resolveWorldSize(parseWorkers(count), null, defaultConfig);
-  return runVerification({
+  const { dataset, steps } = await together(job, async () => {
+    for (const count of workers) resolveWorldSize(parseWorkers(count), null, defaultConfig);
+    if (job !== null) checkProcesses(job.processes, defaultConfig);
+    return { steps: positive('--steps', options.steps) ?? 20, dataset: await datasetOf(options.data) };
+  });
+  yield await runVerification({
     host: nodeHost,
     engine: engineOf('wasm'),
     libraries: [],
     config: defaultConfig,
     workers,
-    steps: positive('--steps', options.steps) ?? 20,
-    dataset: await datasetOf(options.data),
-    timeoutMs: 1000 * defaultTimeout,
+    steps,
+    dataset,
+    timeoutMs,
+    job,
     onNote: options.onNote ?? ignore,
   });
 }

@@ -10,12 +10,16 @@ import type { Control } from './control.js';
 import type { Replica, StatisticsExchange, Unit } from './engine.js';
 import { statisticsLength, type MemoryLayout } from './memory.js';
 import {
+  alone,
   mergesOfLeaves,
   mergesOfSubtrees,
-  shardOf,
+  mergesWithin,
+  sharesOf,
+  shardWithin,
   subtreesOf,
   type LeafRange,
   type Merge,
+  type Place,
   type Subtree,
 } from './tree.js';
 
@@ -26,12 +30,25 @@ export interface BatchPlan {
   readonly rows: number;
   readonly leaves: number;
   readonly shard: LeafRange;
-  /** The additions that finish the tree over `subtrees`; the sum ends in subtree 0. */
+  /** The additions that finish the tree over `subtrees`; the sum ends in subtree 0. Of several processes: to `job.roots`. */
   readonly merges: readonly Merge[];
   /** All ranks' subtrees from left to right. */
   readonly subtrees: readonly PlacedSubtree[];
   /** Position in `subtrees` of this rank's first. */
   readonly firstOwn: number;
+  /** How the tree goes on over the other processes; null where there are none. */
+  readonly job: JobPlan | null;
+}
+
+export interface JobPlan extends Place {
+  /** Positions in `subtrees` where this process's complete subtrees are summed. */
+  readonly roots: readonly number[];
+  /** All processes' complete subtrees from left to right; `position` counts within the process. */
+  readonly nodes: readonly (Subtree & { readonly process: number; readonly position: number })[];
+  /** Position in `nodes` of this process's first. */
+  readonly firstOwn: number;
+  /** The additions that finish the tree over `nodes`; the sum ends in node 0. */
+  readonly merges: readonly Merge[];
 }
 
 export interface PlacedSubtree extends Subtree {
@@ -40,23 +57,35 @@ export interface PlacedSubtree extends Subtree {
   readonly position: number;
 }
 
-export function planBatch(rows: number, leaves: number, rank: number, worldSize: number): BatchPlan {
+export function planBatch(
+  rows: number,
+  leaves: number,
+  rank: number,
+  worldSize: number,
+  place: Place = alone,
+): BatchPlan {
+  const shares = sharesOf(leaves, place.processes);
+  const share = shares[place.process] ?? { start: 0, end: 0 };
   const subtrees: PlacedSubtree[] = [];
   let firstOwn = 0;
   for (let other = 0; other < worldSize; other++) {
     if (other === rank) firstOwn = subtrees.length;
-    subtreesOf(shardOf(leaves, other, worldSize)).forEach((subtree, position) => {
+    subtreesOf(shardWithin(share, other, worldSize)).forEach((subtree, position) => {
       subtrees.push({ ...subtree, rank: other, position });
     });
   }
-  return {
-    rows,
-    leaves,
-    shard: shardOf(leaves, rank, worldSize),
-    subtrees,
-    merges: mergesOfSubtrees(subtrees),
-    firstOwn,
-  };
+  const { merges, roots } = mergesWithin(subtrees);
+  const shard = shardWithin(share, rank, worldSize);
+  const job = place.processes === 1 ? null : planJob(shares, roots, place);
+  return { rows, leaves, shard, subtrees, merges: job === null ? mergesOfSubtrees(subtrees) : merges, firstOwn, job };
+}
+
+function planJob(shares: readonly LeafRange[], roots: readonly number[], place: Place): JobPlan {
+  const nodes = shares.flatMap((share, process) =>
+    subtreesOf(share).map((subtree, position) => ({ ...subtree, process, position })),
+  );
+  const firstOwn = nodes.findIndex(({ process }) => process === place.process);
+  return { ...place, roots, nodes, firstOwn, merges: mergesOfSubtrees(nodes) };
 }
 
 /** The units that each rank owns: consecutive, with shares of the accumulator as equal as whole units allow. */
@@ -72,19 +101,29 @@ export function ownedUnits(units: readonly Unit[], rank: number, worldSize: numb
   return owned;
 }
 
-/** Finishes the tree for one unit, in place. Returns the byte offset of the accumulator that holds the sum. */
-export function reduceUnit(layout: MemoryLayout, plan: BatchPlan, replica: Replica, unit: Unit): number {
-  const accumulator = (index: number): number => {
-    const subtree = plan.subtrees[index];
-    const offset = subtree === undefined ? undefined : layout.accumulators[subtree.rank]?.[subtree.position];
-    if (offset === undefined) throw new Error('a batch without rows');
-    return offset;
-  };
+/** Byte offset of the accumulator of a subtree, by its position in the plan. */
+export function accumulatorOf(layout: MemoryLayout, plan: BatchPlan, index: number): number {
+  const subtree = plan.subtrees[index];
+  const offset = subtree === undefined ? undefined : layout.accumulators[subtree.rank]?.[subtree.position];
+  if (offset === undefined) throw new Error('a batch without rows');
+  return offset;
+}
+
+/** Carries out the plan's merges for one unit, in place. */
+export function reduceUnit(layout: MemoryLayout, plan: BatchPlan, replica: Pick<Replica, 'add'>, unit: Unit): void {
   const { offset, length } = unit.accumulator;
   for (const { target, source } of plan.merges) {
-    replica.add(accumulator(target) + offset * floatBytes, accumulator(source) + offset * floatBytes, length);
+    const [to, from] = [accumulatorOf(layout, plan, target), accumulatorOf(layout, plan, source)];
+    replica.add(to + offset * floatBytes, from + offset * floatBytes, length);
   }
-  return accumulator(0);
+}
+
+/** How a statistics exchange goes on over the other processes of a job; see job-collectives.ts. */
+export interface StatisticsOverJob {
+  /** Between barriers: the process's sums, by subtree in `slots` from `base` on, for all processes to read. Overwrites them. */
+  exchangeStatistics(slots: Float64Array, base: number, length: number, plan: BatchPlan): void;
+  /** The tree over all processes' sums. */
+  sumStatistics(length: number, plan: BatchPlan, total: Float64Array): void;
 }
 
 /** Batch-norm statistics over the whole global batch: the tree over all ranks, finished by each rank for itself. */
@@ -98,15 +137,23 @@ export class GroupExchange implements StatisticsExchange {
   #merges: readonly Merge[] = [];
   /** Two sets of slots in turn: a rank writes one while a slower one may still read the other. */
   #turn = 0;
+  readonly #job: StatisticsOverJob | null;
   /** Called before and after each wait, for the time that it takes. */
   onWait: (waiting: boolean) => void = () => undefined;
 
-  constructor(buffer: ArrayBufferLike, layout: MemoryLayout, control: Control, rank: number) {
+  constructor(
+    buffer: ArrayBufferLike,
+    layout: MemoryLayout,
+    control: Control,
+    rank: number,
+    job: StatisticsOverJob | null = null,
+  ) {
     const { worldSize, subtrees } = layout.shape;
     this.#half = worldSize * subtrees * statisticsLength;
     this.#slots = new Float64Array(buffer, layout.statistics, 2 * this.#half);
     this.#control = control;
     this.#rank = rank;
+    this.#job = job;
   }
 
   start(plan: BatchPlan): void {
@@ -128,9 +175,11 @@ export class GroupExchange implements StatisticsExchange {
     }
     this.onWait(true);
     this.#control.barrier(this.#rank);
+    this.#job?.exchangeStatistics(this.#slots, base, length, plan);
     this.onWait(false);
     // Other ranks still read the slots, so the tree is finished beside them.
-    sumTree(this.#slots, base, length, subtrees.length, plan.merges, total);
+    if (this.#job !== null) this.#job.sumStatistics(length, plan, total);
+    else sumTree(this.#slots, base, statisticsLength, length, subtrees.length, plan.merges, total);
   }
 }
 
@@ -165,27 +214,28 @@ function mergeRows(rows: Float64Array, length: number, merges: readonly Merge[])
   for (const { target, source } of merges) addRow(rows, target * length, source * length, length);
 }
 
-function addRow(rows: Float64Array, to: number, from: number, length: number): void {
+export function addRow(rows: Float64Array, to: number, from: number, length: number): void {
   for (let i = 0; i < length; i++) rows[to + i] = (rows[to + i] ?? 0) + (rows[from + i] ?? 0);
 }
 
-function copyRow(source: Float64Array, from: number, target: Float64Array, to: number, length: number): void {
+export function copyRow(source: Float64Array, from: number, target: Float64Array, to: number, length: number): void {
   for (let i = 0; i < length; i++) target[to + i] = source[from + i] ?? 0;
 }
 
 const column: number[] = [];
 
-/** total[j] = the tree over `count` rows of `slots` at column j; the slots are only read. */
-function sumTree(
-  slots: Float64Array,
+/** total[j] = the tree over `count` rows, `stride` apart from `base` on, at column j; the rows are only read. */
+export function sumTree(
+  rows: Float64Array,
   base: number,
+  stride: number,
   length: number,
   count: number,
   merges: readonly Merge[],
   total: Float64Array,
 ): void {
   for (let j = 0; j < length; j++) {
-    for (let i = 0; i < count; i++) column[i] = slots[base + i * statisticsLength + j] ?? 0;
+    for (let i = 0; i < count; i++) column[i] = rows[base + i * stride + j] ?? 0;
     for (const { target, source } of merges) column[target] = (column[target] ?? 0) + (column[source] ?? 0);
     total[j] = column[0] ?? 0;
   }

@@ -59,6 +59,8 @@ export const phases = [
   'commit',
   'evaluation',
   'prepare',
+  'reduce-scatter',
+  'all-gather',
 ] as const;
 export type Phase = (typeof phases)[number];
 
@@ -140,7 +142,7 @@ export class Control {
   /** Waits until the generation passes `seen` and returns the new one with its command. */
   nextCommand(seen: number): { generation: number; command: Command } {
     for (;;) {
-      this.#throwIfAborted();
+      this.throwIfAborted();
       const generation = this.generation;
       if (generation !== seen) return { generation, command: this.#command() };
       Atomics.wait(this.#words, words.generation, seen, sliceMs);
@@ -161,9 +163,13 @@ export class Control {
     Atomics.store(this.#words, words.committed, step);
   }
 
+  get stopRequested(): boolean {
+    return Atomics.load(this.#words, words.stop) !== 0;
+  }
+
   /** Rank 0, before the last barrier of `step`: decides for all ranks whether it is their last. */
-  decideStop(step: number): void {
-    if (Atomics.load(this.#words, words.stop) !== 0) Atomics.store(this.#words, words.stopAt, step + 1);
+  decideStop(step: number, stop: boolean = this.stopRequested): void {
+    if (stop) Atomics.store(this.#words, words.stopAt, step + 1);
   }
 
   /** Whether the group decided to end before `step`. */
@@ -191,14 +197,14 @@ export class Control {
       for (let i = 0; i < spins; i++) if (Atomics.load(this.#words, words.released) !== released) break;
       this.#awaitRelease(rank, released);
     }
-    this.#throwIfAborted();
+    this.throwIfAborted();
   }
 
   #awaitRelease(rank: number, released: number): void {
     let silentMs = 0;
     let pulse = this.pulse();
     while (Atomics.load(this.#words, words.released) === released) {
-      this.#throwIfAborted();
+      this.throwIfAborted();
       const start = performance.now();
       Atomics.wait(this.#words, words.released, released, sliceMs);
       const seen = this.pulse();
@@ -226,7 +232,8 @@ export class Control {
     return { name, first: Atomics.load(this.#words, words.first), end: Atomics.load(this.#words, words.end) };
   }
 
-  #throwIfAborted(): void {
+  /** Throws ABORTED when the group is told to leave. */
+  throwIfAborted(): void {
     if (Atomics.load(this.#words, words.abort) !== 0)
       throw new OperationalError('ABORTED', 'the group was told to stop');
   }

@@ -21,6 +21,9 @@ export type ErrorCode =
   | 'ENGINE_UNAVAILABLE'
   | 'RANK_FAILED'
   | 'RANK_STALLED'
+  | 'MPI_UNAVAILABLE'
+  | 'PROCESSES_DIFFER'
+  | 'PROCESS_LOST'
   | 'NOT_FINITE'
   | 'BITS_DIFFER'
   | 'ABORTED';
@@ -52,7 +55,7 @@ export interface SerialisedError {
   readonly stack: string | null;
 }
 
-export function serialiseError(error: unknown, rank: number): SerialisedError {
+export function serialiseError(error: unknown, rank: number | null): SerialisedError {
   if (error instanceof OperationalError) {
     return { code: error.code, message: error.message, rank: error.rank ?? rank, stack: null };
   }

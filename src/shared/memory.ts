@@ -6,6 +6,7 @@ import { OperationalError } from './errors.js';
 import type { Engine, ReplicaBinding, SplitBinding, StateSet } from './engine.js';
 import { batchNormChannels, classes, imagePixels, parameterCount } from './network.js';
 import { controlWords } from './control.js';
+import { chunkOf, type Place } from './tree.js';
 
 const pageBytes = 65536;
 const maxBytes = 0x1_0000_0000;
@@ -22,6 +23,16 @@ export interface MemoryShape {
   readonly microBatch: number;
   readonly trainCount: number;
   readonly testCount: number;
+  /** Only where the group is one of several processes. */
+  readonly job?: JobShape;
+}
+
+/** What the processes of a job exchange at most, over all batches. */
+export interface JobShape extends Place {
+  /** Subtrees of all processes. */
+  readonly nodes: number;
+  /** Subtrees of one process. */
+  readonly roots: number;
 }
 
 /** Where each array lies; byte offsets. Lists over ranks are indexed by rank. */
@@ -35,6 +46,8 @@ export interface MemoryLayout {
   readonly prepared: number;
   /** [rank][subtree] */
   readonly accumulators: readonly (readonly number[])[];
+  /** Floats of one accumulator. */
+  readonly accumulatorLength: number;
   /** [rank] */
   readonly workspaces: readonly number[];
   /** float64 [2][subtrees of all ranks][statisticsLength]: slots of the statistics exchange, used in turn. */
@@ -46,7 +59,22 @@ export interface MemoryLayout {
   /** float32 [2][batchNormChannels]: the statistics that evaluation uses, synchronised over ranks. */
   readonly evaluationStatistics: number;
   readonly probabilities: number;
+  readonly job: JobLayout | null;
   readonly bytes: number;
+}
+
+/** What goes over the network, where the group is one of several processes; see job-collectives.ts. */
+export interface JobLayout {
+  /** float64 [nodes][length of the exchange], without gaps. */
+  readonly statistics: number;
+  /** float64 [worldSize][subtrees]: sums of the loss over each rank's subtrees. */
+  readonly losses: number;
+  /** float64 [processes][1 + roots]: whether the process was told to stop, then sums of the loss over its subtrees. */
+  readonly headers: number;
+  /** float32 [nodes][floats of the largest chunk]: what other processes have of this one's chunk. */
+  readonly received: number;
+  /** float32 [accumulatorLength]: where the first process's part of the chunk arrives, and then all chunks' sums. */
+  readonly sum: number;
 }
 
 export interface SharedState {
@@ -94,6 +122,7 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     accumulators: eachRank(() =>
       Array.from({ length: shape.subtrees }, () => take(engine.accumulatorLength * floatBytes)),
     ),
+    accumulatorLength: engine.accumulatorLength,
     workspaces: eachRank(() => take(workspaceBytes)),
     statistics: take(2 * shape.worldSize * shape.subtrees * statisticsLength * 8),
     permutation: take(shape.trainCount * 4),
@@ -101,10 +130,25 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     test: takeSplit(shape.testCount),
     evaluationStatistics: take(2 * batchNormChannels * floatBytes),
     probabilities: take(shape.testCount * classes * floatBytes),
+    job: shape.job === undefined ? null : takeJob(engine, shape, shape.job, take),
   };
   const bytes = Math.ceil(offset / pageBytes) * pageBytes;
   if (bytes > maxBytes) throw memoryExceeded(bytes, shape);
   return { ...layout, bytes };
+}
+
+function takeJob(engine: Engine, shape: MemoryShape, job: JobShape, take: (bytes: number) => number): JobLayout {
+  const chunks = Array.from({ length: job.processes }, (_, process) =>
+    chunkOf(engine.accumulatorLength, { ...job, process }),
+  );
+  const largest = Math.max(...chunks.map(({ start, end }) => end - start));
+  return {
+    statistics: take(job.nodes * statisticsLength * 8),
+    losses: take(shape.worldSize * shape.subtrees * 8),
+    headers: take(job.processes * (1 + job.roots) * 8),
+    received: take(job.nodes * largest * floatBytes),
+    sum: take(engine.accumulatorLength * floatBytes),
+  };
 }
 
 function memoryExceeded(bytes: number, shape: MemoryShape): OperationalError {

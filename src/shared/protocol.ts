@@ -29,6 +29,8 @@ export interface RankTask {
   /** Memory and module travel by structured clone. */
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module | null;
+  /** Words of the mailbox to the other processes, or null where there are none. */
+  readonly mailbox: SharedArrayBuffer | null;
 }
 
 /** What a rank computes on. `core` is the CPU that its thread is pinned to, null for any. */
@@ -51,7 +53,10 @@ export interface RankReport {
   readonly kind: 'report';
   readonly rank: number;
   readonly generation: number;
-  /** Sums of the loss over this rank's subtrees in the last step of a `train` command. */
+  /**
+   * Sums of the loss over this rank's subtrees in the last step of a `train` command. Of several processes: rank 0 has the
+   * whole sum, the others nothing.
+   */
   readonly losses: readonly number[];
   readonly times: StepTimes;
   /** Milliseconds of each step. */

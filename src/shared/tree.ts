@@ -42,6 +42,48 @@ export function shardOf(leaves: number, rank: number, worldSize: number): LeafRa
   };
 }
 
+/** Where one process of a job stands among all of them. */
+export interface Place {
+  readonly process: number;
+  readonly processes: number;
+}
+
+/** A process that is on its own. */
+export const alone: Place = { process: 0, processes: 1 };
+
+/**
+ * The leaves of each process of a job: consecutive runs, of at least one leaf while there are enough. Their largest is as
+ * small as can be, since all wait for it; then the most subtrees that one process has, then all their number, since each is
+ * sent; of equals the earlier shares are the smaller ones. 16 leaves make 8,8 or 4,6,6 or 2,2,4,4,4.
+ */
+export function sharesOf(leaves: number, processes: number): LeafRange[] {
+  const holders = Math.min(leaves, processes);
+  const largest = Math.ceil(leaves / holders);
+  for (let mostSubtrees = 1; ; mostSubtrees++) {
+    const sizes = fewestSubtrees(leaves, holders, largest, mostSubtrees);
+    if (sizes === null) continue;
+    let end = 0;
+    return Array.from({ length: processes }, (_, process) => {
+      const start = end;
+      end += sizes[process] ?? 0;
+      return { start, end };
+    });
+  }
+}
+
+/** The shard of a rank within its process's share. */
+export function shardWithin(share: LeafRange, rank: number, worldSize: number): LeafRange {
+  const { start, end } = shardOf(share.end - share.start, rank, worldSize);
+  return { start: share.start + start, end: share.start + end };
+}
+
+/** The chunk [start, end) of an accumulator's floats that a process sums for all: whole vectors of 16. */
+export function chunkOf(length: number, { process, processes }: Place): { start: number; end: number } {
+  const cut = (index: number): number =>
+    index === processes ? length : 16 * Math.floor((index * length) / (16 * processes));
+  return { start: cut(process), end: cut(process + 1) };
+}
+
 /** Rows [start, end) of the batch that a run of leaves covers. */
 export function rowsOf(range: LeafRange, rows: number, microBatch: number): LeafRange {
   return { start: Math.min(range.start * microBatch, rows), end: Math.min(range.end * microBatch, rows) };
@@ -68,9 +110,17 @@ export function mergesOfLeaves(range: LeafRange): Merge[] {
 
 /** The additions that finish the tree over all ranks' subtrees, left to right; the whole sum ends in node 0. */
 export function mergesOfSubtrees(subtrees: readonly Subtree[]): Merge[] {
-  const { merges, left } = mergeNodes(subtrees, true);
-  assert(left <= 1, 'a finished tree has one root');
+  const { merges, roots } = mergeNodes(subtrees, true);
+  assert(roots.length <= 1, 'a finished tree has one root');
   return merges;
+}
+
+/**
+ * The additions that join the subtrees of neighbouring ranks into the complete subtrees of all their leaves.
+ * @returns with the positions in which those subtrees end, left to right
+ */
+export function mergesWithin(subtrees: readonly Subtree[]): { merges: Merge[]; roots: number[] } {
+  return mergeNodes(subtrees, false);
 }
 
 /** What happens after each leaf of a run: how many finished siblings it joins, and where the result goes. */
@@ -94,7 +144,37 @@ export function leafSchedule(range: LeafRange): LeafStep[] {
   return steps;
 }
 
-function mergeNodes(nodes: readonly Subtree[], finish: boolean): { merges: Merge[]; left: number } {
+/** Sizes of the shares with the fewest subtrees in all, none with more than `mostSubtrees`; null where there are none such. */
+function fewestSubtrees(leaves: number, holders: number, largest: number, mostSubtrees: number): number[] | null {
+  interface Cut {
+    readonly subtrees: number;
+    readonly size: number;
+    readonly rest: Cut | null;
+  }
+  const known = new Map<number, Cut | null>();
+  const best = (left: number, start: number): Cut | null => {
+    const key = start * (holders + 1) + left;
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    let cut: Cut | null = null;
+    const others = left - 1;
+    const least = Math.max(1, leaves - start - others * largest);
+    for (let size = least; size <= Math.min(largest, leaves - start - others); size++) {
+      const own = subtreesOf({ start, end: start + size }).length;
+      const rest = own > mostSubtrees || others === 0 ? null : best(others, start + size);
+      if (own > mostSubtrees || (others > 0 && rest === null)) continue;
+      const subtrees = own + (rest?.subtrees ?? 0);
+      if (cut === null || subtrees < cut.subtrees) cut = { subtrees, size, rest };
+    }
+    known.set(key, cut);
+    return cut;
+  };
+  const sizes: number[] = [];
+  for (let cut = best(holders, 0); cut !== null; cut = cut.rest) sizes.push(cut.size);
+  return sizes.length === 0 ? null : sizes;
+}
+
+function mergeNodes(nodes: readonly Subtree[], finish: boolean): { merges: Merge[]; roots: number[] } {
   const merges: Merge[] = [];
   const stack: (Subtree & { position: number })[] = [];
   const mergeTop = (): void => {
@@ -109,7 +189,7 @@ function mergeNodes(nodes: readonly Subtree[], finish: boolean): { merges: Merge
     while (stack.length > 1 && areSiblings(stack[stack.length - 2], stack[stack.length - 1])) mergeTop();
   });
   while (finish && stack.length > 1) mergeTop();
-  return { merges, left: stack.length };
+  return { merges, roots: stack.map(({ position }) => position) };
 }
 
 function areSiblings(left: Subtree | undefined, right: Subtree | undefined): boolean {

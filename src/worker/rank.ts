@@ -1,5 +1,6 @@
 /** The loop of one rank: waits for a command, carries it out with the group, reports, until it is told to exit. */
 import { Control, type Command, type Phase } from '../shared/control.js';
+import { Mailbox } from '../shared/mailbox.js';
 import { bindReplica } from '../shared/memory.js';
 import type { RankConfig, RankMessage, RankReport, RankTask } from '../shared/protocol.js';
 import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
@@ -27,15 +28,16 @@ export async function serveRank(
 
 /** Resolves when the coordinator says `exit`; rejects with ABORTED, RANK_STALLED or whatever the engine throws. */
 async function runRank(
-  { config, memory, module }: UnpackedTask,
+  { config, memory, module, mailbox: words }: UnpackedTask,
   engine: Engine,
   report: (report: RankReport) => void,
   onPhase: (phase: Phase, step: number) => void,
 ): Promise<void> {
   const { rank, worldSize, layout } = config;
   const control = new Control(memory.buffer, layout.control, worldSize, config.timeoutMs);
+  const mailbox = words === null ? null : new Mailbox(words);
   const replica = await engine.createReplica(bindReplica(layout, memory, module, config.libraries, rank));
-  const context: RankContext = { ...config, engine, buffer: memory.buffer, control, onPhase };
+  const context: RankContext = { ...config, engine, buffer: memory.buffer, control, mailbox, onPhase };
   const step = new RankStep(context, replica);
   for (let seen = 0; ;) {
     control.setPhase(rank, 'idle');

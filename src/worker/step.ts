@@ -3,10 +3,13 @@
  *
  *   forward and backward over the shard -> barrier -> reduce, finish and update the rank's own units -> barrier -> commit
  *
+ * Where the group is one of several processes, the reduction goes on over all of them (job-collectives.ts) before `finish`.
+ *
  * The step reads one state set and writes the other. Rank 0 commits with a single store after the last barrier, so a step
  * that did not reach it leaves nothing behind.
  */
 import {
+  accumulatorOf,
   GroupExchange,
   LocalExchange,
   ownedUnits,
@@ -19,6 +22,8 @@ import type { Control, Phase } from '../shared/control.js';
 import type { AdamScalars, Engine, Replica } from '../shared/engine.js';
 import type { MemoryLayout } from '../shared/memory.js';
 import type { StepTimes } from '../shared/protocol.js';
+import { JobRank, sumBase } from '../shared/job-collectives.js';
+import type { Mailbox } from '../shared/mailbox.js';
 import { adamDefaults, learningRateAt, positionOf } from '../shared/schedule.js';
 import { leafCount, rowsOf } from '../shared/tree.js';
 
@@ -30,6 +35,8 @@ export interface RankContext {
   readonly layout: MemoryLayout;
   readonly buffer: ArrayBufferLike;
   readonly control: Control;
+  /** Where exchanges with other processes are asked for; null where there are none. */
+  readonly mailbox: Mailbox | null;
   /** Called when the rank enters a phase; tests make it fail there. */
   readonly onPhase: (phase: Phase, step: number) => void;
 }
@@ -41,20 +48,23 @@ export class RankStep {
   readonly #replica: Replica;
   readonly #units: readonly number[];
   readonly #group: GroupExchange;
+  readonly #job: JobRank | null;
   readonly #local = new LocalExchange();
   readonly #plans = new Map<number, BatchPlan>();
   readonly #betaPowers: readonly [Float64Array, Float64Array];
   #step = 0;
   readonly times: Mutable<StepTimes> = { data: 0, compute: 0, allReduce: 0, optimiser: 0, waiting: 0 };
-  /** Loss sums of the shard's subtrees in the last step. */
+  /** Loss sums of the shard's subtrees in the last step; of several processes: rank 0 has the whole sum, the others nothing. */
   losses: readonly number[] = [];
 
   constructor(context: RankContext, replica: Replica) {
-    const { buffer, layout, control, rank, worldSize, engine } = context;
+    const { buffer, layout, control, rank, worldSize, engine, mailbox } = context;
     this.#context = context;
     this.#replica = replica;
     this.#units = ownedUnits(engine.units, rank, worldSize);
-    this.#group = new GroupExchange(buffer, layout, control, rank);
+    const enter = this.#enter.bind(this);
+    this.#job = mailbox === null ? null : new JobRank(buffer, layout, control, rank, mailbox, enter);
+    this.#group = new GroupExchange(buffer, layout, control, rank, this.#job);
     const [even, odd] = layout.sets;
     this.#betaPowers = [new Float64Array(buffer, even.betaPowers, 2), new Float64Array(buffer, odd.betaPowers, 2)];
     let since = 0;
@@ -92,6 +102,7 @@ export class RankStep {
       rows: rows.end - rows.start,
       leaves: plan.shard,
     } as const;
+    if (this.#job !== null) this.#job.step = step;
     const sync = config.batchNorm === 'sync';
     if (sync) this.#group.start(plan);
     else this.#local.start(plan, shard.rows);
@@ -106,13 +117,27 @@ export class RankStep {
     this.times.compute += computed - begun - (this.times.waiting - waited);
 
     this.#barrier();
+    if (this.#job !== null) this.#sumOverJob(this.#job, plan);
     this.#updateUnits(plan, step, from, to);
-    if (rank === 0) control.decideStop(step);
+    if (rank === 0) control.decideStop(step, this.#job?.stopRequested);
     this.#barrier();
     if (control.notFinite !== null) return false;
     this.#enter('commit');
     if (rank === 0) control.commit(step + 1);
     return true;
+  }
+
+  #sumOverJob(job: JobRank, plan: BatchPlan): void {
+    const { rank, layout, engine } = this.#context;
+    const start = performance.now();
+    this.#enter('reduce');
+    for (const index of this.#units) {
+      const unit = engine.units[index];
+      if (unit !== undefined) reduceUnit(layout, plan, this.#replica, unit);
+    }
+    job.sumGradients(plan, this.#replica, this.losses);
+    this.losses = rank === 0 ? [job.lossSum(plan)] : [];
+    this.times.allReduce += performance.now() - start;
   }
 
   #updateUnits(plan: BatchPlan, step: number, from: 0 | 1, to: 0 | 1): void {
@@ -122,12 +147,15 @@ export class RankStep {
       this.#betaPowers[to][0] = adam.beta1Power;
       this.#betaPowers[to][1] = adam.beta2Power;
     }
+    const accumulator = this.#job === null ? accumulatorOf(layout, plan, 0) : sumBase(layout, plan);
     for (const index of this.#units) {
       const unit = engine.units[index];
       if (unit === undefined) continue;
       const start = performance.now();
-      this.#enter('reduce');
-      const accumulator = reduceUnit(layout, plan, this.#replica, unit);
+      if (this.#job === null) {
+        this.#enter('reduce');
+        reduceUnit(layout, plan, this.#replica, unit);
+      }
       const reduced = performance.now();
       this.#enter('optimiser');
       const finite = this.#replica.finish(index, accumulator, plan.rows) && this.#replica.update(index, from, to, adam);
@@ -160,10 +188,10 @@ export class RankStep {
   }
 
   #planOf(rows: number): BatchPlan {
-    const { rank, worldSize, config } = this.#context;
+    const { rank, worldSize, config, layout } = this.#context;
     const known = this.#plans.get(rows);
     if (known !== undefined) return known;
-    const plan = planBatch(rows, leafCount(rows, config.microBatch), rank, worldSize);
+    const plan = planBatch(rows, leafCount(rows, config.microBatch), rank, worldSize, layout.shape.job);
     this.#plans.set(rows, plan);
     return plan;
   }

@@ -69,7 +69,10 @@ export async function startGroup(
       for (const { target, source } of planBatch(rows, leafCount(rows, config.microBatch), 0, worldSize).merges) {
         sums[target] = (sums[target] ?? NaN) + (sums[source] ?? NaN);
       }
-      return { loss: (sums[0] ?? NaN) / rows, parametersSha256: await parametersSha256(state.save(step, 1).parameters) };
+      return {
+        loss: (sums[0] ?? NaN) / rows,
+        parametersSha256: await parametersSha256(state.save(step, 1).parameters),
+      };
     },
     close: () => group.close(),
   };
