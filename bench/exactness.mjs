@@ -10,11 +10,8 @@
 import { cpus } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { startBenchmark } from '../dist/coordinator/benchmark.js';
-import { nodeHost } from '../dist/coordinator/node-host.js';
-import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
 import { defaultConfig } from '../dist/shared/config.js';
-import { engineOf } from '../dist/worker/engines/registry.js';
+import { median, startOurs } from './figures.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -26,31 +23,14 @@ const { values } = parseArgs({
 });
 const [workers, pairs, steps] = [values.workers, values.pairs, values.steps].map(Number);
 const microBatch = Math.ceil(defaultConfig.batchSize / workers);
-const warmUpSteps = 5;
-
-function median(list) {
-  const sorted = [...list].sort((a, b) => a - b);
-  const upper = sorted[Math.floor(sorted.length / 2)];
-  return sorted.length % 2 === 1 ? upper : (upper + sorted[sorted.length / 2 - 1]) / 2;
-}
 
 async function start(name, config) {
-  const bench = await startBenchmark({
-    host: nodeHost,
-    engine: engineOf('wasm'),
-    libraries: [],
-    config: { ...defaultConfig, ...config },
-    workers,
-    dataset: await openDataset(await locateDataset(undefined)),
-    timeoutMs: 60_000,
-    onNote: (text) => console.error(text),
-  });
-  return { name, bench, stepMs: [], fastestMs: Infinity };
+  return { name, group: await startOurs(workers, config), stepMs: [], fastestMs: Infinity };
 }
 
 async function measure(contender) {
   const from = performance.now();
-  await contender.bench.run(steps, (reports) => {
+  await contender.group.run(steps, (reports) => {
     const slowestRank = Math.max(...reports.map((report) => report.stepMs[0]));
     contender.fastestMs = Math.min(contender.fastestMs, slowestRank);
   });
@@ -61,12 +41,11 @@ const contenders = [];
 try {
   contenders.push(await start('exact (default)', {}));
   contenders.push(await start(`local, micro-batch ${microBatch}`, { batchNorm: 'local', microBatch }));
-  for (const { bench } of contenders) await bench.run(warmUpSteps);
   for (let pair = 0; pair < pairs; pair++) {
     for (const contender of pair % 2 === 0 ? contenders : [...contenders].reverse()) await measure(contender);
   }
 } finally {
-  for (const { bench } of contenders) await bench.close();
+  for (const { group } of contenders) await group.close();
 }
 const [exact, fastest] = contenders;
 const ratios = exact.stepMs.map((ms, pair) => ms / fastest.stepMs[pair]);

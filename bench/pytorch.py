@@ -101,7 +101,7 @@ class Trainer:
 
 def describe(args):
     names = ("threads", "precision", "format", "ddp", "compile")
-    return {"torch": torch.__version__, **{name: getattr(args, name) for name in names}}
+    return {"version": torch.__version__, **{name: getattr(args, name) for name in names}}
 
 
 def show(report):
