@@ -26,7 +26,7 @@ const { values } = parseArgs({
   },
 });
 const network = '10.213.77.0/24';
-const timeoutSeconds = 5;
+const timeoutSeconds = 10;
 /** Of two losses: the launcher's own second or two, and the deadline's second look. */
 const endsWithinMs = 1000 * (timeoutSeconds + 15);
 
@@ -117,6 +117,10 @@ async function train(agent, on, args, onLine = () => {}) {
     btl: 'tcp,self',
     btl_tcp_if_include: network,
     oob_tcp_if_include: network,
+    // Else mpirun waits for the daemon of a host that is cut off.
+    oob_tcp_keepalive_time: '2',
+    oob_tcp_keepalive_intvl: '1',
+    oob_tcp_keepalive_probes: '2',
   };
   const flags = Object.entries(mca).flatMap(([name, value]) => ['--mca', name, value]);
   const command = [

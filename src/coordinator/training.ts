@@ -1,80 +1,25 @@
 /** A training run: commands runs of steps to the group, and writes down what comes of them. */
-import type { TrainConfig } from '../shared/config.js';
-import type { Engine } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
 import { planBatch } from '../shared/collectives.js';
-import type { Job } from '../shared/job.js';
-import type { Device, RankReport } from '../shared/protocol.js';
+import type { RankReport } from '../shared/protocol.js';
 import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
 import { leafCount } from '../shared/tree.js';
 import { CommonEnd, together } from './agreement.js';
 import { parametersSha256, stateSha256, type Checkpoint } from './checkpoint-format.js';
 import { synchroniseStatistics } from './batch-norm.js';
-import type { OpenDataset } from './dataset-parts.js';
 import { evaluateGroup, type Accuracy } from './evaluation.js';
-import type { Host } from './host.js';
 import { launchTogether, type Launched } from './launch.js';
-import type {
-  EvaluationMetric,
-  InitialWeights,
-  Progress,
-  StartMetric,
-  StepMetric,
-  Summary,
-  TrainMetric,
-} from './metrics.js';
+import type { EvaluationMetric, InitialWeights, Progress, StartMetric, StepMetric, Summary } from './metrics.js';
+import type { TrainMetric } from './metrics.js';
 import { refuseOtherBits } from './resume.js';
-import { RunRecorder, type RunStore } from './run-recorder.js';
-import type { NetworkState } from './state.js';
+import { RunRecorder } from './run-recorder.js';
+import { stopOnSignal } from './stop-signal.js';
+import type { TrainingRequest } from './training-request.js';
 
 /** Steps between two lines of the log. */
 const logEvery = 100;
 /** How often progress is told: a run of steps ends there, which costs the group one wake-up. */
 const progressMs = 400;
-/**
- * How long another process may keep this one waiting once the job is told to end. A launcher that ends a job since a process
- * died says so by a signal, after which there is a second or so.
- */
-const stuckMs = 500;
-
-export interface TrainingRequest {
-  readonly host: Host;
-  readonly engine: Engine;
-  /** What the engine imports on each thread, see `ReplicaBinding`. */
-  readonly libraries: readonly string[];
-  /** For the record: why that engine, and what it computes on. */
-  readonly why: string;
-  readonly device: string;
-  readonly config: TrainConfig;
-  readonly worldSize: number;
-  readonly devices: readonly Device[] | null;
-  readonly dataset: OpenDataset;
-  /** Null for a process of a job whose process 0 writes. */
-  readonly folder: RunStore | null;
-  /** The other processes that train with this one; null where there are none. */
-  readonly job: Job | null;
-  /** Name of each process's machine, for the record. */
-  readonly hosts: readonly string[];
-  /** Worker threads of all processes. */
-  readonly allWorkers: number;
-  /** What is worth knowing of the machine, for the record. */
-  readonly machine: Promise<StartMetric['machine']>;
-  /** Weights to start from instead of those of the seed; they belong to no run yet. */
-  readonly init: (InitialWeights & NetworkState) | null;
-  /** The state to go on from, or null for a fresh start. */
-  readonly resume: Checkpoint | null;
-  /** What may differ from that state on purpose, see `refuseOtherBits`. */
-  readonly override: readonly string[];
-  /** Steps since training began after which to end, resumed or not. */
-  readonly maxSteps: number | undefined;
-  readonly checkpointEvery: number | undefined;
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
-  /** How often failed workers are started again before the run ends with the failure. */
-  readonly maxRestarts: number;
-  readonly onNote: (text: string) => void;
-  readonly onProgress: ((progress: Progress) => void) | undefined;
-}
 
 /**
  * Trains to the end, yielding metrics on the way; the last is the summary. Ending the iteration early, an abort or an error
@@ -84,18 +29,7 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
   const { signal, job } = request;
   signal?.throwIfAborted();
   const launched = await launchTogether({ ...request, trains: true });
-  const endLostJob = (): void => {
-    const missing = signal?.aborted === true ? job?.missing(stuckMs) : null;
-    if (typeof missing !== 'string') return;
-    job?.fail(new OperationalError('PROCESS_LOST', `${missing}, and the job is told to end`));
-  };
-  const onAbort = (): void => {
-    launched.group.control.requestStop();
-    endLostJob();
-  };
-  signal?.addEventListener('abort', onAbort);
-  if (signal?.aborted === true) onAbort();
-  const watch = job === null ? undefined : setInterval(endLostJob, stuckMs / 5);
+  const release = stopOnSignal(request, launched);
   try {
     const run = new TrainingRun(request, launched);
     await together(job, () => run.start());
@@ -107,8 +41,7 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
     if (run.accuracy === null) yield await run.evaluate();
     yield await run.summary();
   } finally {
-    clearInterval(watch);
-    signal?.removeEventListener('abort', onAbort);
+    release();
     await launched.group.close();
   }
 }

@@ -97,11 +97,13 @@ export class MpiJob implements Job {
   }
 
   missing(leastMs = 0): string | null {
-    const { request, missing } = this.mailbox;
-    if (missing === null || missing.waitedMs < leastMs) return null;
-    const step = `step ${String(this.mailbox.step + 1)}`;
-    const where = request === null ? `after ${step}` : `in the ${exchangeName(request.kind)} of ${step}`;
-    return `${processName(this, missing.process)} is missing ${where}`;
+    const { request, missing, waitedMs, step } = this.mailbox;
+    if (waitedMs === 0 || waitedMs < leastMs) return null;
+    const where = request === null ? 'after' : `in the ${exchangeName(request.kind)} of`;
+    const other = this.processes === 2 ? 1 - this.process : null;
+    const process = missing ?? other;
+    const who = process === null ? 'another process' : processName(this, process);
+    return `${who} is missing ${where} step ${String(step + 1)}`;
   }
 
   fail(error: Error): void {

@@ -38,6 +38,7 @@ export class Transport {
   exchange({ sends, receives }: Schedule, base: bigint, tag: number, timeoutMs: number, what: string): void {
     const count = receives.length + sends.length;
     this.#reserve(count);
+    this.#mailbox.setExchanging(true);
     let index = 0;
     for (const { peer, offset, bytes } of receives) {
       this.#check(this.#mpi.receive(base + BigInt(offset), bytes, peer, tag, this.#request(index++)), what);
@@ -46,7 +47,7 @@ export class Transport {
       this.#check(this.#mpi.send(base + BigInt(offset), bytes, peer, tag, this.#request(index++)), what);
     }
     this.#complete([...receives, ...sends], timeoutMs, what);
-    this.#mailbox.nameMissing(null, 0);
+    this.#mailbox.setExchanging(false);
   }
 
   #complete(messages: Schedule['sends'], timeoutMs: number, what: string): void {
@@ -65,7 +66,7 @@ export class Transport {
       if (waitedMs < nextLookMs) continue;
       nextLookMs = waitedMs + lookMs;
       const open = messages.findIndex((_, index) => !this.#isComplete(index, what));
-      this.#mailbox.nameMissing(messages[open]?.peer ?? null, waitedMs);
+      this.#mailbox.nameMissing(messages[open]?.peer ?? null);
       if (waitedMs > timeoutMs) {
         throw new OperationalError('PROCESS_LOST', `${what} is not complete after ${String(timeoutMs / 1000)} s`);
       }

@@ -8,12 +8,12 @@
  * | kind, step, rows, length | rank 0, before `bell` | what to exchange; kind 0 is nothing, the step is counted from 1 |
  * | done | MPI thread | counts exchanges that are complete; rank 0 waits for it to move |
  * | abort | main thread | non-zero: leave every wait and abort the job |
- * | missing, waited | MPI thread | 1 + a process whose part the exchange at hand waits for, and for how many milliseconds;
- *   0 while there is none to name |
+ * | since | MPI thread | when the exchange at hand began, as the low bits of Date.now(); 0 while there is none |
+ * | missing | MPI thread | 1 + a process whose part it waits for; 0 while there is none to name |
  */
 import type { Control } from './control.js';
 
-const words = { bell: 0, kind: 1, step: 2, rows: 3, length: 4, done: 5, abort: 6, missing: 7, waited: 8 };
+const words = { bell: 0, kind: 1, step: 2, rows: 3, length: 4, done: 5, abort: 6, missing: 7, since: 8 };
 const wordCount = 16;
 
 /** In the order of a step; `gather` is the main thread's, outside of steps. */
@@ -92,9 +92,16 @@ export class Mailbox {
     return { kind, step: this.step, rows: word(words.rows), length: word(words.length) };
   }
 
-  get missing(): { readonly process: number; readonly waitedMs: number } | null {
+  /** For how long the MPI thread has been exchanging, which may be stuck in a call; 0 where it is not. */
+  get waitedMs(): number {
+    const since = Atomics.load(this.#words, words.since);
+    return since === 0 ? 0 : (Date.now() - since) | 0;
+  }
+
+  /** The process whose part is waited for, where that is known. */
+  get missing(): number | null {
     const value = Atomics.load(this.#words, words.missing);
-    return value === 0 ? null : { process: value - 1, waitedMs: Atomics.load(this.#words, words.waited) };
+    return value === 0 ? null : value - 1;
   }
 
   // The MPI thread's side.
@@ -115,8 +122,13 @@ export class Mailbox {
     Atomics.notify(this.#words, words.done);
   }
 
-  nameMissing(process: number | null, waitedMs: number): void {
-    Atomics.store(this.#words, words.waited, waitedMs);
+  /** Says that an exchange with others begins or ends. */
+  setExchanging(exchanging: boolean): void {
+    Atomics.store(this.#words, words.since, exchanging ? Date.now() | 1 : 0);
+    Atomics.store(this.#words, words.missing, 0);
+  }
+
+  nameMissing(process: number | null): void {
     Atomics.store(this.#words, words.missing, process === null ? 0 : process + 1);
   }
 }
