@@ -143,6 +143,13 @@ describe('the shares of processes', () => {
     expect(of12.map((_, i) => sizesOf(12, i + 1))).toEqual(of12);
   });
 
+  it('of no leaves, or of one process, are there at once', () => {
+    expect(sizesOf(0, 1)).toEqual([0]);
+    expect(sizesOf(0, 3)).toEqual([0, 0, 0]);
+    expect(sizesOf(1, 3)).toEqual([1, 0, 0]);
+    expect(sizesOf(1_000_000, 1)).toEqual([1_000_000]);
+  });
+
   // Of 27 leaves the cut with the fewest subtrees in all has one process with three of them.
   const few = counts
     .slice(0, 13)

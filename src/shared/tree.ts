@@ -58,6 +58,10 @@ export const alone: Place = { process: 0, processes: 1 };
  */
 export function sharesOf(leaves: number, processes: number): LeafRange[] {
   const holders = Math.min(leaves, processes);
+  // Nothing to choose, however many leaves there are.
+  if (holders <= 1) {
+    return Array.from({ length: processes }, (_, process) => ({ start: process === 0 ? 0 : leaves, end: leaves }));
+  }
   const largest = Math.ceil(leaves / holders);
   for (let mostSubtrees = 1; ; mostSubtrees++) {
     const sizes = fewestSubtrees(leaves, holders, largest, mostSubtrees);
