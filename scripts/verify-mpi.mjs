@@ -180,7 +180,7 @@ function pidOn(host) {
   throw new Error(`no training on ${host}`);
 }
 
-/** Bytes that process 0 sends for the gradients of a full batch, by the formula of docs/mpi.md. */
+/** Bytes that process 0 sends for the gradients of a full batch, by the formula of docs/cluster.md. */
 async function formula(processes) {
   const { wasmEngine } = await import('../dist/worker/engines/wasm/engine.js');
   const { sharesOf, subtreesOf } = await import('../dist/shared/tree.js');

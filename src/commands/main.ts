@@ -22,7 +22,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   const parser = yargs([...argv])
     .scriptName('mnist-ddp')
     .usage(
-      '$0 COMMAND [options]\n\nTrains a convolutional network on MNIST, data-parallel over worker threads,\nand over machines where MPI starts it on several: mpirun -n 4 mnist-ddp train (see docs/mpi.md).',
+      '$0 COMMAND [options]\n\nTrains a convolutional network on MNIST, data-parallel over worker threads,\nand over machines where MPI starts it on several: mpirun -n 4 mnist-ddp train (see docs/cluster.md).',
     )
     .command(trainCommand((code) => (exitCode = code)))
     .command(evalCommand)
