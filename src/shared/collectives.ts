@@ -88,15 +88,21 @@ function planJob(shares: readonly LeafRange[], roots: readonly number[], place: 
   return { ...place, roots, nodes, firstOwn, merges: mergesOfSubtrees(nodes) };
 }
 
-/** The units that each rank owns: consecutive, with shares of the accumulator as equal as whole units allow. */
+/**
+ * The units that each rank owns: consecutive, with as equal work as whole units allow. Work is taken to grow with what is read
+ * and written: the accumulator and the parameters.
+ */
 export function ownedUnits(units: readonly Unit[], rank: number, worldSize: number): number[] {
-  const total = units.reduce((sum, unit) => sum + unit.accumulator.length, 0);
+  const work = units.map(({ accumulator, parameters }) =>
+    parameters.reduce((sum, range) => sum + range.length, accumulator.length),
+  );
+  const total = work.reduce((sum, value) => sum + value, 0);
   const owned: number[] = [];
   let before = 0;
-  units.forEach((unit, index) => {
-    const middle = before + unit.accumulator.length / 2;
+  work.forEach((value, index) => {
+    const middle = before + value / 2;
     if (Math.min(worldSize - 1, Math.floor((middle * worldSize) / total)) === rank) owned.push(index);
-    before += unit.accumulator.length;
+    before += value;
   });
   return owned;
 }

@@ -57,8 +57,8 @@ export interface Workspace {
   readonly bytes: number;
 }
 
-/** One tile's vectors and a line of staged tiles, see assembly/convolution.ts: 2 KiB and 16 KiB at most. */
-const scratchBytes = 32768;
+/** Room for conv2's 16 x 16 filters at all 64 points and what they are made from, see assembly/convolution.ts: 66 KiB. */
+const scratchBytes = 69632;
 const stackLevels = 32;
 
 /** @param base address of the workspace, a multiple of 64 */

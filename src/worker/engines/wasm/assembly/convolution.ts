@@ -364,22 +364,30 @@ function transpose(x: usize, stride: usize, y: usize, step: usize): void {
 export function transformWeights(
   m: i32, inputs: i32, outputs: i32, w: usize, u: usize, ut: usize, column: i32, scratch: usize,
 ): void {
-  const n = m + 2, filter = <usize>inputs * 36, points = n * n, spectrum = <usize>points << 4;
-  const half = scratch + (36 << 4), result = half + ((3 * n) << 4);
-  for (let k = 0; k < inputs; k += 4) {
+  const n = m + 2, filter = <usize>inputs * 36, points = n * n;
+  // All points of 16 x 16 weights wait here until whole cache lines go out: a point's lines are pages apart from the next
+  // one's and fall into the same sets. One vector more than the points keeps these results out of each other's.
+  const spectrum = <usize>(points + 1) << 4, half = scratch + (36 << 4), results = half + ((3 * n) << 4);
+  for (let k = 0; k < inputs; k += 16) {
     for (let o = 0; o < 16; o += 4) {
-      const g = w + <usize>o * filter + <usize>k * 36;
-      for (let i: usize = 0; i < 9; i++) transpose(g + (i << 4), filter, scratch + (i << 6), 16);
-      for (let kk = 0; kk < 4; kk++) {
-        const taps = scratch + ((kk * 9) << 4), out = result + <usize>kk * spectrum;
+      for (let kk = 0; kk < 16; kk++) {
+        const out = results + <usize>(kk * 4 + (o >> 2)) * spectrum, taps = scratch + (((kk & 3) * 9) << 4);
+        if (!(kk & 3)) {
+          const g = w + <usize>o * filter + <usize>(k + kk) * 36;
+          for (let i: usize = 0; i < 9; i++) transpose(g + (i << 4), filter, scratch + (i << 6), 16);
+        }
         for (let j = 0; j < 3; j++) weightTransform(m, taps + (j << 4), 48, half + (j << 4), 48);
         for (let i = 0; i < n; i++) weightTransform(m, half + ((i * 3) << 4), 16, out + ((i * n) << 4), 16);
       }
-      for (let point = 0; point < points; point++) {
-        const source = result + (<usize>point << 4), target = u + (<usize>(point * inputs + k) << 6) + (<usize>o << 2);
-        for (let kk: usize = 0; kk < 4; kk++) v128.store(target + (kk << 6), v128.load(source + kk * spectrum));
-        const t = ut + (<usize>(((k >> 4) * points + point) * outputs + column + o) << 6) + (<usize>(k & 15) << 2);
-        transpose(source, spectrum, t, 64);
+    }
+    for (let point = 0; point < points; point++) {
+      const source = results + (<usize>point << 4), target = u + (<usize>(point * inputs + k) << 6);
+      const t = ut + (<usize>(((k >> 4) * points + point) * outputs + column) << 6);
+      for (let i: usize = 0; i < 64; i++) v128.store(target + (i << 4), v128.load(source + i * spectrum));
+      for (let o: usize = 0; o < 4; o++) {
+        for (let kk: usize = 0; kk < 4; kk++) {
+          transpose(source + (kk * 16 + o) * spectrum, 4 * spectrum, t + (o << 8) + (kk << 4), 64);
+        }
       }
     }
   }
