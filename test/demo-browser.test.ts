@@ -1,5 +1,5 @@
 /** The demo in Chromium (see support/chromium.ts; skipped without one, which is said): it draws, and trains Node's bits. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -27,7 +27,6 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
   beforeAll(async () => {
     ({ directory, remove } = await temporaryDirectory());
     [data, run] = [join(directory, 'idx'), join(directory, 'run')];
-    await mkdir(data);
     await writeIdxSet(data, steps * 128, 500, { gzip: true });
     ({ summary: node } = await trainRun({ data, out: run, seed, maxSteps: steps, workers: 2 }));
     server = await demo({ data, run });

@@ -19,7 +19,6 @@ let server: Demo;
 beforeAll(async () => {
   ({ directory, remove } = await temporaryDirectory());
   data = join(directory, 'idx');
-  await mkdir(data);
   await writeIdxSet(data, 32, 20, { gzip: true });
   server = await demo({ data, run: await fileOfWeights() });
 });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type DevicesReport } from '../dist/index.js';
 import { folderVariable } from '../dist/library/tensorflow-packages.js';
 import { cli, type CliResult } from './support/cli.js';
-import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
+import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
 import { installPackage, tensorFlowSource } from './support/packages.js';
 import { findTensorFlow } from './support/tensorflow.js';
 
@@ -37,10 +37,7 @@ const out = (): string => join(directory, `out-${String(folders++)}`);
 const flags = ['--batch-size', '8', '--micro-batch', '4', '--epochs', '2', '--workers', '2'];
 
 beforeAll(async () => {
-  ({ directory, remove } = await temporaryDirectory());
-  data = join(directory, 'data');
-  await mkdir(data);
-  await writeIdxSet(data, 16, 8);
+  ({ directory, data, remove } = await temporaryDataset(16, 8));
   await mkdir(join(directory, 'empty'));
   nothing = { [folderVariable]: join(directory, 'empty'), HOME: join(directory, 'empty') };
 });
@@ -277,7 +274,6 @@ describe.skipIf(noAdapter !== null)(title('tfjs-webgpu on a software adapter', n
     const [run, other] = [out(), out()];
     // Evaluation takes about a second a row.
     const tiny = join(directory, 'tiny');
-    await mkdir(tiny);
     await writeIdxSet(tiny, 8, 2);
     const step = ['--data', tiny, '--max-steps', '1', '--batch-size', '4', '--workers', '1'];
     const result = await trained([...step, '--engine', 'tfjs-webgpu', '--out', run], swiftShader);

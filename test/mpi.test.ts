@@ -1,12 +1,12 @@
 /** Several processes over real MPI: the hash of one process, one that dies or differs is named, and nothing is lost. */
 import { hostname } from 'node:os';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type Summary } from '../dist/index.js';
 import { launchedAs } from '../dist/mpi/environment.js';
 import { cli } from './support/cli.js';
-import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
+import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
 import { mpiMissing, mpirun, pidOf } from './support/mpi.js';
 import { metricsOf, trainRun } from './support/runs.js';
 
@@ -18,11 +18,8 @@ let folders = 0;
 const out = (): string => join(directory, `run-${String(folders++)}`);
 
 beforeAll(async () => {
-  ({ directory, remove } = await temporaryDirectory());
-  data = join(directory, 'data');
-  await mkdir(data);
   // Batches of 16 micro-batches, and of 12 at the end of an epoch: a whole tree, and one that is not.
-  await writeIdxSet(data, 32 + 24, 37);
+  ({ directory, data, remove } = await temporaryDataset(32 + 24, 37));
 });
 afterAll(async () => {
   await remove();
@@ -136,7 +133,6 @@ describe.skipIf(mpiMissing !== null)(title, () => {
 
   it('refuse data that differ, by the name of the process, once', async () => {
     const other = join(directory, 'other');
-    await mkdir(other);
     await writeIdxSet(other, 32 + 25, 37);
     const folder = out();
     const differing = trainArgs(folder, 1).map((word) => (word === data ? other : word));

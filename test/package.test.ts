@@ -1,6 +1,6 @@
 /** The tarball of `npm pack`, installed elsewhere without optional and development packages, works. */
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -20,7 +20,6 @@ let consumer: string;
 beforeAll(async () => {
   ({ directory, remove } = await temporaryDirectory());
   consumer = join(directory, 'consumer');
-  await mkdir(join(consumer, 'idx'), { recursive: true });
   await writeIdxSet(join(consumer, 'idx'), 32, 20);
   const { stdout } = await npm(['pack', '--ignore-scripts', '--json', '--pack-destination', directory], root);
   [packed] = JSON.parse(stdout) as NonNullable<typeof packed>[];

@@ -1,5 +1,5 @@
 /** `predict` reads digits from pictures as well as the network reads the rows that they were drawn from. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { predict, type Prediction } from '../dist/index.js';
@@ -27,7 +27,6 @@ beforeAll(async () => {
   ({ directory, remove } = await temporaryDirectory());
   run = join(directory, 'run');
   const data = join(directory, 'data');
-  await mkdir(data);
   await writeIdxSet(data, 2560, 1);
   await trainRun({ epochs: 1, batchSize: 64, seed: 1, workers: 2, data, out: run });
   raw = await predict({ files: [idx], rows: `0-${String(count - 1)}`, checkpoint: run });

@@ -14,7 +14,6 @@ let remove: () => Promise<void>;
 beforeAll(async () => {
   ({ directory, remove } = await temporaryDirectory());
   // `data/` of the working folder is the default data set, so the example trains on a small one.
-  await mkdir(join(directory, 'data'));
   await writeIdxSet(join(directory, 'data'), 256, 20);
   await mkdir(join(directory, 'node_modules'));
   await symlink(root, join(directory, 'node_modules', 'mnist-ddp'), 'junction');

@@ -1,12 +1,12 @@
 /** `mnist-ddp report` on real runs: it is about the run it is asked about, and its command trains to the same bits again. */
-import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exportWeights, loadCheckpoint, report, type Summary } from '../dist/index.js';
 import { reproducingCommand } from '../dist/coordinator/reproducing-command.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
-import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
+import { temporaryDataset } from './support/idx-files.js';
 import { trainRun } from './support/runs.js';
 
 let directory: string;
@@ -16,10 +16,7 @@ let run: Summary;
 const perEpoch = 4;
 
 beforeAll(async () => {
-  ({ directory, remove } = await temporaryDirectory());
-  data = join(directory, 'data');
-  await mkdir(data);
-  await writeIdxSet(data, 64, 60);
+  ({ directory, data, remove } = await temporaryDataset(64, 60));
   const config = { batchSize: 16, microBatch: 4, epochs: 2, seed: 5, learningRate: 2e-3, lrStep: 3, lrGamma: 0.5 };
   ({ summary: run } = await trainRun({ ...config, data, workers: 2, out: join(directory, 'run') }));
 });

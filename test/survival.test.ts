@@ -9,7 +9,7 @@ import { loadCheckpoint, train, type Summary, type TrainOptions } from '../dist/
 import { cli, cliPath } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { faultCases, survive } from './support/faults.js';
-import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
+import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
 import { randomBits } from './support/random.js';
 import { trainRun } from './support/runs.js';
 
@@ -20,10 +20,7 @@ let folders = 0;
 const out = (): string => join(directory, `run-${String(folders++)}`);
 
 beforeAll(async () => {
-  ({ directory, remove } = await temporaryDirectory());
-  data = join(directory, 'data');
-  await mkdir(data);
-  await writeIdxSet(data, 74, 37);
+  ({ directory, data, remove } = await temporaryDataset(74, 37));
 });
 afterAll(async () => {
   await remove();
@@ -139,7 +136,6 @@ describe('a process that is killed', () => {
 
   beforeAll(async () => {
     longData = join(directory, 'long');
-    await mkdir(longData);
     await writeIdxSet(longData, 800, 20);
     const options = { batchSize: 8, microBatch: 2, epochs: 1, seed: 5, workers: 2, data: longData, out: out() };
     ({ summary: undisturbed } = await trainRun(options));

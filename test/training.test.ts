@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { evaluate, loadCheckpoint, type Summary, type TrainOptions } from '../dist/index.js';
 import { operationalError } from './support/errors.js';
-import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
+import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
 import { metricsOf, trainRun } from './support/runs.js';
 
 let directory: string;
@@ -18,10 +18,7 @@ let folders = 0;
 const out = (): string => join(directory, `run-${String(folders++)}`);
 
 beforeAll(async () => {
-  ({ directory, remove } = await temporaryDirectory());
-  data = join(directory, 'data');
-  await mkdir(data);
-  await writeIdxSet(data, 74, 37);
+  ({ directory, data, remove } = await temporaryDataset(74, 37));
 });
 afterAll(async () => {
   await remove();
@@ -101,7 +98,6 @@ describe('a run of 102 steps an epoch', () => {
 
   beforeAll(async () => {
     const longData = join(directory, 'long');
-    await mkdir(longData);
     options = { ...long, data: await writeIdxSet(longData, 408, 20) };
     ({ summary: whole } = await trainRun({ ...options, out: out() }));
   });
@@ -235,7 +231,6 @@ describe('a run to go on from', () => {
 
   it('refuses another data set', async () => {
     const other = join(directory, 'other');
-    await mkdir(other);
     await writeIdxSet(other, 75, 37);
     const error = await operationalError(() => trainRun({ resume: folder, data: other, workers: 2 }));
     expect(error.code).toBe('CONFIGURATION_CHANGED');

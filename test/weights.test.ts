@@ -1,5 +1,5 @@
 /** Weights go out to other programs' files and come back: the same network, to the bit, wherever they are taken from. */
-import { mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -15,7 +15,7 @@ import { readWeights } from '../dist/interchange/formats.js';
 import { batchNormChannels } from '../dist/shared/network.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
-import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
+import { temporaryDataset } from './support/idx-files.js';
 import { trainRun } from './support/runs.js';
 
 let directory: string;
@@ -26,10 +26,7 @@ let run: Summary;
 let evaluation: Evaluation;
 
 beforeAll(async () => {
-  ({ directory, remove } = await temporaryDirectory());
-  data = join(directory, 'data');
-  await mkdir(data);
-  await writeIdxSet(data, 64, 60);
+  ({ directory, data, remove } = await temporaryDataset(64, 60));
   options = { batchSize: 16, microBatch: 4, epochs: 2, seed: 5, data, workers: 2 };
   ({ summary: run } = await trainRun({ ...options, out: join(directory, 'run') }));
   evaluation = await evaluate({ checkpoint: run.out, data });

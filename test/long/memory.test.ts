@@ -1,8 +1,7 @@
 /** Memory stays flat, over many steps and over many restarts. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { temporaryDirectory, writeIdxSet } from '../support/idx-files.js';
+import { temporaryDataset } from '../support/idx-files.js';
 import { trainRun } from '../support/runs.js';
 
 /** Growth of the resident set from a warm state to the end. Garbage comes and goes; a leak of one checkpoint would be 8 MB. */
@@ -14,10 +13,7 @@ let remove: () => Promise<void>;
 let data: string;
 
 beforeAll(async () => {
-  ({ directory, remove } = await temporaryDirectory());
-  data = join(directory, 'data');
-  await mkdir(data);
-  await writeIdxSet(data, 4000, 20);
+  ({ directory, data, remove } = await temporaryDataset(4000, 20));
 });
 afterAll(async () => {
   await remove();

@@ -1,10 +1,9 @@
 /** The whole sweep of faults; test/survival.test.ts has a part of it. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Summary } from '../../dist/index.js';
 import { everyFault, survive } from '../support/faults.js';
-import { temporaryDirectory, writeIdxSet } from '../support/idx-files.js';
+import { temporaryDataset } from '../support/idx-files.js';
 import { trainRun } from '../support/runs.js';
 
 const config = { batchSize: 32, microBatch: 2, epochs: 2, seed: 9, workers: 3, timeout: 1 };
@@ -14,10 +13,7 @@ let data: string;
 let whole: Summary;
 
 beforeAll(async () => {
-  ({ directory, remove } = await temporaryDirectory());
-  data = join(directory, 'data');
-  await mkdir(data);
-  await writeIdxSet(data, 74, 37);
+  ({ directory, data, remove } = await temporaryDataset(74, 37));
   ({ summary: whole } = await trainRun({ ...config, workers: 1, data, out: join(directory, 'whole') }));
 });
 afterAll(async () => {

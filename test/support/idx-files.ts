@@ -1,5 +1,5 @@
 /** Small valid data sets for tests: the first rows of the real MNIST, as IDX files in a folder of their own. */
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -31,6 +31,15 @@ export async function temporaryDirectory(): Promise<{ directory: string; remove:
   return { directory, remove: () => rm(directory, { recursive: true, force: true }) };
 }
 
+/** A new folder with one more in it, `data`, that holds the first rows of MNIST; `remove` both when done. */
+export async function temporaryDataset(
+  train: number,
+  test: number,
+): Promise<{ directory: string; data: string; remove: () => Promise<void> }> {
+  const temporary = await temporaryDirectory();
+  return { ...temporary, data: await writeIdxSet(join(temporary.directory, 'data'), train, test) };
+}
+
 /** An IDX header: magic number, count, and for images 28, 28. */
 export function idxHeader(magic: number, ...sizes: readonly number[]): Uint8Array {
   const view = new DataView(new ArrayBuffer(4 + 4 * sizes.length));
@@ -55,13 +64,17 @@ export async function cutIdx(name: IdxName, count: number): Promise<Uint8Array> 
   return bytes;
 }
 
-/** Writes the four files: the first `train` training rows and the first `test` test rows of MNIST. Returns the folder. */
+/**
+ * Writes the four files: the first `train` training rows and the first `test` test rows of MNIST, into a folder that it makes
+ * where there is none. Returns the folder.
+ */
 export async function writeIdxSet(
   directory: string,
   train: number,
   test: number,
   { gzip = false, dotted = false }: IdxSetOptions = {},
 ): Promise<string> {
+  await mkdir(directory, { recursive: true });
   for (const name of idxNames) {
     const bytes = await cutIdx(name, name.startsWith('train') ? train : test);
     const path = join(directory, dotted ? name.replace('-idx', '.idx') : name);
