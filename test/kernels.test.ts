@@ -14,6 +14,7 @@ import type { ConvolutionName, ProductLayer } from '../dist/worker/engines/wasm/
 import { gradientRuns, maxRuns, nodesBytes, runWords } from '../dist/worker/engines/wasm/gradient-runs.js';
 import type { GradientShard } from '../dist/worker/engines/wasm/gradient-runs.js';
 import { instantiateKernels, type Kernels } from '../dist/worker/engines/wasm/kernels.js';
+import { scratchBytes } from '../dist/worker/engines/wasm/workspace.js';
 import { relativeL2 } from './support/golden.js';
 
 const pages = 512;
@@ -107,7 +108,7 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
   /** V, and U and UT of all panels. */
   function prepare(): { scratch: number; v: number; u: number; ut: number; m: number } {
     reset();
-    const scratch = take(32768);
+    const scratch = take(scratchBytes);
     const [wAt, xAt] = [place(weight), place(swap(x, inputs, inputSize ** 2))];
     const bytes = layer.points * layer.inputs * layer.columns * 4;
     const [u, ut] = [take(bytes), take(bytes)];

@@ -58,7 +58,7 @@ export interface Workspace {
 }
 
 /** Room for conv2's 16 x 16 filters at all 64 points and what they are made from, see assembly/convolution.ts: 66 KiB. */
-const scratchBytes = 69632;
+export const scratchBytes = 69632;
 const stackLevels = 32;
 
 /** @param base address of the workspace, a multiple of 64 */
