@@ -213,7 +213,7 @@ describe('conv1', () => {
     reset();
     const bytes = take(784);
     new Uint8Array(memory.buffer, bytes, 784).set(image);
-    const [imageAt, y] = [take(784 * 4), take(676 * 64 * 4)];
+    const [imageAt, y, signs] = [take(784 * 4), take(676 * 64 * 4), take(676 * 8)];
     const packed = place(
       Array.from({ length: 640 }, (_, p) => {
         const [panel, tap, o] = [Math.floor(p / 160), Math.floor(p / 16) % 10, p % 16];
@@ -221,7 +221,7 @@ describe('conv1', () => {
       }),
     );
     kernels.loadImage(bytes, imageAt);
-    kernels.conv1Forward(imageAt, packed, y);
+    kernels.conv1Forward(imageAt, packed, y, signs);
     const expected = layers.reluForward(layers.conv2dForward(shape, 1, image, weight, bias));
     const activation = swap(floats(y, 676 * 64), 676, 64);
     expect(relativeL2(activation, expected)).toBeLessThan(1e-6);
@@ -229,7 +229,7 @@ describe('conv1', () => {
     const delta = noise(676 * 64, 8);
     const [ones, deltaAt] = [place(new Float32Array(784).fill(1)), place(swap(delta, 64, 676))];
     const gradient = place(new Float32Array(640));
-    kernels.conv1Gradient(imageAt, ones, y, deltaAt, gradient);
+    kernels.conv1Gradient(imageAt, ones, signs, deltaAt, gradient);
     const [expectedWeight, expectedBias] = [new Float64Array(576), new Float64Array(64)];
     const masked = layers.reluBackward(expected, Float64Array.from(delta));
     layers.conv2dBackwardParameters(shape, 1, image, masked, expectedWeight, expectedBias);

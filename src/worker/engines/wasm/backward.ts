@@ -5,7 +5,7 @@
 import { imagePixels } from '../../../shared/network.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, unitLength } from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
-import { conv1Activation, conv3Activation, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { conv1Signs, conv3Activation, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
 import { eachBlock } from './pass.js';
 import type { NormName, Pass } from './pass.js';
 import { productPlace, smallLength } from './units.js';
@@ -103,17 +103,20 @@ function backwardConv12(pass: Pass, request: BackwardRequest): void {
     const argmax = workspace.argmax2 + first * pooled2Values;
     kernels.conv2OutputAdjoint(delta, argmax, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
     pass.backwardProduct('conv2', dm, rows, workspace.block);
-    const { delta1, scratch } = workspace;
-    kernels.conv2InputAdjoint(workspace.block, layer.inputPlane, layer.panelBytes, rows, delta1, scratch);
-    for (let i = 0; i < rows; i++) conv1Gradient(pass, request, first + i, delta1 + i * conv1Activation);
+    for (let i = 0; i < rows; i++) {
+      const dv = workspace.block + i * layer.rowTiles * lineBytes;
+      kernels.conv2InputAdjoint(dv, layer.inputPlane, layer.panelBytes, 1, workspace.delta1, workspace.scratch);
+      conv1Gradient(pass, request, first + i);
+    }
   });
   weightGradients(pass, 'conv2', workspace.deltas, request);
 }
 
-function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, row: number, delta: number): void {
+/** The part of one row, from its `delta1`. */
+function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, row: number): void {
   const image = workspace.images + row * imagePixels * floatBytes;
   const gradient = smallGradient(workspace.smallGradients, request.leafOf(row));
-  kernels.conv1Gradient(image, workspace.ones, workspace.conv1 + row * conv1Activation, delta, gradient);
+  kernels.conv1Gradient(image, workspace.ones, workspace.signs1 + row * conv1Signs, workspace.delta1, gradient);
 }
 
 /** Weight and bias gradients of one layer from its stored inputs and `deltas`, panel by panel, into the accumulators. */

@@ -3,8 +3,8 @@
  * `normalise` is called where each stands, with the address of what it normalises, and leaves mean, scale and shift ready.
  */
 import { imagePixels, parameterOf } from '../../../shared/network.js';
-import { conv1Activation, conv3Activation, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
-import { floatBytes, inputPanels, outputPanels, productLayers } from './geometry.js';
+import { conv1Signs, conv3Activation, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers } from './geometry.js';
 import { eachBlock, normOf } from './pass.js';
 import { type NormName, type Pass } from './pass.js';
 
@@ -41,13 +41,14 @@ function forwardConv12(pass: Pass, request: ForwardRequest): void {
   const layer = productLayers.conv2;
   const bias = request.parameters + parameterOf('conv2', 'bias').offset * floatBytes;
   eachBlock(layer, request.rows, (block, first, rows) => {
-    for (let row = first; row < first + rows; row++) {
+    const v = pass.inputBlock('conv2', block);
+    for (let i = 0; i < rows; i++) {
+      const row = first + i;
       const image = workspace.images + row * imagePixels * floatBytes;
       kernels.loadImage(request.image(row), image);
-      kernels.conv1Forward(image, binding.prepared, workspace.conv1 + row * conv1Activation);
+      kernels.conv1Forward(image, binding.prepared, workspace.conv1, workspace.signs1 + row * conv1Signs);
+      pass.transformInput('conv2', workspace.conv1, 1, v + i * layer.rowTiles * lineBytes);
     }
-    const v = pass.inputBlock('conv2', block);
-    pass.transformInput('conv2', workspace.conv1 + first * conv1Activation, rows, v);
     pass.forwardProduct('conv2', v, rows, workspace.block);
     const pooled = workspace.pooled2 + first * pooled2Values * floatBytes;
     const argmax = workspace.argmax2 + first * pooled2Values;

@@ -59,8 +59,9 @@ export function eachProduct<T>(make: (layer: ProductLayer) => T): Record<Product
   return Object.fromEntries(productNames.map((name) => [name, make(productLayers[name])])) as Record<ProductName, T>;
 }
 
-/** Bytes of one row's activations behind conv1 and conv3, and values of one row behind each pool. */
+/** Bytes of one row's activations behind conv1 and conv3, and of conv1's signs; values of one row behind each pool. */
 export const conv1Activation = 26 * 26 * 64 * floatBytes;
+export const conv1Signs = (26 * 26 * 64) / 8;
 export const conv3Activation = 10 * 10 * 128 * floatBytes;
 export const pooled2Values = 12 * 12 * 64;
 export const pooled4Values = 4 * 4 * 128;

@@ -53,8 +53,8 @@ export interface Kernels extends ConvolutionKernels {
     scratch: number,
   ): void;
   loadImage(source: number, target: number): void;
-  conv1Forward(image: number, weights: number, output: number): void;
-  conv1Gradient(image: number, ones: number, activation: number, delta: number, gradient: number): void;
+  conv1Forward(image: number, weights: number, output: number, signs: number): void;
+  conv1Gradient(image: number, ones: number, signs: number, delta: number, gradient: number): void;
   product(
     a: number,
     aPlane: number,

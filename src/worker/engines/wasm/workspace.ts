@@ -2,8 +2,15 @@
 import type { WorkspaceShape } from '../../../shared/engine.js';
 import { batchNormChannels, batchNorms, imagePixels } from '../../../shared/network.js';
 import { leafCount } from '../../../shared/tree.js';
-import { blocksBytes, conv1Activation, conv3Activation, floatBytes, lineBytes, pooled2Values } from './geometry.js';
-import { eachProduct, pooled4Values, pooled5Values, productLayers, type ProductName } from './geometry.js';
+import { blocksBytes, conv1Activation, conv1Signs, conv3Activation, floatBytes, lineBytes } from './geometry.js';
+import {
+  eachProduct,
+  pooled2Values,
+  pooled4Values,
+  pooled5Values,
+  productLayers,
+  type ProductName,
+} from './geometry.js';
 import { maxRuns, nodesBytes, runBytes } from './gradient-runs.js';
 import { smallLength } from './units.js';
 
@@ -29,7 +36,9 @@ export interface Workspace {
   readonly shift: number;
   readonly images: number;
   readonly ones: number;
+  /** Of one row; only the signs are kept, see assembly/convolution1.ts. */
   readonly conv1: number;
+  readonly signs1: number;
   /** Winograd inputs of all blocks, kept for the weight gradients. */
   readonly inputs: Readonly<Record<ProductName, number>>;
   readonly pooled2: number;
@@ -48,7 +57,7 @@ export interface Workspace {
   readonly logits: number;
   /** float64 [rows]. */
   readonly losses: number;
-  /** Gradients of the activations of the same names. */
+  /** Gradients of the activations of the same names; the first of one row. */
   readonly delta1: number;
   readonly delta2: number;
   readonly delta3: number;
@@ -73,7 +82,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
   const leaves = Math.max(1, leafCount(rows, microBatch));
   const channels = Math.max(...batchNorms.map((norm) => norm.channels));
   const layers = Object.values(productLayers);
-  const { conv2, conv3, conv5, linear2 } = productLayers;
+  const { conv3, conv5, linear2 } = productLayers;
   // Normalised rows go into the next layer block by block; the classifier takes all rows at once.
   const normalised = Math.max(conv3.blockRows * pooled2Values, conv5.blockRows * pooled4Values, rows * pooled5Values);
 
@@ -92,7 +101,8 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     shift: floats(batchNormChannels),
     images: floats(rows * imagePixels),
     ones: floats(imagePixels),
-    conv1: take(rows * conv1Activation),
+    conv1: take(conv1Activation),
+    signs1: take(rows * conv1Signs),
     inputs: eachProduct((layer) => take(blocksBytes(layer, rows, layer.inputPlane))),
     pooled2: floats(rows * pooled2Values),
     argmax2: take(rows * pooled2Values),
@@ -106,7 +116,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     deltas: take(Math.max(...layers.map((layer) => blocksBytes(layer, rows, layer.outputPlane)))),
     logits: take(blocksBytes(linear2, rows, linear2.outputPlane)),
     losses: take(rows * 8),
-    delta1: take(conv2.blockRows * conv1Activation),
+    delta1: take(conv1Activation),
     delta2: floats(rows * pooled2Values),
     delta3: take(rows * conv3Activation),
     delta4: floats(rows * pooled4Values),
