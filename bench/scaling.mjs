@@ -5,13 +5,13 @@
 // docs/performance.md explains it. A step takes as long as its slowest rank:
 //
 //   compute    C * ceil(leaves / W) / leaves     whole micro-batches; C: compute of one worker
-//   optimiser  O * share                         share: of all units, what the rank that owns the most owns; O: of one worker
-//   all-reduce R * (subtrees - 1) * share        R: adding one accumulator to another, from two workers
+//   optimiser  O * work                          work: share of the rank with the most of it; O: of one worker
+//   all-reduce R * (subtrees - 1) * share        share: of the accumulators, the most that a rank owns; R: adding one accumulator to another, from two workers
 //   waiting    8 * w * log2(W)                   6 exchanges of statistics and 2 barriers; w: one wait of two workers
 //
 // Every core is taken to be as fast as one alone. How far that is from the truth with two is in the last line.
 import { text } from 'node:stream/consumers';
-import { ownedUnits, planBatch } from '../dist/shared/collectives.js';
+import { ownedUnits, planBatch, workOf } from '../dist/shared/collectives.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { leafCount } from '../dist/shared/tree.js';
 import { engineOf } from '../dist/worker/engines/registry.js';
@@ -21,13 +21,12 @@ const waits = 8;
 const { batchSize, microBatch } = defaultConfig;
 const leaves = leafCount(batchSize, microBatch);
 const { units } = engineOf('wasm');
-const lengthOf = (owned) => owned.reduce((sum, unit) => sum + units[unit].accumulator.length, 0);
-const total = lengthOf(units.map((_, unit) => unit));
 
-/** The largest part of the accumulators that a rank owns. */
-function ownedShare(workers) {
-  const ranks = Array.from({ length: workers }, (_, rank) => lengthOf(ownedUnits(units, rank, workers)));
-  return Math.max(...ranks) / total;
+/** The largest part that a rank has in its units of the sum of `size` over all units. */
+function largestShare(size, workers) {
+  const sum = (owned) => owned.reduce((total, unit) => total + size(units[unit]), 0);
+  const ranks = Array.from({ length: workers }, (_, rank) => sum(ownedUnits(units, rank, workers)));
+  return Math.max(...ranks) / sum(ownedUnits(units, 0, 1));
 }
 
 /** Additions of two accumulators that are left once each rank has summed its own subtrees. */
@@ -51,11 +50,10 @@ function fit(rows) {
 }
 
 function predict(workers, { compute, optimiser, addition, wait }) {
-  const share = ownedShare(workers);
   const parts = {
     compute: (compute * Math.ceil(leaves / workers)) / leaves,
-    optimiser: optimiser * share,
-    allReduce: addition * additions(workers) * share,
+    optimiser: optimiser * largestShare(workOf, workers),
+    allReduce: addition * additions(workers) * largestShare(({ accumulator }) => accumulator.length, workers),
     waiting: waits * wait * Math.log2(workers),
   };
   return { workers, ...parts, step: Object.values(parts).reduce((sum, part) => sum + part) };

@@ -88,14 +88,14 @@ function planJob(shares: readonly LeafRange[], roots: readonly number[], place: 
   return { ...place, roots, nodes, firstOwn, merges: mergesOfSubtrees(nodes) };
 }
 
-/**
- * The units that each rank owns: consecutive, with as equal work as whole units allow. Work is taken to grow with what is read
- * and written: the accumulator and the parameters.
- */
+/** What updating a unit costs, in floats: its accumulator and its parameters, which are read and written. */
+export function workOf({ accumulator, parameters }: Unit): number {
+  return parameters.reduce((sum, range) => sum + range.length, accumulator.length);
+}
+
+/** The units that each rank owns: consecutive, with as equal work as whole units allow. */
 export function ownedUnits(units: readonly Unit[], rank: number, worldSize: number): number[] {
-  const work = units.map(({ accumulator, parameters }) =>
-    parameters.reduce((sum, range) => sum + range.length, accumulator.length),
-  );
+  const work = units.map(workOf);
   const total = work.reduce((sum, value) => sum + value, 0);
   const owned: number[] = [];
   let before = 0;

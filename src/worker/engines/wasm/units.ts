@@ -60,7 +60,7 @@ export class UnitWork {
   readonly #binding: ReplicaBinding;
   readonly #scratch: number;
 
-  /** @param scratch 4 KiB of the rank's workspace */
+  /** @param scratch `scratchBytes` of the rank's workspace */
   constructor(kernels: Kernels, binding: ReplicaBinding, scratch: number) {
     this.#kernels = kernels;
     this.#binding = binding;

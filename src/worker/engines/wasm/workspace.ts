@@ -16,7 +16,7 @@ import { smallLength } from './units.js';
 
 /** Addresses; activations are float32 [rows][height][width][channels]. */
 export interface Workspace {
-  /** For the transforms of one tile. */
+  /** For the transforms: `scratchBytes`. */
   readonly scratch: number;
   /** The open nodes of the tree, one a level: those of one tile, and those of all tiles that are summed together. */
   readonly nodes: number;

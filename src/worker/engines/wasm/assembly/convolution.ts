@@ -357,7 +357,8 @@ function transpose(x: usize, stride: usize, y: usize, step: usize): void {
 
 /**
  * G g G^T for the 16 filters of one panel, from PyTorch's [16][inputs][3][3] at `w`: into U [n * n][inputs][16], and
- * transposed into columns `column`..`column + 16` of UT [inputs / 16][n * n][outputs][16].
+ * transposed into columns `column`..`column + 16` of UT [inputs / 16][n * n][outputs][16]. `scratch` holds more than for one
+ * tile: 36 + 3 n + 64 (n * n + 1) vectors.
  */
 // @ts-ignore: decorator
 @inline
