@@ -6,7 +6,8 @@
 //
 //   compute    C * ceil(leaves / W) / leaves     whole micro-batches; C: compute of one worker
 //   optimiser  O * work                          work: share of the rank with the most of it; O: of one worker
-//   all-reduce R * (subtrees - 1) * share        share: of the accumulators, the most that a rank owns; R: adding one accumulator to another, from two workers
+//   all-reduce R * (subtrees - 1) * share        share: of the accumulators, the most that a rank owns; R: adding one
+//                                                accumulator to another, from two workers
 //   waiting    8 * w * log2(W)                   6 exchanges of statistics and 2 barriers; w: one wait of two workers
 //
 // Every core is taken to be as fast as one alone. How far that is from the truth with two is in the last line.
