@@ -129,10 +129,11 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
     const size = pooled ? outputSize / 2 : outputSize;
     const expected = pooled ? layers.maxPool2Forward(outputSize, direct).output : direct;
     const y = take(expected.length * 4);
-    const argmax = take(expected.length);
-    if (name === 'conv3') kernels.conv3Output(m, layer.outputPlane, layer.panelBytes, biasAt, rows, y, scratch);
-    else kernels[`${name}Output`](m, layer.outputPlane, layer.panelBytes, biasAt, rows, y, argmax, scratch);
+    const choices = take(expected.length);
+    kernels[`${name}Output`](m, layer.outputPlane, layer.panelBytes, biasAt, rows, y, choices, scratch);
     expect(relativeL2(swap(floats(y, expected.length), size ** 2, outputs), expected)).toBeLessThan(1e-5);
+    const on = Array.from(new Int8Array(memory.buffer, choices, expected.length), (choice) => choice < 0 !== pooled);
+    expect(on).toEqual(Array.from(floats(y, expected.length), (value) => value > 0));
   });
 
   it('gives the weight, bias and input gradients of the direct convolution', () => {
@@ -142,10 +143,9 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
     const delta = noise(rows * outputs * size ** 2, 4);
     const spread = pooled ? spreadToCorners(delta, outputSize) : delta;
     const deltaAt = place(swap(delta, outputs, size ** 2));
-    const open = place(new Float32Array(delta.length).fill(pooled ? 0 : 1));
-    if (name === 'conv3')
-      kernels.conv3OutputAdjoint(open, deltaAt, rows, m, layer.outputPlane, layer.panelBytes, scratch);
-    else kernels[`${name}OutputAdjoint`](deltaAt, open, rows, m, layer.outputPlane, layer.panelBytes, scratch);
+    const choices = take(delta.length);
+    new Int8Array(memory.buffer, choices, delta.length).fill(pooled ? 0 : -1);
+    kernels[`${name}OutputAdjoint`](deltaAt, choices, rows, m, layer.outputPlane, layer.panelBytes, scratch);
 
     const expectedWeight = new Float64Array(weight.length);
     const expectedBias = new Float64Array(outputs);

@@ -3,9 +3,17 @@
  * over the same rows; the batch norms are the caller's again. Weight gradients follow the summation tree.
  */
 import { imagePixels } from '../../../shared/network.js';
-import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, unitLength } from './geometry.js';
+import {
+  blocksBytes,
+  floatBytes,
+  inputPanels,
+  lineBytes,
+  outputPanels,
+  productLayers,
+  unitLength,
+} from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
-import { conv1Signs, conv3Activation, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { conv1Signs, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
 import { eachBlock } from './pass.js';
 import type { NormName, Pass } from './pass.js';
 import { productPlace, smallLength } from './units.js';
@@ -27,8 +35,7 @@ export function backward(pass: Pass, request: BackwardRequest): void {
   request.normalised('bn5', workspace.pooled5, workspace.delta5);
   backwardConv5(pass, request);
   request.normalised('bn4', workspace.pooled4, workspace.delta4);
-  backwardConv4(pass, request);
-  backwardConv3(pass, request);
+  backwardConv34(pass, request);
   request.normalised('bn2', workspace.pooled2, workspace.delta2);
   backwardConv12(pass, request);
 }
@@ -53,7 +60,7 @@ function backwardConv5(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
   const layer = productLayers.conv5;
   eachBlock(layer, request.rows, (block, first, rows) => {
-    const dm = deltaBlock(pass, layer, block);
+    const dm = deltaBlock(workspace.deltas, layer, block);
     const delta = workspace.delta5 + first * pooled5Values * floatBytes;
     const argmax = workspace.argmax5 + first * pooled5Values;
     kernels.conv5OutputAdjoint(delta, argmax, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
@@ -64,41 +71,38 @@ function backwardConv5(pass: Pass, request: BackwardRequest): void {
   weightGradients(pass, 'conv5', workspace.deltas, request);
 }
 
-function backwardConv4(pass: Pass, request: BackwardRequest): void {
+function backwardConv34(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
-  const layer = productLayers.conv4;
-  eachBlock(layer, request.rows, (block, first, rows) => {
-    const dm = deltaBlock(pass, layer, block);
+  const { scratch } = workspace;
+  const { conv3, conv4 } = productLayers;
+  const deltas3 = workspace.deltas + blocksBytes(conv4, request.rows, conv4.outputPlane);
+  eachBlock(conv4, request.rows, (block, first, rows) => {
+    const dm4 = deltaBlock(workspace.deltas, conv4, block);
     const delta = workspace.delta4 + first * pooled4Values * floatBytes;
     const argmax = workspace.argmax4 + first * pooled4Values;
-    kernels.conv4OutputAdjoint(delta, argmax, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
-    pass.backwardProduct('conv4', dm, rows, workspace.block);
-    const dx = workspace.delta3 + first * conv3Activation;
-    kernels.conv4InputAdjoint(workspace.block, layer.inputPlane, layer.panelBytes, rows, dx, workspace.scratch);
+    kernels.conv4OutputAdjoint(delta, argmax, rows, dm4, conv4.outputPlane, conv4.panelBytes, scratch);
+    pass.backwardProduct('conv4', dm4, rows, workspace.block);
+    const dm3 = deltaBlock(deltas3, conv3, block);
+    for (let i = 0; i < rows; i++) {
+      const dv = workspace.block + i * conv4.rowTiles * lineBytes;
+      kernels.conv4InputAdjoint(dv, conv4.inputPlane, conv4.panelBytes, 1, workspace.delta3, scratch);
+      const open = workspace.open3 + (first + i) * conv3Values;
+      const dm = dm3 + i * conv3.rowTiles * lineBytes;
+      kernels.conv3OutputAdjoint(workspace.delta3, open, 1, dm, conv3.outputPlane, conv3.panelBytes, scratch);
+    }
+    pass.backwardProduct('conv3', dm3, rows, workspace.block);
+    const dx = workspace.delta2 + first * pooled2Values * floatBytes;
+    kernels.conv3InputAdjoint(workspace.block, conv3.inputPlane, conv3.panelBytes, rows, dx, scratch);
   });
   weightGradients(pass, 'conv4', workspace.deltas, request);
-}
-
-function backwardConv3(pass: Pass, request: BackwardRequest): void {
-  const { kernels, workspace } = pass;
-  const layer = productLayers.conv3;
-  eachBlock(layer, request.rows, (block, first, rows) => {
-    const dm = deltaBlock(pass, layer, block);
-    const y = workspace.conv3 + first * conv3Activation;
-    const delta = workspace.delta3 + first * conv3Activation;
-    kernels.conv3OutputAdjoint(y, delta, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
-    pass.backwardProduct('conv3', dm, rows, workspace.block);
-    const dx = workspace.delta2 + first * pooled2Values * floatBytes;
-    kernels.conv3InputAdjoint(workspace.block, layer.inputPlane, layer.panelBytes, rows, dx, workspace.scratch);
-  });
-  weightGradients(pass, 'conv3', workspace.deltas, request);
+  weightGradients(pass, 'conv3', deltas3, request);
 }
 
 function backwardConv12(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
   const layer = productLayers.conv2;
   eachBlock(layer, request.rows, (block, first, rows) => {
-    const dm = deltaBlock(pass, layer, block);
+    const dm = deltaBlock(workspace.deltas, layer, block);
     const delta = workspace.delta2 + first * pooled2Values * floatBytes;
     const argmax = workspace.argmax2 + first * pooled2Values;
     kernels.conv2OutputAdjoint(delta, argmax, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
@@ -164,8 +168,8 @@ const productPlaces: Readonly<Record<ProductName, number>> = {
   linear2: productPlace('linear2'),
 };
 
-function deltaBlock({ workspace }: Pass, layer: ProductLayer, block: number): number {
-  return workspace.deltas + block * layer.points * layer.outputPlane;
+function deltaBlock(deltas: number, layer: ProductLayer, block: number): number {
+  return deltas + block * layer.points * layer.outputPlane;
 }
 
 /** Address of the gradients of conv1 and the batch norms of one leaf. */

@@ -40,6 +40,7 @@ export interface ProductLayer {
   readonly outputPlane: number;
 }
 
+/** conv3's and conv4's are the same: the passes go through both block by block. */
 const blockRows = { conv2: 4, conv3: 8, conv4: 8, conv5: 32, linear1: 32, linear2: 32 } as const;
 const gradientPanels = { conv2: 4, conv3: 8, conv4: 8, conv5: 2, linear1: 1, linear2: 1 } as const;
 
@@ -59,10 +60,10 @@ export function eachProduct<T>(make: (layer: ProductLayer) => T): Record<Product
   return Object.fromEntries(productNames.map((name) => [name, make(productLayers[name])])) as Record<ProductName, T>;
 }
 
-/** Bytes of one row's activations behind conv1 and conv3, and of conv1's signs; values of one row behind each pool. */
-export const conv1Activation = 26 * 26 * 64 * floatBytes;
-export const conv1Signs = (26 * 26 * 64) / 8;
-export const conv3Activation = 10 * 10 * 128 * floatBytes;
+/** Values of one row behind conv1 and conv3, and behind each pool; bytes of conv1's signs. */
+export const conv1Values = 26 * 26 * 64;
+export const conv1Signs = conv1Values / 8;
+export const conv3Values = 10 * 10 * 128;
 export const pooled2Values = 12 * 12 * 64;
 export const pooled4Values = 4 * 4 * 128;
 export const pooled5Values = 256;

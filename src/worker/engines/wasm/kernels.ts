@@ -5,21 +5,21 @@ type ConvolutionKernels = {
     [x: number, rows: number, v: number, plane: number, panel: number, scratch: number]
   >;
 } & {
-  [name in `conv${2 | 4 | 5}Output`]: Kernel<
+  [name in `conv${2 | 3 | 4 | 5}Output`]: Kernel<
     [
       source: number,
       plane: number,
       panel: number,
       bias: number,
       rows: number,
-      pooled: number,
-      argmax: number,
+      activation: number,
+      choices: number,
       scratch: number,
     ]
   >;
 } & {
-  [name in `conv${2 | 4 | 5}OutputAdjoint`]: Kernel<
-    [delta: number, argmax: number, rows: number, dm: number, plane: number, panel: number, scratch: number]
+  [name in `conv${2 | 3 | 4 | 5}OutputAdjoint`]: Kernel<
+    [delta: number, choices: number, rows: number, dm: number, plane: number, panel: number, scratch: number]
   >;
 } & {
   [name in `conv${2 | 3 | 4 | 5}InputAdjoint`]: Kernel<
@@ -34,24 +34,6 @@ type ConvolutionKernels = {
 type Kernel<Arguments extends number[]> = (...parameters: Arguments) => void;
 
 export interface Kernels extends ConvolutionKernels {
-  conv3Output(
-    source: number,
-    plane: number,
-    panel: number,
-    bias: number,
-    rows: number,
-    y: number,
-    scratch: number,
-  ): void;
-  conv3OutputAdjoint(
-    activation: number,
-    delta: number,
-    rows: number,
-    dm: number,
-    plane: number,
-    panel: number,
-    scratch: number,
-  ): void;
   loadImage(source: number, target: number): void;
   conv1Forward(image: number, weights: number, output: number, signs: number): void;
   conv1Gradient(image: number, ones: number, signs: number, delta: number, gradient: number): void;

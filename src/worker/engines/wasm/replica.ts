@@ -78,6 +78,7 @@ class WasmReplica implements Replica {
     forward(this.#pass, {
       parameters,
       rows: shard.rows,
+      keepInputs: true,
       image: (row) => images + (rowNumbers[row] ?? 0) * imagePixels,
       coefficients: (norm, pooled) => this.#normForward(norm, pooled, shard, exchange),
     });
@@ -105,6 +106,7 @@ class WasmReplica implements Replica {
       forward(this.#pass, {
         parameters,
         rows,
+        keepInputs: false,
         image: (row) => images + (first + row) * imagePixels,
         coefficients: (norm) => this.#normEvaluation(norm, parameters),
       });

@@ -2,7 +2,7 @@
 import type { WorkspaceShape } from '../../../shared/engine.js';
 import { batchNormChannels, batchNorms, imagePixels } from '../../../shared/network.js';
 import { leafCount } from '../../../shared/tree.js';
-import { blocksBytes, conv1Activation, conv1Signs, conv3Activation, floatBytes, lineBytes } from './geometry.js';
+import { blocksBytes, conv1Signs, conv1Values, conv3Values, floatBytes, lineBytes } from './geometry.js';
 import {
   eachProduct,
   pooled2Values,
@@ -43,7 +43,9 @@ export interface Workspace {
   readonly inputs: Readonly<Record<ProductName, number>>;
   readonly pooled2: number;
   readonly argmax2: number;
+  /** Of one row; kept is where it is above 0, int8. */
   readonly conv3: number;
+  readonly open3: number;
   readonly pooled4: number;
   readonly argmax4: number;
   readonly pooled5: number;
@@ -52,12 +54,12 @@ export interface Workspace {
   readonly normalised: number;
   /** One block of M or dV. */
   readonly block: number;
-  /** dM of all blocks of one layer, or the classifier's deltas. */
+  /** dM of all blocks of one layer (of conv4, and conv3 behind it, together), or the classifier's deltas. */
   readonly deltas: number;
   readonly logits: number;
   /** float64 [rows]. */
   readonly losses: number;
-  /** Gradients of the activations of the same names; the first of one row. */
+  /** Gradients of the activations of the same names; those of conv1 and conv3 of one row. */
   readonly delta1: number;
   readonly delta2: number;
   readonly delta3: number;
@@ -82,7 +84,8 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
   const leaves = Math.max(1, leafCount(rows, microBatch));
   const channels = Math.max(...batchNorms.map((norm) => norm.channels));
   const layers = Object.values(productLayers);
-  const { conv3, conv5, linear2 } = productLayers;
+  const { conv3, conv4, conv5, linear2 } = productLayers;
+  const deltas34 = blocksBytes(conv4, rows, conv4.outputPlane) + blocksBytes(conv3, rows, conv3.outputPlane);
   // Normalised rows go into the next layer block by block; the classifier takes all rows at once.
   const normalised = Math.max(conv3.blockRows * pooled2Values, conv5.blockRows * pooled4Values, rows * pooled5Values);
 
@@ -101,24 +104,25 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     shift: floats(batchNormChannels),
     images: floats(rows * imagePixels),
     ones: floats(imagePixels),
-    conv1: take(conv1Activation),
+    conv1: floats(conv1Values),
     signs1: take(rows * conv1Signs),
     inputs: eachProduct((layer) => take(blocksBytes(layer, rows, layer.inputPlane))),
     pooled2: floats(rows * pooled2Values),
     argmax2: take(rows * pooled2Values),
-    conv3: take(rows * conv3Activation),
+    conv3: floats(conv3Values),
+    open3: take(rows * conv3Values),
     pooled4: floats(rows * pooled4Values),
     argmax4: take(rows * pooled4Values),
     pooled5: floats(rows * pooled5Values),
     argmax5: take(rows * pooled5Values),
     normalised: floats(normalised),
     block: take(Math.max(...layers.map((layer) => layer.points * Math.max(layer.inputPlane, layer.outputPlane)))),
-    deltas: take(Math.max(...layers.map((layer) => blocksBytes(layer, rows, layer.outputPlane)))),
+    deltas: take(Math.max(deltas34, ...layers.map((layer) => blocksBytes(layer, rows, layer.outputPlane)))),
     logits: take(blocksBytes(linear2, rows, linear2.outputPlane)),
     losses: take(rows * 8),
-    delta1: take(conv1Activation),
+    delta1: floats(conv1Values),
     delta2: floats(rows * pooled2Values),
-    delta3: take(rows * conv3Activation),
+    delta3: floats(conv3Values),
     delta4: floats(rows * pooled4Values),
     delta5: floats(rows * pooled5Values),
   };

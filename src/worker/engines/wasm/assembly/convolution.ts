@@ -135,15 +135,15 @@ function tileOutput(m: i32, source: usize, plane: usize, scratch: usize, result:
   for (let i = 0; i < m; i++) outputTransform(m, scratch + ((i * n) << 4), 16, result + ((i * m) << 4), 16);
 }
 
-/** y = relu(AT M A + bias). */
+/** y = relu(AT M A + bias), and for each value an int8 at `open`: -1 where it is above 0, else 0. */
 // @ts-ignore: decorator
 @inline
 export function transformOutput(
   m: i32, side: i32, channels: i32, source: usize, plane: usize, panelBytes: usize, bias: usize, rows: i32, y: usize,
-  scratch: usize,
+  open: usize, scratch: usize,
 ): void {
   const n = m + 2, tiles = side / m, result = scratch + ((n * n) << 4);
-  const pixel = <usize>channels << 2, zero = f32x4.splat(0);
+  const zero = f32x4.splat(0);
   for (let row = 0; row < rows; row++) {
     for (let ty = 0; ty < tiles; ty++) {
       for (let tx = 0; tx < tiles; tx++) {
@@ -152,10 +152,12 @@ export function transformOutput(
           tileOutput(m, tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2), plane, scratch, result);
           const b = v128.load(bias + (<usize>c << 2));
           for (let i = 0; i < m; i++) {
-            let target = y + <usize>((row * side + ty * m + i) * side + tx * m) * pixel + (<usize>c << 2);
+            let at = <usize>((row * side + ty * m + i) * side + tx * m) * channels + c;
             for (let j = 0; j < m; j++) {
-              v128.store(target, f32x4.max(f32x4.add(v128.load(result + ((i * m + j) << 4)), b), zero));
-              target += pixel;
+              const value = f32x4.add(v128.load(result + ((i * m + j) << 4)), b);
+              v128.store(y + (at << 2), f32x4.max(value, zero));
+              storeBytes(open + at, f32x4.gt(value, zero));
+              at += channels;
             }
           }
         }
@@ -215,8 +217,22 @@ function pool(y: usize, line: usize, bias: v128, pooled: usize, argmax: usize): 
   best = f32x4.add(best, bias);
   place = v128.or(place, f32x4.le(best, zero));
   v128.store(pooled, f32x4.max(best, zero));
-  const words = i16x8.narrow_i32x4_s(place, place);
-  v128.store32_lane(argmax, i8x16.narrow_i16x8_s(words, words), 0);
+  storeBytes(argmax, place);
+}
+
+/** Four int32 as int8. */
+// @ts-ignore: decorator
+@inline
+function storeBytes(target: usize, values: v128): void {
+  const words = i16x8.narrow_i32x4_s(values, values);
+  v128.store32_lane(target, i8x16.narrow_i16x8_s(words, words), 0);
+}
+
+/** Four int8 as int32. */
+// @ts-ignore: decorator
+@inline
+function loadBytes(source: usize): v128 {
+  return i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(source)));
 }
 
 /** dM = A dY AT of one tile and four channels, from [m][m] vectors at `delta` to points `point` bytes apart. */
@@ -228,32 +244,30 @@ function tileOutputAdjoint(m: i32, delta: usize, scratch: usize, target: usize, 
   for (let i = 0; i < n; i++) outputAdjoint(m, scratch + ((i * m) << 4), 16, target + <usize>(i * n) * point, point);
 }
 
-/** dM of an output behind relu alone: `delta` is the gradient of `activation`, which is 0 where relu is off. */
+/** dM of an output behind relu alone: `delta` flows back where `open` is -1. */
 // @ts-ignore: decorator
 @inline
 export function adjointOutput(
-  m: i32, side: i32, channels: i32, activation: usize, delta: usize, rows: i32, dm: usize, plane: usize,
-  panelBytes: usize, scratch: usize,
+  m: i32, side: i32, channels: i32, delta: usize, open: usize, rows: i32, dm: usize, plane: usize, panelBytes: usize,
+  scratch: usize,
 ): void {
   const n = m + 2, tiles = side / m, tileDelta = scratch + ((n * n) << 4), point = <usize>tiles << 6;
-  const pixel = <usize>channels << 2, zero = f32x4.splat(0);
   const staged = scratch + stagingOffset;
   for (let row = 0; row < rows; row++) {
     for (let ty = 0; ty < tiles; ty++) {
       const target = dm + (<usize>((row * tiles + ty) * tiles) << 6);
       for (let panel = 0; panel < channels / 16; panel++) {
         for (let tx = 0; tx < tiles; tx++) {
-          const source = <usize>((row * side + ty * m) * side + tx * m) * pixel + (<usize>panel << 6);
-          for (let c: usize = 0; c < 64; c += 16) {
+          const source = <usize>((row * side + ty * m) * side + tx * m) * channels + (panel << 4);
+          for (let c: usize = 0; c < 16; c += 4) {
             for (let i = 0; i < m; i++) {
-              let at = source + <usize>(i * side) * pixel + c;
+              let at = source + <usize>(i * side) * channels + c;
               for (let j = 0; j < m; j++) {
-                const on = f32x4.gt(v128.load(activation + at), zero);
-                v128.store(tileDelta + ((i * m + j) << 4), v128.and(v128.load(delta + at), on));
-                at += pixel;
+                v128.store(tileDelta + ((i * m + j) << 4), v128.and(v128.load(delta + (at << 2)), loadBytes(open + at)));
+                at += channels;
               }
             }
-            tileOutputAdjoint(m, tileDelta, scratch, staged + (<usize>tx << 6) + c, point);
+            tileOutputAdjoint(m, tileDelta, scratch, staged + (<usize>tx << 6) + (c << 2), point);
           }
         }
         spread(staged, n * n, tiles, target + <usize>panel * panelBytes, plane);
@@ -297,7 +311,7 @@ export function adjointOutputPooled(
 // @ts-ignore: decorator
 @inline
 function unpool(delta: v128, argmax: usize, y: usize, line: usize): void {
-  const place = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(argmax)));
+  const place = loadBytes(argmax);
   v128.store(y, v128.and(delta, i32x4.eq(place, i32x4.splat(0))));
   v128.store(y, v128.and(delta, i32x4.eq(place, i32x4.splat(1))), 16);
   v128.store(y + line, v128.and(delta, i32x4.eq(place, i32x4.splat(2))));

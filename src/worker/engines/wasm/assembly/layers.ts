@@ -23,9 +23,9 @@ export function conv2Output(
   transformOutputPooled(6, 24, 64, source, plane, panel, bias, rows, pooled, argmax, scratch);
 }
 export function conv3Output(
-  source: usize, plane: usize, panel: usize, bias: usize, rows: i32, y: usize, scratch: usize,
+  source: usize, plane: usize, panel: usize, bias: usize, rows: i32, y: usize, open: usize, scratch: usize,
 ): void {
-  transformOutput(5, 10, 128, source, plane, panel, bias, rows, y, scratch);
+  transformOutput(5, 10, 128, source, plane, panel, bias, rows, y, open, scratch);
 }
 export function conv4Output(
   source: usize, plane: usize, panel: usize, bias: usize, rows: i32, pooled: usize, argmax: usize, scratch: usize,
@@ -44,9 +44,9 @@ export function conv2OutputAdjoint(
   adjointOutputPooled(6, 24, 64, delta, argmax, rows, dm, plane, panel, scratch);
 }
 export function conv3OutputAdjoint(
-  activation: usize, delta: usize, rows: i32, dm: usize, plane: usize, panel: usize, scratch: usize,
+  delta: usize, open: usize, rows: i32, dm: usize, plane: usize, panel: usize, scratch: usize,
 ): void {
-  adjointOutput(5, 10, 128, activation, delta, rows, dm, plane, panel, scratch);
+  adjointOutput(5, 10, 128, delta, open, rows, dm, plane, panel, scratch);
 }
 export function conv4OutputAdjoint(
   delta: usize, argmax: usize, rows: i32, dm: usize, plane: usize, panel: usize, scratch: usize,
