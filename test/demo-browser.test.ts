@@ -170,6 +170,35 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
     await page.context().close();
   });
 
+  it('offers the last good step where workers fail again and again, and goes on from it to the same bits', async () => {
+    const page = await open();
+    // Each worker's 30th atomic addition is its last: a few steps a life.
+    const failing = `let left = 29; const add = Atomics.add;
+      Atomics.add = (...args) => { if (left-- === 0) throw new Error('a fault on purpose'); return add(...args); };`;
+    await page.route('**/worker.js', async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: `${failing}\n${await response.text()}` });
+    });
+    await page.fill('#workers', '2');
+    await page.fill('#seed', String(seed));
+    await page.fill('#steps', String(steps));
+    await page.click('#start');
+    await page.locator('#start', { hasText: 'Continue' }).waitFor({ timeout: 60_000 });
+    const step = (await page.textContent('#result-step')) ?? '';
+    expect(await page.textContent('#status')).toMatch(
+      new RegExp(`a fault on purpose; gave up after 3 restarts; step ${step} is saved: `),
+    );
+    const downloading = page.waitForEvent('download');
+    await page.click('#download');
+    const checkpoint = join(directory, 'failed.msgpack');
+    await (await downloading).saveAs(checkpoint);
+    expect((await evaluate({ checkpoint, data })).step).toBe(Number(step));
+    await page.unroute('**/worker.js');
+    await page.click('#start');
+    expect((await resultOf(page)).hash).toBe(node.parametersSha256);
+    await page.context().close();
+  });
+
   /** At every width, light and dark; the page has all of its parts by now. */
   async function fitsAndIsLegible(page: Page): Promise<void> {
     for (const width of [360, 768, 1280]) {

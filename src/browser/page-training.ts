@@ -4,6 +4,7 @@ import type { OpenDataset } from '../coordinator/dataset-parts.js';
 import type { Progress, Summary } from '../coordinator/metrics.js';
 import { runTraining } from '../coordinator/training.js';
 import { defaultConfig } from '../shared/config.js';
+import { OperationalError } from '../shared/errors.js';
 import { wasmEngine } from '../worker/engines/wasm/engine.js';
 import { MemoryStore } from './memory-store.js';
 import { pageHost } from './page-host.js';
@@ -29,15 +30,18 @@ export interface PageTrainingRequest {
 export interface PageTraining {
   /** null where it was ended before it began. */
   readonly checkpoint: Checkpoint | null;
-  /** null where the signal ended it. */
+  /** null where it did not come to its end. */
   readonly summary: Summary | null;
+  /** What ended it, unless the signal did. */
+  readonly failure: OperationalError | null;
 }
 
-/** Trains the default configuration to the end, or until the signal. Throws OperationalError. */
+/** Trains the default configuration to the end, or until the signal or a failure; what was committed is in the checkpoint. */
 export async function trainInPage(request: PageTrainingRequest): Promise<PageTraining> {
   const { seed, steps, workers, dataset, resume, signal, onProgress, onNote } = request;
   const store = new MemoryStore();
   let summary: Summary | null = null;
+  let failure: OperationalError | null = null;
   try {
     const metrics = runTraining({
       host: pageHost,
@@ -67,7 +71,8 @@ export async function trainInPage(request: PageTrainingRequest): Promise<PageTra
     });
     for await (const metric of metrics) if (metric.kind === 'summary') summary = metric;
   } catch (error) {
-    if (!signal.aborted || error !== signal.reason) throw error;
+    if (error instanceof OperationalError) failure = error;
+    else if (!signal.aborted || error !== signal.reason) throw error;
   }
-  return { checkpoint: store.checkpoint ?? resume, summary };
+  return { checkpoint: store.checkpoint ?? resume, summary, failure };
 }

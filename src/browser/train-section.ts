@@ -1,4 +1,4 @@
-/** Train: the form, the figures of the run, and what it came to. A pause is a checkpoint that the next start goes on from. */
+/** Train: the form, the figures of the run, and what it came to. The next start goes on from a pause's checkpoint, or a failure's. */
 import { encodeCheckpoint, type Checkpoint } from '../coordinator/checkpoint-format.js';
 import type { OpenDataset } from '../coordinator/dataset-parts.js';
 import type { Progress, Summary } from '../coordinator/metrics.js';
@@ -74,7 +74,7 @@ export class TrainSection {
       if (this.#dataset === null) setText('status', 'Loading MNIST: 55 MB from this machine…');
       this.#dataset ??= await fetchDataset();
       setText('status', 'Training…');
-      const { checkpoint, summary } = await trainInPage({
+      const { checkpoint, summary, failure } = await trainInPage({
         workers: this.#workers.valueAsNumber,
         seed: this.#seed.valueAsNumber,
         steps: this.#steps.valueAsNumber,
@@ -90,7 +90,9 @@ export class TrainSection {
       });
       if (checkpoint !== null) await this.#finish(checkpoint, summary);
       this.#paused = checkpoint;
-      this.#enter(summary === null && this.#abort.signal.reason === 'paused' ? 'paused' : 'idle');
+      const goesOn = this.#abort.signal.reason === 'paused' || (failure !== null && checkpoint !== null);
+      this.#enter(summary === null && goesOn ? 'paused' : 'idle');
+      if (failure !== null) setText('status', `${failure.message}.`);
     } catch (error) {
       this.#enter('idle');
       setText('status', error instanceof Error ? `${error.message}.` : String(error));
