@@ -26,10 +26,10 @@ async function dataSet(name: string, train: number, test = 20): Promise<string> 
 
 beforeAll(async () => {
   ({ directory, remove } = await temporaryDirectory());
-  data = await dataSet('data', 816);
+  data = await dataSet('data', 408);
   home = join(directory, 'home');
   await mkdir(home);
-  const flags = ['--batch-size', '8', '--micro-batch', '4', '--epochs', '2', '--lr-step', '101', '--workers', '2'];
+  const flags = ['--batch-size', '4', '--micro-batch', '2', '--epochs', '2', '--lr-step', '101', '--workers', '1'];
   trained = await cli(['train', '--data', data, ...flags], { cwd: home });
 });
 afterAll(async () => {
@@ -69,10 +69,10 @@ describe('train', () => {
       dataset: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
       steps: 204,
       epochs: 2,
-      workers: 2,
+      workers: 1,
       engine: 'wasm',
       batchNorm: 'sync',
-      microBatch: 4,
+      microBatch: 2,
       seed: 0,
       imagesPerSecond: expect.any(Number) as number,
       trainSeconds: expect.any(Number) as number,
@@ -83,7 +83,7 @@ describe('train', () => {
 
   it('ends quietly where its pipe is closed, in its own time and with a checkpoint', async () => {
     const folder = out();
-    const flags = `--data ${data} --batch-size 8 --epochs 5 --out ${folder} --workers 1`;
+    const flags = `--data ${data} --batch-size 4 --epochs 5 --out ${folder} --workers 1`;
     const command = `{ ${process.execPath} ${cliPath} train ${flags}; echo "code $?" >&2; } | head -1`;
     const { stdout, stderr } = await promisify(execFile)('sh', ['-c', command], { timeout: 60_000 });
     expect(stdout).toBe('Using device: cpu\n');
@@ -101,7 +101,7 @@ describe('train', () => {
 
   it('stops on SIGINT with exit code 130, a checkpoint, and how to go on; going on gives the same hash', async () => {
     const folder = out();
-    const flags = ['--batch-size', '8', '--micro-batch', '4', '--epochs', '2', '--lr-step', '101', '--workers', '2'];
+    const flags = ['--batch-size', '4', '--micro-batch', '2', '--epochs', '2', '--lr-step', '101', '--workers', '2'];
     const stopped = await cli(['train', '--data', data, '--out', folder, ...flags], {
       onStart: (child) => {
         child.stdout?.once('data', () => setTimeout(() => child.kill('SIGINT'), 100));

@@ -18,14 +18,14 @@ let folders = 0;
 const out = (): string => join(directory, `run-${String(folders++)}`);
 
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(74, 37));
+  ({ directory, data, remove } = await temporaryDataset(38, 20));
 });
 afterAll(async () => {
   await remove();
 });
 
-/** Two epochs of 3 steps: 32, 32 and 10 rows. */
-const config = { batchSize: 32, microBatch: 2, epochs: 2, seed: 9 };
+/** Two epochs of 3 steps: 16, 16 and 6 rows. */
+const config = { batchSize: 16, microBatch: 2, epochs: 2, seed: 9 };
 const steps = 6;
 
 describe.each([
@@ -97,7 +97,7 @@ describe.each([
       parametersSha256,
       checkpoint: join(whole.out, 'checkpoint.msgpack'),
     });
-    expect(total).toBe(37);
+    expect(total).toBe(20);
   });
 });
 
@@ -123,13 +123,13 @@ async function abortedAt(options: TrainOptions, kind: TrainMetric['kind'], delay
 }
 
 describe('a run of 102 steps an epoch', () => {
-  const long = { batchSize: 4, microBatch: 2, epochs: 2, seed: 2, workers: 2 };
+  const long = { batchSize: 2, microBatch: 1, epochs: 2, seed: 2, workers: 1 };
   let options: TrainOptions;
   let whole: Summary;
 
   beforeAll(async () => {
     const longData = join(directory, 'long');
-    options = { ...long, data: await writeIdxSet(longData, 408, 20) };
+    options = { ...long, data: await writeIdxSet(longData, 204, 20) };
     ({ summary: whole } = await trainRun({ ...options, out: out() }));
   });
 
@@ -232,7 +232,7 @@ describe('a run to go on from', () => {
   it.each([
     [{ learningRate: 0.5 }, 'learningRate 0.001, but 0.5'],
     [{ seed: 1 }, 'seed 9, but 1'],
-    [{ batchSize: 64 }, 'batchSize 32, but 64'],
+    [{ batchSize: 64 }, 'batchSize 16, but 64'],
     [{ batchNorm: 'sync' as const }, 'batchNorm local, but sync'],
     [{ workers: 1 }, 'workers 2, but 1'],
   ])('refuses %o, which would change its result', async (changed, message) => {
@@ -243,7 +243,7 @@ describe('a run to go on from', () => {
 
   it('refuses another data set', async () => {
     const other = join(directory, 'other');
-    await writeIdxSet(other, 75, 37);
+    await writeIdxSet(other, 39, 20);
     const error = await operationalError(() => trainRun({ resume: folder, data: other, workers: 2 }));
     expect(error.code).toBe('CONFIGURATION_CHANGED');
   });
