@@ -12,7 +12,7 @@
 // Each function handles one block of rows and is instantiated for each tile size, so that strides are constants.
 import {
   inputAdjoint, inputTransform, outputAdjoint, outputTransform, weightAdjoint, weightTransform,
-} from './tile-transforms';
+} from './generated/transforms';
 
 /** Where staging begins in a scratch: behind n * n + m * m vectors of the largest tile. */
 const stagingOffset: usize = 2048;

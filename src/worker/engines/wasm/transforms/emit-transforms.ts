@@ -10,6 +10,8 @@ import { lagrangeWeight, monic, multiplyPolynomials, power, tiles, transpose, wi
 import type { Matrix, Polynomial, Tile } from './winograd.js';
 
 export interface Transform {
+  /** What it does in any tile, such as inputTransform. */
+  readonly kind: string;
   /** The name of the function, such as inputTransform6. */
   readonly name: string;
   /** Which matrix: for the reader of the text. */
@@ -140,8 +142,9 @@ export function weightProgram({ m, points }: Tile): LinearProgram {
 export function transformsOf(tile: Tile): Transform[] {
   const { BT, G, AT } = winogradMatrices(tile.m, tile.points);
   const [input, output, weights] = [inputProgram(tile), outputProgram(tile), weightProgram(tile)];
-  const named = (name: string, formula: string, matrix: Matrix, program: LinearProgram): Transform => ({
-    name: `${name}${String(tile.m)}`,
+  const named = (kind: string, formula: string, matrix: Matrix, program: LinearProgram): Transform => ({
+    kind,
+    name: `${kind}${String(tile.m)}`,
     formula,
     matrix,
     program,
@@ -230,10 +233,22 @@ function functionText({ name, formula, matrix, program }: Transform): string {
   ].join('\n');
 }
 
+/** The transform of that kind for the tile size `m`: a constant where it is called, so that the compiler keeps one branch. */
+function choiceText(kind: string, sizes: readonly number[]): string {
+  const branches = sizes.map((m) => `if (m == ${String(m)}) ${kind}${String(m)}(src, srcStride, dst, dstStride);`);
+  return [
+    '// @ts-ignore: decorator',
+    '@inline',
+    `export function ${kind}(m: i32, src: usize, srcStride: usize, dst: usize, dstStride: usize): void {`,
+    `  ${[...branches, 'unreachable();'].join('\n  else ')}`,
+    '}',
+  ].join('\n');
+}
+
 /**
  * The text of assembly/generated/transforms.ts: functions (src, srcStride, dst, dstStride) on vectors of four floats, with
  * x_i at src + i * srcStride and y_j at dst + j * dstStride, in bytes. Every load comes before the first store, so dst may
- * be src.
+ * be src. And of each kind one that takes the tile size first.
  */
 export function transformsSource(): string {
   const header = [
@@ -242,9 +257,13 @@ export function transformsSource(): string {
     '// x_i is the vector at src + i * srcStride and y_j the one at dst + j * dstStride, strides in bytes.',
     '// All x are loaded before the first y is stored.',
   ].join('\n');
-  const sections = Object.values(tiles).map((tile) => {
+  const transforms = Object.values(tiles).map((tile) => ({ tile, functions: transformsOf(tile) }));
+  const sections = transforms.map(({ tile, functions }) => {
     const points = [...tile.points.map(String), 'infinity'].join(', ');
-    return [`// F(${String(tile.m)}, 3) at ${points}`, ...transformsOf(tile).map(functionText)].join('\n\n');
+    return [`// F(${String(tile.m)}, 3) at ${points}`, ...functions.map(functionText)].join('\n\n');
   });
-  return `${[header, ...sections].join('\n\n')}\n`;
+  const sizes = transforms.map(({ tile }) => tile.m);
+  const kinds = new Set(transforms.flatMap(({ functions }) => functions.map(({ kind }) => kind)));
+  const choices = [...kinds].map((kind) => choiceText(kind, sizes));
+  return `${[header, ...sections, '// By the tile size', ...choices].join('\n\n')}\n`;
 }
