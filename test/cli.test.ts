@@ -29,7 +29,7 @@ beforeAll(async () => {
   data = await dataSet('data', 408);
   home = join(directory, 'home');
   await mkdir(home);
-  const flags = ['--batch-size', '4', '--micro-batch', '2', '--epochs', '2', '--lr-step', '101', '--workers', '1'];
+  const flags = ['--batch-size', '4', '--micro-batch', '2', '--epochs', '2', '--lr-step', '101', '--workers', '2'];
   trained = await cli(['train', '--data', data, ...flags], { cwd: home });
 });
 afterAll(async () => {
@@ -69,7 +69,7 @@ describe('train', () => {
       dataset: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
       steps: 204,
       epochs: 2,
-      workers: 1,
+      workers: 2,
       engine: 'wasm',
       batchNorm: 'sync',
       microBatch: 2,

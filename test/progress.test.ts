@@ -319,7 +319,7 @@ describe('mnist-ddp train', () => {
 
   const train = (epochs = '2'): { out: string; args: string[] } => {
     const out = join(directory, `run ${String(runs++)}`);
-    const sizes = ['--batch-size', '2', '--micro-batch', '1', '--workers', '1'];
+    const sizes = ['--batch-size', '2', '--micro-batch', '1', '--workers', '2'];
     return { out, args: ['train', '--data', data, '--out', out, '--epochs', epochs, ...sizes] };
   };
   const expected = [
@@ -341,7 +341,7 @@ describe('mnist-ddp train', () => {
       expected.map((line) => expect.stringMatching(line) as string),
     ]);
     const [note, ...rest] = stderr.trimEnd().split('\n');
-    expect(note).toContain('1 worker, engine wasm');
+    expect(note).toContain('2 workers, engine wasm');
     expect(rest).toEqual(epochs.map((line) => expect.stringMatching(line) as string));
     const quiet = await cli([...train().args, '--quiet']);
     expect(quiet).toEqual({ code: 0, stdout, stderr: '' });
@@ -368,7 +368,7 @@ describe('mnist-ddp train', () => {
     const lines = screenAfter(output, 80).filter((line) => line !== '');
     const order = [0, 1, 2, 3, 4].map((i) => expected[i]);
     const [first, second] = epochs;
-    expect(lines.filter((line) => !/^\d+ workers?|writing to|^[^ ]*run \d+$/.test(line))).toEqual(
+    expect(lines.filter((line) => !/^\d+ workers|writing to|^[^ ]*run \d+$/.test(line))).toEqual(
       [order[0], order[1], order[2], first, order[3], second, order[4]].map(
         (line) => expect.stringMatching(line ?? /^$/) as string,
       ),

@@ -73,7 +73,7 @@ describe.each([
     { when: 'before the first step', kind: 'start' },
     { when: 'after an epoch', kind: 'evaluation' },
   ] as const)('aborted $when, leaves a checkpoint of where it stood, to go on from', async ({ kind }) => {
-    const folder = await abortedAt(options, kind, 0);
+    const folder = await abortedAt(options, steps, kind, 0);
     const { summary } = await trainRun({ resume: folder, data, workers });
     expect(summary.parametersSha256).toBe(whole.parametersSha256);
     expect(await metricsOf(folder)).toEqual(await metricsOf(whole.out));
@@ -101,8 +101,13 @@ describe.each([
   });
 });
 
-/** Aborts a run so long after its first metric of that kind. Returns its folder, which has a checkpoint of where it stood. */
-async function abortedAt(options: TrainOptions, kind: TrainMetric['kind'], delayMs: number): Promise<string> {
+/** Aborts a run of that many steps so long after its first metric of that kind. Returns its folder, with a checkpoint of where it stood. */
+async function abortedAt(
+  options: TrainOptions,
+  lastStep: number,
+  kind: TrainMetric['kind'],
+  delayMs: number,
+): Promise<string> {
   const folder = out();
   const controller = new AbortController();
   const reason = new Error('enough');
@@ -119,18 +124,19 @@ async function abortedAt(options: TrainOptions, kind: TrainMetric['kind'], delay
   await expect(run).rejects.toBe(reason);
   const { step } = await loadCheckpoint(folder);
   if (delayMs === 0) expect(step).toBe(stopped);
+  expect(step).toBeLessThan(lastStep);
   return folder;
 }
 
 describe('a run of 102 steps an epoch', () => {
-  const long = { batchSize: 2, microBatch: 1, epochs: 2, seed: 2, workers: 1 };
+  const long = { batchSize: 2, microBatch: 1, epochs: 2, seed: 2, workers: 2 };
   let options: TrainOptions;
   let whole: Summary;
 
   beforeAll(async () => {
     const longData = join(directory, 'long');
     options = { ...long, data: await writeIdxSet(longData, 204, 20) };
-    ({ summary: whole } = await trainRun({ ...options, out: out() }));
+    ({ summary: whole } = await trainRun({ ...options, workers: 1, out: out() }));
   });
 
   it('logs every 100 steps of an epoch and evaluates after each', async () => {
@@ -177,7 +183,7 @@ describe('a run of 102 steps an epoch', () => {
     { when: 'at a line of the log', kind: 'step', delayMs: 0 },
     { when: 'in the middle of steps', kind: 'start', delayMs: 100 },
   ] as const)('that is aborted $when leaves a checkpoint of where it stood', async ({ kind, delayMs }) => {
-    await expectWhole(await abortedAt(options, kind, delayMs));
+    await expectWhole(await abortedAt(options, 204, kind, delayMs));
   });
 
   it('does not start where its signal was aborted before', async () => {
