@@ -36,7 +36,12 @@ it('ships what was built, and neither sources nor tests', () => {
   for (const path of ['package.json', 'LICENSE', 'README.md', 'dist/cli.js', 'dist/index.js', 'dist/index.d.ts']) {
     expect(paths).toContain(path);
   }
-  for (const path of ['dist/kernels/wasm.wasm', 'dist/demo/index.html', 'dist/demo/page.js'])
+  for (const path of [
+    'dist/kernels/wasm.wasm',
+    'dist/kernels/wasm-wide.wasm',
+    'dist/demo/index.html',
+    'dist/demo/page.js',
+  ])
     expect(paths).toContain(path);
   expect(paths.filter((path) => /^(src|test|bench|scripts|build|runs|node_modules)\//.test(path))).toEqual([]);
 });

@@ -15,7 +15,7 @@ export const runBytes = runWords * 4;
 const groupTiles = 128;
 
 /** Bytes that the kernels need for `nodes`: zeros, and the open nodes of one tile within a group. */
-export const nodesBytes = 2048;
+export const nodesBytes = 4096;
 
 export interface GradientShard {
   readonly leaves: LeafRange;

@@ -8,6 +8,9 @@
 // Of the activation only its signs are kept for the way back, a bit each: uint16 [26][26][4] for 64 channels, bit i of a word
 // for channel i of a panel.
 
+import { conv1Pixels2x16, conv1Pixels2x32, conv1Taps2x16, conv1Taps5x16 } from './generated/tiles';
+import { wide } from './width';
+
 const side: usize = 28;
 const outputSide: usize = 26;
 const channels: usize = 64;
@@ -24,59 +27,22 @@ export function loadImage(source: usize, target: usize): void {
 
 /** float32 image [28][28] to relu(conv1) [26][26][64], and to the signs of that. */
 export function conv1Forward(image: usize, weights: usize, output: usize, signs: usize): void {
-  for (let panel: usize = 0; panel < panels; panel++) {
+  const together: usize = wide ? 2 : 1;
+  for (let panel: usize = 0; panel < panels; panel += together) {
     const w = weights + panel * (taps * 64);
     for (let y: usize = 0; y < outputSide; y++) {
       let x = image + y * (side * 4);
       let target = output + (y * outputSide * channels + panel * 16) * 4;
       let bits = signs + (y * outputSide * panels + panel) * 2;
       for (let pair: usize = 0; pair < outputSide / 2; pair++) {
-        conv1Tile(x, w, target, bits);
+        if (wide) conv1Pixels2x32(x, w, target, bits);
+        else conv1Pixels2x16(x, w, target, bits);
         x += 8;
         target += 2 * channels * 4;
         bits += 2 * panels * 2;
       }
     }
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function conv1Tile(image: usize, w: usize, target: usize, bits: usize): void {
-  let c00 = v128.load(w, 576), c01 = v128.load(w, 592), c02 = v128.load(w, 608), c03 = v128.load(w, 624);
-  let c10 = c00, c11 = c01, c12 = c02, c13 = c03;
-  let x = image, b = w;
-  for (let row = 0; row < 3; row++) {
-    const end = x + 12;
-    do {
-      const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-      const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
-      c00 = f32x4.add(c00, f32x4.mul(x0, b0)); c01 = f32x4.add(c01, f32x4.mul(x0, b1));
-      c02 = f32x4.add(c02, f32x4.mul(x0, b2)); c03 = f32x4.add(c03, f32x4.mul(x0, b3));
-      c10 = f32x4.add(c10, f32x4.mul(x1, b0)); c11 = f32x4.add(c11, f32x4.mul(x1, b1));
-      c12 = f32x4.add(c12, f32x4.mul(x1, b2)); c13 = f32x4.add(c13, f32x4.mul(x1, b3));
-      x += 4;
-      b += 64;
-    } while (x != end);
-    x += (side - 3) * 4;
-  }
-  const zero = f32x4.splat(0);
-  v128.store(target, f32x4.max(c00, zero)); v128.store(target, f32x4.max(c01, zero), 16);
-  v128.store(target, f32x4.max(c02, zero), 32); v128.store(target, f32x4.max(c03, zero), 48);
-  v128.store(target, f32x4.max(c10, zero), 256); v128.store(target, f32x4.max(c11, zero), 272);
-  v128.store(target, f32x4.max(c12, zero), 288); v128.store(target, f32x4.max(c13, zero), 304);
-  store<u16>(bits, <u16>signsOf(c00, c01, c02, c03));
-  store<u16>(bits, <u16>signsOf(c10, c11, c12, c13), 2 * panels);
-}
-
-/** Bit i: whether value i of 16 is above 0. */
-// @ts-ignore: decorator
-@inline
-function signsOf(x0: v128, x1: v128, x2: v128, x3: v128): i32 {
-  const zero = f32x4.splat(0);
-  const low = i16x8.narrow_i32x4_s(f32x4.gt(x0, zero), f32x4.gt(x1, zero));
-  const high = i16x8.narrow_i32x4_s(f32x4.gt(x2, zero), f32x4.gt(x3, zero));
-  return i8x16.bitmask(i8x16.narrow_i16x8_s(low, high));
 }
 
 /**
@@ -90,14 +56,19 @@ export function conv1Gradient(image: usize, ones: usize, signs: usize, delta: us
   for (let y: usize = 0; y < outputSide; y++) {
     const d = delta + y * rowBytes;
     maskRow(d, signs + y * outputSide * panels * 2);
-    const offset = y * (side * 4);
     for (let panel: usize = 0; panel < panels; panel++) {
       const g = gradient + panel * (taps * 64), dPanel = d + panel * 64;
-      conv1TapPair(image + offset, image + offset + 4, dPanel, g);
-      conv1TapPair(image + offset + 8, image + offset + side * 4, dPanel, g + 128);
-      conv1TapPair(image + offset + side * 4 + 4, image + offset + side * 4 + 8, dPanel, g + 256);
-      conv1TapPair(image + offset + side * 8, image + offset + side * 8 + 4, dPanel, g + 384);
-      conv1TapPair(image + offset + side * 8 + 8, ones, dPanel, g + 512);
+      const t = image + y * (side * 4), u = t + side * 4, v = u + side * 4;
+      if (wide) {
+        conv1Taps5x16(t, t + 4, t + 8, u, u + 4, dPanel, g);
+        conv1Taps5x16(u + 8, v, v + 4, v + 8, ones, dPanel, g + 320);
+      } else {
+        conv1Taps2x16(t, t + 4, dPanel, g);
+        conv1Taps2x16(t + 8, u, dPanel, g + 128);
+        conv1Taps2x16(u + 4, u + 8, dPanel, g + 256);
+        conv1Taps2x16(v, v + 4, dPanel, g + 384);
+        conv1Taps2x16(v + 8, ones, dPanel, g + 512);
+      }
     }
   }
 }
@@ -120,23 +91,4 @@ function maskRow(delta: usize, signs: usize): void {
 @inline
 function mask(values: usize, word: v128, bits: v128): void {
   v128.store(values, v128.and(v128.load(values), i32x4.eq(v128.and(word, bits), bits)));
-}
-
-function conv1TapPair(x: usize, z: usize, d: usize, g: usize): void {
-  let c00 = v128.load(g), c01 = v128.load(g, 16), c02 = v128.load(g, 32), c03 = v128.load(g, 48);
-  let c10 = v128.load(g, 64), c11 = v128.load(g, 80), c12 = v128.load(g, 96), c13 = v128.load(g, 112);
-  const end = x + outputSide * 4;
-  do {
-    const x0 = v128.load32_splat(x), x1 = v128.load32_splat(z);
-    const b0 = v128.load(d), b1 = v128.load(d, 16), b2 = v128.load(d, 32), b3 = v128.load(d, 48);
-    c00 = f32x4.add(c00, f32x4.mul(x0, b0)); c01 = f32x4.add(c01, f32x4.mul(x0, b1));
-    c02 = f32x4.add(c02, f32x4.mul(x0, b2)); c03 = f32x4.add(c03, f32x4.mul(x0, b3));
-    c10 = f32x4.add(c10, f32x4.mul(x1, b0)); c11 = f32x4.add(c11, f32x4.mul(x1, b1));
-    c12 = f32x4.add(c12, f32x4.mul(x1, b2)); c13 = f32x4.add(c13, f32x4.mul(x1, b3));
-    x += 4;
-    z += 4;
-    d += channels * 4;
-  } while (x != end);
-  v128.store(g, c00); v128.store(g, c01, 16); v128.store(g, c02, 32); v128.store(g, c03, 48);
-  v128.store(g, c10, 64); v128.store(g, c11, 80); v128.store(g, c12, 96); v128.store(g, c13, 112);
 }

@@ -4,16 +4,20 @@
 //   weightGradient   G[k][n] = sum over t of A[t][k] D[t][n]     along the summation tree
 //
 // A panel is 16 columns of a matrix, row after row, so a row of a panel is one cache line of 16 floats. A, C and D are
-// [columns / 16][tiles][16], B and G are [columns / 16][K][16]. The micro-kernel computes 2 x 16 results in 8 accumulators:
-// with two broadcasts and four loads that is the largest tile that V8 keeps in the 15 registers x86-64 leaves it, and
-// without unrolling it runs as fast as with it.
+// [columns / 16][tiles][16], B and G are [columns / 16][K][16]. The micro-kernel computes `tileRows` x 16 results in 8
+// accumulators, of 128 or of 256 bits: with their broadcasts and loads that is what V8 keeps in the 15 registers x86-64
+// leaves it, and without unrolling it runs as fast as with it.
 //
 // Every sum runs over k (or t) in ascending order, one product after the other: a result depends on its own row and column
 // alone, never on the block around it.
 
+import { product2x16, product4x16, weights2x16, weights4x16 } from './generated/tiles';
+import { tileRows, wide, zeroBytes } from './width';
+import { runBytes, word } from './runs';
+
 /**
  * C = A B for `points` matrices that share one shape.
- * @param tiles rows of A and C; an odd last row is computed in a pair with the row after it, which must be allocated
+ * @param tiles rows of A and C; rows up to the next multiple of `tileRows` are computed too, and must be allocated
  * @param aPlane, bPlane, cPlane bytes between the matrices of two points
  * @param aPanel, bPanel, cPanel bytes between two panels of one matrix
  */
@@ -27,7 +31,7 @@ export function product(
     for (let n = 0; n < nPanels; n++) {
       const panelOfB = b + <usize>point * bPlane + <usize>n * bPanel;
       const panelOfC = c + <usize>point * cPlane + <usize>n * cPanel;
-      for (let t = 0; t < tiles; t += 2) {
+      for (let t = 0; t < tiles; t += tileRows) {
         productTile(a + <usize>point * aPlane + (t << 6), aPanel, kPanels, panelOfB, panelOfC + (t << 6));
       }
     }
@@ -37,38 +41,8 @@ export function product(
 // @ts-ignore: decorator
 @inline
 function productTile(a: usize, aPanel: usize, kPanels: i32, b: usize, c: usize): void {
-  let c00 = f32x4.splat(0), c01 = c00, c02 = c00, c03 = c00;
-  let c10 = c00, c11 = c00, c12 = c00, c13 = c00;
-  for (let panel = 0; panel < kPanels; panel++) {
-    let x = a;
-    const end = a + 64;
-    do {
-      const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 64);
-      const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
-      c00 = f32x4.add(c00, f32x4.mul(x0, b0)); c01 = f32x4.add(c01, f32x4.mul(x0, b1));
-      c02 = f32x4.add(c02, f32x4.mul(x0, b2)); c03 = f32x4.add(c03, f32x4.mul(x0, b3));
-      c10 = f32x4.add(c10, f32x4.mul(x1, b0)); c11 = f32x4.add(c11, f32x4.mul(x1, b1));
-      c12 = f32x4.add(c12, f32x4.mul(x1, b2)); c13 = f32x4.add(c13, f32x4.mul(x1, b3));
-      x += 4;
-      b += 64;
-    } while (x != end);
-    a += aPanel;
-  }
-  v128.store(c, c00); v128.store(c, c01, 16); v128.store(c, c02, 32); v128.store(c, c03, 48);
-  v128.store(c, c10, 64); v128.store(c, c11, 80); v128.store(c, c12, 96); v128.store(c, c13, 112);
-}
-
-// Sums over tiles follow a list of runs, written by gradient-runs.ts: tiles of one leaf that lie together. A run is eight
-// int32: where it begins in A and in D (bytes from the start of their planes) and its bytes in either; how many nodes of the
-// inner stack its leaf joins; whether the leaf goes on in the next run. Runs make groups, complete subtrees of few enough
-// tiles for the first-level cache. A group's first run has the group's bytes in this list, how many nodes of the outer
-// stack the group joins, and where the result goes: the address of an accumulator, or 0 for the outer stack.
-const runBytes: usize = 32;
-
-// @ts-ignore: decorator
-@inline
-function word(run: usize, position: usize): usize {
-  return <usize>load<i32>(run + position * 4);
+  if (wide) product4x16(a, aPanel, kPanels, b, c);
+  else product2x16(a, aPanel, kPanels, b, c);
 }
 
 /**
@@ -76,7 +50,7 @@ function word(run: usize, position: usize): usize {
  * open nodes are on the inner stack, a few hundred bytes; between groups on the outer one, in the second-level cache.
  * @param nPanels panels of D that are taken together; what is left of D's panels is left to other calls
  * @param runs, end the list of runs
- * @param nodes 128 bytes of zeros, then the inner stack
+ * @param nodes `zeroBytes` of zeros, then the inner stack
  * @param stack the outer stack: room for nPanels [K][16] panels per level of the tree
  * @param offset, unitBytes bytes from the start of an accumulator to the first panel of G, and between two panels
  */
@@ -93,7 +67,7 @@ export function weightGradient(
       const node = <usize>n * panelBytes;
       const target = accumulator ? accumulator + offset + <usize>n * unitBytes : bottom + node;
       for (let panel = 0; panel < kPanels; panel++) {
-        for (let k = 0; k < 16; k += 2) {
+        for (let k = 0; k < 16; k += tileRows) {
           const place = (<usize>panel << 10) + (<usize>k << 6);
           weightTile(
             a + <usize>panel * aPanel + (<usize>k << 2), d + <usize>n * dPanel, group, next, nodes,
@@ -115,47 +89,8 @@ export function weightGradient(
 function weightTile(
   a: usize, d: usize, group: usize, next: usize, zeros: usize, top: usize, merges: usize, nodeBytes: usize, target: usize,
 ): void {
-  let from = zeros, open = zeros + 128;
-  for (let run = group; run != next; run += runBytes) {
-    let c00 = v128.load(from), c01 = v128.load(from, 16), c02 = v128.load(from, 32), c03 = v128.load(from, 48);
-    let c10 = v128.load(from, 64), c11 = v128.load(from, 80), c12 = v128.load(from, 96), c13 = v128.load(from, 112);
-    let x = a + word(run, 0), y = d + word(run, 1);
-    const stop = y + word(run, 2);
-    do {
-      const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-      const b0 = v128.load(y), b1 = v128.load(y, 16), b2 = v128.load(y, 32), b3 = v128.load(y, 48);
-      c00 = f32x4.add(c00, f32x4.mul(x0, b0)); c01 = f32x4.add(c01, f32x4.mul(x0, b1));
-      c02 = f32x4.add(c02, f32x4.mul(x0, b2)); c03 = f32x4.add(c03, f32x4.mul(x0, b3));
-      c10 = f32x4.add(c10, f32x4.mul(x1, b0)); c11 = f32x4.add(c11, f32x4.mul(x1, b1));
-      c12 = f32x4.add(c12, f32x4.mul(x1, b2)); c13 = f32x4.add(c13, f32x4.mul(x1, b3));
-      x += 64;
-      y += 64;
-    } while (y != stop);
-    for (let merge = word(run, 3); merge; merge--) {
-      open -= 128;
-      c00 = f32x4.add(v128.load(open), c00); c01 = f32x4.add(v128.load(open, 16), c01);
-      c02 = f32x4.add(v128.load(open, 32), c02); c03 = f32x4.add(v128.load(open, 48), c03);
-      c10 = f32x4.add(v128.load(open, 64), c10); c11 = f32x4.add(v128.load(open, 80), c11);
-      c12 = f32x4.add(v128.load(open, 96), c12); c13 = f32x4.add(v128.load(open, 112), c13);
-    }
-    let to = open;
-    if (run + runBytes == next) {
-      let left = top;
-      for (let merge: usize = 0; merge < merges; merge++) {
-        left -= nodeBytes;
-        c00 = f32x4.add(v128.load(left), c00); c01 = f32x4.add(v128.load(left, 16), c01);
-        c02 = f32x4.add(v128.load(left, 32), c02); c03 = f32x4.add(v128.load(left, 48), c03);
-        c10 = f32x4.add(v128.load(left, 64), c10); c11 = f32x4.add(v128.load(left, 80), c11);
-        c12 = f32x4.add(v128.load(left, 96), c12); c13 = f32x4.add(v128.load(left, 112), c13);
-      }
-      to = target;
-    }
-    v128.store(to, c00); v128.store(to, c01, 16); v128.store(to, c02, 32); v128.store(to, c03, 48);
-    v128.store(to, c10, 64); v128.store(to, c11, 80); v128.store(to, c12, 96); v128.store(to, c13, 112);
-    const goesOn = word(run, 4);
-    from = goesOn ? open : zeros;
-    open += goesOn ? 0 : 128;
-  }
+  if (wide) weights4x16(a, d, group, next, zeros, top, merges, nodeBytes, target);
+  else weights2x16(a, d, group, next, zeros, top, merges, nodeBytes, target);
 }
 
 /**
@@ -167,7 +102,7 @@ export function biasGradient(d: usize, runs: usize, end: usize, nodes: usize, st
   for (let group = runs; group != end;) {
     const next = group + word(group, 5), accumulator = word(group, 7);
     let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-    let open = nodes + 128;
+    let open = nodes + zeroBytes;
     for (let run = group; run != next; run += runBytes) {
       let y = d + word(run, 1);
       const stop = y + word(run, 2);

@@ -1,0 +1,211 @@
+/**
+ * The source text of the register tiles, in AssemblyScript: the innermost loops of the matrix products and of conv1, which
+ * keep a block of sums in registers. How many fit depends on how wide registers are, so each tile is printed in two shapes
+ * from one description: eight accumulators of 128 bits, or eight to ten of 256, which V8 makes of pairs of them.
+ *
+ * A sum takes its products one after the other in either shape, so both give the same bits.
+ */
+
+/** A block of sums, `rows` x 16 `panels`: the accumulators c00, c01, ... of four columns each. */
+interface Shape {
+  readonly rows: number;
+  readonly panels: number;
+}
+
+/** Narrow and wide. */
+type Shapes = readonly [Shape, Shape];
+
+const products: Shapes = [
+  { rows: 2, panels: 1 },
+  { rows: 4, panels: 1 },
+];
+const conv1Forward: Shapes = [
+  { rows: 2, panels: 1 },
+  { rows: 2, panels: 2 },
+];
+/** Rows are taps, of which there are ten. */
+const conv1Gradient: Shapes = [
+  { rows: 2, panels: 1 },
+  { rows: 5, panels: 1 },
+];
+
+const lineBytes = 64;
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+const columnsOf = ({ panels }: Shape): number[] => range(4 * panels);
+const name = (row: number, column: number): string => `c${String(row)}${String(column)}`;
+const indent = (lines: readonly string[], levels = 1): string[] => lines.map((line) => '  '.repeat(levels) + line);
+
+/** The arguments of a load or store: four columns of a row, rows and panels so many bytes apart. */
+function place(address: string, row: number, column: number, rowBytes: number, panelBytes: number): string {
+  const bytes = row * rowBytes + (column >> 2) * panelBytes + (column & 3) * 16;
+  return bytes === 0 ? address : `${address}, ${String(bytes)}`;
+}
+
+/** `let c00 = .., c01 = ..;`: what each begins with. */
+function declare(shape: Shape, value: (row: number, column: number) => string): string {
+  const rows = range(shape.rows).map((row) =>
+    columnsOf(shape).map((column) => `${name(row, column)} = ${value(row, column)}`),
+  );
+  return `let ${rows.flat().join(', ')};`;
+}
+
+/** c += x b: a factor for each row from `rows`, addresses, and one for each column from `columns`. */
+function multiplyAdd(shape: Shape, rows: readonly string[], columns: string, panelBytes = lineBytes): string[] {
+  const factors = columnsOf(shape).map((j) => `b${String(j)} = v128.load(${place(columns, 0, j, 0, panelBytes)})`);
+  const sums = rows.flatMap((address, i) => {
+    const x = `x${String(i)}`;
+    const updates = columnsOf(shape).map(
+      (j) => `${name(i, j)} = f32x4.add(${name(i, j)}, f32x4.mul(${x}, b${String(j)}));`,
+    );
+    return [`const ${x} = v128.load32_splat(${address});`, ...updates];
+  });
+  return [`const ${factors.join(', ')};`, ...sums];
+}
+
+/** c = node + c: earlier leaves stand on the left. */
+function merge(shape: Shape, node: string): string[] {
+  return range(shape.rows).flatMap((i) =>
+    columnsOf(shape).map((j) => `${name(i, j)} = f32x4.add(v128.load(${place(node, i, j, lineBytes, lineBytes)}), ${name(i, j)});`),
+  );
+}
+
+/**
+ * Of two vectors side by side the higher goes first: V8 keeps what a trap between the two would leave behind, and where the
+ * lower one is the first, stores it once by itself and once more with the other.
+ */
+function store(shape: Shape, address: string, rowBytes = lineBytes, value = (c: string): string => c): string[] {
+  return range(shape.rows).flatMap((i) =>
+    columnsOf(shape).map((position) => {
+      const j = position ^ 1;
+      const [target, bytes] = place(address, i, j, rowBytes, lineBytes).split(', ');
+      return `v128.store(${[target, value(name(i, j)), bytes].filter((part) => part !== undefined).join(', ')});`;
+    }),
+  );
+}
+
+/** C = A B, of a panel of B. */
+function productTile(shape: Shape): string[] {
+  const rows = range(shape.rows).map((row) => place('x', row, 0, lineBytes, 0));
+  return [
+    declare(shape, () => 'f32x4.splat(0)'),
+    'for (let panel = 0; panel < kPanels; panel++) {',
+    '  let x = a;',
+    '  const end = a + 64;',
+    '  do {',
+    ...indent(multiplyAdd(shape, rows, 'b'), 2),
+    '    x += 4;',
+    '    b += 64;',
+    '  } while (x != end);',
+    '  a += aPanel;',
+    '}',
+    ...store(shape, 'c'),
+  ];
+}
+
+/** The runs of a group: what weightGradient in products.ts does for a tile of G. */
+function weightTile(shape: Shape): string[] {
+  const rows = range(shape.rows).map((row) => place('x', row, 0, 4, 0));
+  const bytes = String(shape.rows * lineBytes);
+  return [
+    `let from = zeros, open = zeros + ${bytes};`,
+    'for (let run = group; run != next; run += runBytes) {',
+    `  ${declare(shape, (i, j) => `v128.load(${place('from', i, j, lineBytes, lineBytes)})`)}`,
+    '  let x = a + word(run, 0), y = d + word(run, 1);',
+    '  const stop = y + word(run, 2);',
+    '  do {',
+    ...indent(multiplyAdd(shape, rows, 'y'), 2),
+    '    x += 64;',
+    '    y += 64;',
+    '  } while (y != stop);',
+    '  for (let merge = word(run, 3); merge; merge--) {',
+    `    open -= ${bytes};`,
+    ...indent(merge(shape, 'open'), 2),
+    '  }',
+    '  let to = open;',
+    '  if (run + runBytes == next) {',
+    '    let left = top;',
+    '    for (let merge: usize = 0; merge < merges; merge++) {',
+    '      left -= nodeBytes;',
+    ...indent(merge(shape, 'left'), 3),
+    '    }',
+    '    to = target;',
+    '  }',
+    ...indent(store(shape, 'to')),
+    '  const goesOn = word(run, 4);',
+    '  from = goesOn ? open : zeros;',
+    `  open += goesOn ? 0 : ${bytes};`,
+    '}',
+  ];
+}
+
+/** relu(bias + sum over the taps) of neighbouring pixels, and the signs of that. */
+function conv1Tile(shape: Shape): string[] {
+  const rows = range(shape.rows).map((row) => place('x', row, 0, 4, 0));
+  const panelBytes = 10 * lineBytes, pixelBytes = 256;
+  return [
+    declare(shape, (_, j) => `v128.load(w, ${String(9 * lineBytes + (j >> 2) * panelBytes + (j & 3) * 16)})`),
+    'let x = image, b = w;',
+    'for (let row = 0; row < 3; row++) {',
+    '  const end = x + 12;',
+    '  do {',
+    ...indent(multiplyAdd(shape, rows, 'b', panelBytes), 2),
+    '    x += 4;',
+    '    b += 64;',
+    '  } while (x != end);',
+    '  x += 100;',
+    '}',
+    'const zero = f32x4.splat(0);',
+    ...store(shape, 'target', pixelBytes, (c) => `f32x4.max(${c}, zero)`),
+    ...range(shape.rows).flatMap((i) =>
+      range(shape.panels).map((panel) => {
+        const sums = range(4).map((j) => name(i, 4 * panel + j)).join(', ');
+        return `store<u16>(bits, <u16>signsOf(${sums}), ${String(8 * i + 2 * panel)});`;
+      }),
+    ),
+  ];
+}
+
+/** Adds the products of a line of the image, from the address of each tap, and the line of delta at `d`. */
+function conv1TapTile(shape: Shape): string[] {
+  const taps = tapsOf(shape);
+  return [
+    declare(shape, (i, j) => `v128.load(${place('g', i, j, lineBytes, lineBytes)})`),
+    'const end = d + 6656;',
+    'do {',
+    ...indent(multiplyAdd(shape, taps, 'd')),
+    `  ${taps.map((tap) => `${tap} += 4;`).join(' ')}`,
+    '  d += 256;',
+    '} while (d != end);',
+    ...store(shape, 'g'),
+  ];
+}
+
+const tapsOf = ({ rows }: Shape): string[] => range(rows).map((tap) => `t${String(tap)}`);
+
+function functionText(title: string, body: readonly string[], inlined = true): string {
+  const decorator = inlined ? ['// @ts-ignore: decorator', '@inline'] : [];
+  return [...decorator, `export function ${title}: void {`, ...indent(body), '}'].join('\n');
+}
+
+const productParameters = 'a: usize, aPanel: usize, kPanels: i32, b: usize, c: usize';
+const weightParameters =
+  'a: usize, d: usize, group: usize, next: usize, zeros: usize, top: usize, merges: usize, nodeBytes: usize, target: usize';
+
+/** The text of assembly/generated/tiles.ts: each tile in both shapes, named by its rows and columns. */
+export function tilesSource(): string {
+  const functions = [
+    ...products.map((shape) => functionText(`product${sizeOf(shape)}(${productParameters})`, productTile(shape))),
+    ...products.map((shape) => functionText(`weights${sizeOf(shape)}(${weightParameters})`, weightTile(shape))),
+    ...conv1Forward.map((shape) =>
+      functionText(`conv1Pixels${sizeOf(shape)}(image: usize, w: usize, target: usize, bits: usize)`, conv1Tile(shape)),
+    ),
+    ...conv1Gradient.map((shape) => {
+      const taps = tapsOf(shape).map((tap) => `${tap}: usize`);
+      return functionText(`conv1Taps${sizeOf(shape)}(${taps.join(', ')}, d: usize, g: usize)`, conv1TapTile(shape), false);
+    }),
+  ];
+  return `${['// Generated by scripts/generate-kernels.mjs from the shapes in tiles/emit-tiles.ts.', imports, ...functions].join('\n\n')}\n`;
+}
+
+const imports = "import { runBytes, word } from '../runs';\nimport { signsOf } from '../signs';";
+const sizeOf = ({ rows, panels }: Shape): string => `${String(rows)}x${String(16 * panels)}`;
