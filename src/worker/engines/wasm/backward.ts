@@ -10,11 +10,12 @@ import {
   lineBytes,
   outputPanels,
   productLayers,
+  rowPlace,
   unitLength,
 } from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
 import { conv1Signs, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
-import { eachBlock } from './pass.js';
+import { eachStrip } from './pass.js';
 import type { NormName, Pass } from './pass.js';
 import { productPlace, smallLength } from './units.js';
 
@@ -43,15 +44,16 @@ export function backward(pass: Pass, request: BackwardRequest): void {
 function backwardLinear(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
   const { linear1, linear2 } = productLayers;
+  const { panel } = linear1.block.outputs;
   weightGradients(pass, 'linear2', workspace.logits, request);
-  eachBlock(linear1, request.rows, (block, first, rows) => {
-    const hidden = pass.inputBlock('linear2', block);
-    const delta = workspace.deltas + block * linear1.outputPlane;
-    pass.backwardProduct('linear2', workspace.logits + block * linear2.outputPlane, rows, delta);
-    kernels.maskRelu(delta, hidden, linear1.panelBytes, outputPanels(linear1), rows);
-    pass.backwardProduct('linear1', delta, rows, workspace.block);
+  eachStrip(linear1, request.rows, (first, rows) => {
+    const hidden = pass.inputAt('linear2', first);
+    const delta = deltaAt(workspace.deltas, linear1, first);
+    pass.backwardProduct('linear2', deltaAt(workspace.logits, linear2, first), rows, delta);
+    kernels.maskRelu(delta, hidden, panel, outputPanels(linear1), rows);
+    pass.backwardProduct('linear1', delta, rows, workspace.strip);
     const target = workspace.delta5 + first * pooled5Values * floatBytes;
-    kernels.panelsToRows(workspace.block, linear1.panelBytes, rows, inputPanels(linear1), target);
+    kernels.panelsToRows(workspace.strip, linear1.strip.inputs.panel, rows, inputPanels(linear1), target);
   });
   weightGradients(pass, 'linear1', workspace.deltas, request);
 }
@@ -59,14 +61,15 @@ function backwardLinear(pass: Pass, request: BackwardRequest): void {
 function backwardConv5(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
   const layer = productLayers.conv5;
-  eachBlock(layer, request.rows, (block, first, rows) => {
-    const dm = deltaBlock(workspace.deltas, layer, block);
+  const [dmLayout, dvLayout] = [layer.block.outputs, layer.strip.inputs];
+  eachStrip(layer, request.rows, (first, rows) => {
+    const dm = deltaAt(workspace.deltas, layer, first);
     const delta = workspace.delta5 + first * pooled5Values * floatBytes;
     const argmax = workspace.argmax5 + first * pooled5Values;
-    kernels.conv5OutputAdjoint(delta, argmax, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
-    pass.backwardProduct('conv5', dm, rows, workspace.block);
+    kernels.conv5OutputAdjoint(delta, argmax, rows, dm, dmLayout.plane, dmLayout.panel, workspace.scratch);
+    pass.backwardProduct('conv5', dm, rows, workspace.strip);
     const dx = workspace.delta4 + first * pooled4Values * floatBytes;
-    kernels.conv5InputAdjoint(workspace.block, layer.inputPlane, layer.panelBytes, rows, dx, workspace.scratch);
+    kernels.conv5InputAdjoint(workspace.strip, dvLayout.plane, dvLayout.panel, rows, dx, workspace.scratch);
   });
   weightGradients(pass, 'conv5', workspace.deltas, request);
 }
@@ -75,24 +78,26 @@ function backwardConv34(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
   const { scratch } = workspace;
   const { conv3, conv4 } = productLayers;
-  const deltas3 = workspace.deltas + blocksBytes(conv4, request.rows, conv4.outputPlane);
-  eachBlock(conv4, request.rows, (block, first, rows) => {
-    const dm4 = deltaBlock(workspace.deltas, conv4, block);
+  const deltas3 = workspace.deltas + blocksBytes(conv4, request.rows, 'outputs');
+  const [dm3Layout, dm4Layout] = [conv3.block.outputs, conv4.block.outputs];
+  const [dv3Layout, dv4Layout] = [conv3.strip.inputs, conv4.strip.inputs];
+  eachStrip(conv4, request.rows, (first, rows) => {
+    const dm4 = deltaAt(workspace.deltas, conv4, first);
     const delta = workspace.delta4 + first * pooled4Values * floatBytes;
     const argmax = workspace.argmax4 + first * pooled4Values;
-    kernels.conv4OutputAdjoint(delta, argmax, rows, dm4, conv4.outputPlane, conv4.panelBytes, scratch);
-    pass.backwardProduct('conv4', dm4, rows, workspace.block);
-    const dm3 = deltaBlock(deltas3, conv3, block);
+    kernels.conv4OutputAdjoint(delta, argmax, rows, dm4, dm4Layout.plane, dm4Layout.panel, scratch);
+    pass.backwardProduct('conv4', dm4, rows, workspace.strip);
+    const dm3 = deltaAt(deltas3, conv3, first);
     for (let i = 0; i < rows; i++) {
-      const dv = workspace.block + i * conv4.rowTiles * lineBytes;
-      kernels.conv4InputAdjoint(dv, conv4.inputPlane, conv4.panelBytes, 1, workspace.delta3, scratch);
+      const dv = workspace.strip + i * conv4.rowTiles * lineBytes;
+      kernels.conv4InputAdjoint(dv, dv4Layout.plane, dv4Layout.panel, 1, workspace.delta3, scratch);
       const open = workspace.open3 + (first + i) * conv3Values;
       const dm = dm3 + i * conv3.rowTiles * lineBytes;
-      kernels.conv3OutputAdjoint(workspace.delta3, open, 1, dm, conv3.outputPlane, conv3.panelBytes, scratch);
+      kernels.conv3OutputAdjoint(workspace.delta3, open, 1, dm, dm3Layout.plane, dm3Layout.panel, scratch);
     }
-    pass.backwardProduct('conv3', dm3, rows, workspace.block);
+    pass.backwardProduct('conv3', dm3, rows, workspace.strip);
     const dx = workspace.delta2 + first * pooled2Values * floatBytes;
-    kernels.conv3InputAdjoint(workspace.block, conv3.inputPlane, conv3.panelBytes, rows, dx, scratch);
+    kernels.conv3InputAdjoint(workspace.strip, dv3Layout.plane, dv3Layout.panel, rows, dx, scratch);
   });
   weightGradients(pass, 'conv4', workspace.deltas, request);
   weightGradients(pass, 'conv3', deltas3, request);
@@ -100,16 +105,18 @@ function backwardConv34(pass: Pass, request: BackwardRequest): void {
 
 function backwardConv12(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
+  const { scratch } = workspace;
   const layer = productLayers.conv2;
-  eachBlock(layer, request.rows, (block, first, rows) => {
-    const dm = deltaBlock(workspace.deltas, layer, block);
+  const [dmLayout, dvLayout] = [layer.block.outputs, layer.strip.inputs];
+  eachStrip(layer, request.rows, (first, rows) => {
+    const dm = deltaAt(workspace.deltas, layer, first);
     const delta = workspace.delta2 + first * pooled2Values * floatBytes;
     const argmax = workspace.argmax2 + first * pooled2Values;
-    kernels.conv2OutputAdjoint(delta, argmax, rows, dm, layer.outputPlane, layer.panelBytes, workspace.scratch);
-    pass.backwardProduct('conv2', dm, rows, workspace.block);
+    kernels.conv2OutputAdjoint(delta, argmax, rows, dm, dmLayout.plane, dmLayout.panel, scratch);
+    pass.backwardProduct('conv2', dm, rows, workspace.strip);
     for (let i = 0; i < rows; i++) {
-      const dv = workspace.block + i * layer.rowTiles * lineBytes;
-      kernels.conv2InputAdjoint(dv, layer.inputPlane, layer.panelBytes, 1, workspace.delta1, workspace.scratch);
+      const dv = workspace.strip + i * layer.rowTiles * lineBytes;
+      kernels.conv2InputAdjoint(dv, dvLayout.plane, dvLayout.panel, 1, workspace.delta1, scratch);
       conv1Gradient(pass, request, first + i);
     }
   });
@@ -127,7 +134,7 @@ function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, r
 function weightGradients(pass: Pass, name: ProductName, deltas: number, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
   const { layer, inputs } = pass.sites[name];
-  const { points, panelBytes } = layer;
+  const { points, block } = layer;
   const { nodes, stack } = workspace;
   const runs = workspace.runs[name];
   const end = runs + request.runBytes[name];
@@ -137,11 +144,11 @@ function weightGradients(pass: Pass, name: ProductName, deltas: number, request:
   for (let point = 0; point < points; point++) {
     for (let panel = 0; panel < panels; panel += layer.gradientPanels) {
       kernels.weightGradient(
-        inputs + point * layer.inputPlane,
-        panelBytes,
+        inputs + point * block.inputs.plane,
+        block.inputs.panel,
         inputPanels(layer),
-        deltas + point * layer.outputPlane + panel * panelBytes,
-        panelBytes,
+        deltas + point * block.outputs.plane + panel * block.outputs.panel,
+        block.outputs.panel,
         Math.min(layer.gradientPanels, panels - panel),
         runs,
         end,
@@ -153,7 +160,7 @@ function weightGradients(pass: Pass, name: ProductName, deltas: number, request:
     }
   }
   for (let panel = 0; panel < panels; panel++) {
-    const d = deltas + layer.biasPoint * layer.outputPlane + panel * panelBytes;
+    const d = deltas + layer.biasPoint * block.outputs.plane + panel * block.outputs.panel;
     const offset = place + panel * unitBytes + points * layer.inputs * lineBytes;
     kernels.biasGradient(d, runs, end, nodes, stack, offset);
   }
@@ -168,8 +175,9 @@ const productPlaces: Readonly<Record<ProductName, number>> = {
   linear2: productPlace('linear2'),
 };
 
-function deltaBlock(deltas: number, layer: ProductLayer, block: number): number {
-  return deltas + block * layer.points * layer.outputPlane;
+/** Address of the first tile of a row among a layer's deltas. */
+function deltaAt(deltas: number, layer: ProductLayer, row: number): number {
+  return deltas + rowPlace(layer, row, 'outputs');
 }
 
 /** Address of the gradients of conv1 and the batch norms of one leaf. */

@@ -4,9 +4,9 @@
  */
 import { imagePixels, parameterOf } from '../../../shared/network.js';
 import { conv1Signs, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
-import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers } from './geometry.js';
+import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
 import type { ProductName } from './geometry.js';
-import { eachBlock, normOf } from './pass.js';
+import { eachStrip, normOf } from './pass.js';
 import { type NormName, type Pass } from './pass.js';
 
 /** Per-channel float32 coefficients of y = (x - mean) scale + shift. */
@@ -20,7 +20,7 @@ export interface ForwardRequest {
   /** Address of the parameters. */
   readonly parameters: number;
   readonly rows: number;
-  /** Whether `backward` follows: each block's products keep their inputs, which else lie in the place of the first block. */
+  /** Whether `backward` follows: the products' inputs are kept; else all blocks lie in the place of the first. */
   readonly keepInputs: boolean;
   /** Address of the image of row 0..rows. */
   image(row: number): number;
@@ -41,84 +41,105 @@ export function forward(pass: Pass, request: ForwardRequest): void {
 
 function forwardConv12(pass: Pass, request: ForwardRequest): void {
   const { kernels, workspace, binding } = pass;
+  const { scratch } = workspace;
   const layer = productLayers.conv2;
+  const { plane, panel } = layer.strip.outputs;
   const bias = request.parameters + parameterOf('conv2', 'bias').offset * floatBytes;
-  eachBlock(layer, request.rows, (block, first, rows) => {
-    const v = inputBlock(pass, request, 'conv2', block);
+  eachStrip(layer, request.rows, (first, rows) => {
+    const v = inputAt(pass, request, 'conv2', first);
     for (let i = 0; i < rows; i++) {
       const row = first + i;
       const image = workspace.images + row * imagePixels * floatBytes;
       kernels.loadImage(request.image(row), image);
       kernels.conv1Forward(image, binding.prepared, workspace.conv1, workspace.signs1 + row * conv1Signs);
-      pass.transformInput('conv2', workspace.conv1, 1, v + i * layer.rowTiles * lineBytes);
+      pass.transformInput('conv2', workspace.conv1, v + i * layer.rowTiles * lineBytes);
     }
-    pass.forwardProduct('conv2', v, rows, workspace.block);
+    pass.forwardProduct('conv2', v, rows, workspace.strip, layer.strip.outputs);
     const pooled = workspace.pooled2 + first * pooled2Values * floatBytes;
     const argmax = workspace.argmax2 + first * pooled2Values;
-    const { outputPlane, panelBytes } = layer;
-    kernels.conv2Output(workspace.block, outputPlane, panelBytes, bias, rows, pooled, argmax, workspace.scratch);
+    kernels.conv2Output(workspace.strip, plane, panel, bias, rows, pooled, argmax, scratch);
   });
 }
 
-/** Block by block through both: conv3's activation is that of one row, of which only the signs are kept. */
+/** Strip by strip through both: conv3's activation is that of one row, of which only the signs are kept. */
 function forwardConv34(pass: Pass, request: ForwardRequest, norm: NormCoefficients): void {
   const { kernels, workspace } = pass;
+  const { scratch } = workspace;
   const { conv3, conv4 } = productLayers;
   const bias3 = request.parameters + parameterOf('conv3', 'bias').offset * floatBytes;
   const bias4 = request.parameters + parameterOf('conv4', 'bias').offset * floatBytes;
-  eachBlock(conv3, request.rows, (block, first, rows) => {
-    const v = inputBlock(pass, request, 'conv3', block);
-    normaliseRows(pass, 'bn2', workspace.pooled2, first, rows, norm);
-    pass.transformInput('conv3', workspace.normalised, rows, v);
-    pass.forwardProduct('conv3', v, rows, workspace.block);
-    const v4 = inputBlock(pass, request, 'conv4', block);
+  const [m3, m4] = [conv3.strip.outputs, conv4.strip.outputs];
+  eachStrip(conv3, request.rows, (first, rows) => {
+    const v3 = inputAt(pass, request, 'conv3', first);
+    transformNormalised(pass, 'conv3', 'bn2', workspace.pooled2, first, rows, v3, norm);
+    pass.forwardProduct('conv3', v3, rows, workspace.strip, m3);
+    const v4 = inputAt(pass, request, 'conv4', first);
     for (let i = 0; i < rows; i++) {
-      const m = workspace.block + i * conv3.rowTiles * lineBytes;
+      const m = workspace.strip + i * conv3.rowTiles * lineBytes;
       const open = workspace.open3 + (first + i) * conv3Values;
-      kernels.conv3Output(m, conv3.outputPlane, conv3.panelBytes, bias3, 1, workspace.conv3, open, workspace.scratch);
-      pass.transformInput('conv4', workspace.conv3, 1, v4 + i * conv4.rowTiles * lineBytes);
+      kernels.conv3Output(m, m3.plane, m3.panel, bias3, 1, workspace.conv3, open, scratch);
+      pass.transformInput('conv4', workspace.conv3, v4 + i * conv4.rowTiles * lineBytes);
     }
-    pass.forwardProduct('conv4', v4, rows, workspace.block);
+    pass.forwardProduct('conv4', v4, rows, workspace.strip, m4);
     const pooled = workspace.pooled4 + first * pooled4Values * floatBytes;
     const argmax = workspace.argmax4 + first * pooled4Values;
-    const { outputPlane, panelBytes } = conv4;
-    kernels.conv4Output(workspace.block, outputPlane, panelBytes, bias4, rows, pooled, argmax, workspace.scratch);
+    kernels.conv4Output(workspace.strip, m4.plane, m4.panel, bias4, rows, pooled, argmax, scratch);
   });
 }
 
 function forwardConv5(pass: Pass, request: ForwardRequest, norm: NormCoefficients): void {
   const { kernels, workspace } = pass;
   const layer = productLayers.conv5;
+  const { plane, panel } = layer.strip.outputs;
   const bias = request.parameters + parameterOf('conv5', 'bias').offset * floatBytes;
-  eachBlock(layer, request.rows, (block, first, rows) => {
-    const v = inputBlock(pass, request, 'conv5', block);
-    normaliseRows(pass, 'bn4', workspace.pooled4, first, rows, norm);
-    pass.transformInput('conv5', workspace.normalised, rows, v);
-    pass.forwardProduct('conv5', v, rows, workspace.block);
+  eachStrip(layer, request.rows, (first, rows) => {
+    const v = inputAt(pass, request, 'conv5', first);
+    transformNormalised(pass, 'conv5', 'bn4', workspace.pooled4, first, rows, v, norm);
+    pass.forwardProduct('conv5', v, rows, workspace.strip, layer.strip.outputs);
     const pooled = workspace.pooled5 + first * pooled5Values * floatBytes;
     const argmax = workspace.argmax5 + first * pooled5Values;
-    const { outputPlane, panelBytes } = layer;
-    kernels.conv5Output(workspace.block, outputPlane, panelBytes, bias, rows, pooled, argmax, workspace.scratch);
+    kernels.conv5Output(workspace.strip, plane, panel, bias, rows, pooled, argmax, workspace.scratch);
   });
 }
 
 function forwardLinear(pass: Pass, request: ForwardRequest, norm: NormCoefficients): void {
   const { kernels, workspace } = pass;
   const { linear1, linear2 } = productLayers;
+  const { panel } = linear1.block.outputs;
   const bias = request.parameters + parameterOf('linear1', 'bias').offset * floatBytes;
-  eachBlock(linear1, request.rows, (block, first, rows) => {
-    const x = inputBlock(pass, request, 'linear1', block);
-    const hidden = inputBlock(pass, request, 'linear2', block);
+  eachStrip(linear1, request.rows, (first, rows) => {
+    const x = inputAt(pass, request, 'linear1', first);
+    const hidden = inputAt(pass, request, 'linear2', first);
     normaliseRows(pass, 'bn5', workspace.pooled5, first, rows, norm);
-    kernels.rowsToPanels(workspace.normalised, rows, inputPanels(linear1), x, linear1.panelBytes);
-    pass.forwardProduct('linear1', x, rows, hidden);
-    kernels.biasRelu(hidden, linear1.panelBytes, outputPanels(linear1), rows, bias);
-    pass.forwardProduct('linear2', hidden, rows, workspace.logits + block * linear2.outputPlane);
+    kernels.rowsToPanels(workspace.normalised, rows, inputPanels(linear1), x, linear1.block.inputs.panel);
+    pass.forwardProduct('linear1', x, rows, hidden, linear1.block.outputs);
+    kernels.biasRelu(hidden, panel, outputPanels(linear1), rows, bias);
+    const logits = workspace.logits + rowPlace(linear2, first, 'outputs');
+    pass.forwardProduct('linear2', hidden, rows, logits, linear2.block.outputs);
   });
 }
 
-function inputBlock(pass: Pass, { keepInputs }: ForwardRequest, name: ProductName, block: number): number {
-  return pass.inputBlock(name, keepInputs ? block : 0);
+/** Where the inputs of a row are kept; without a way back, in the place of the first block. */
+function inputAt(pass: Pass, { keepInputs }: ForwardRequest, name: ProductName, row: number): number {
+  return pass.inputAt(name, keepInputs ? row : row % productLayers[name].blockRows);
+}
+
+/** V of rows [first, first + rows) of a pooled activation, normalised row by row. */
+function transformNormalised(
+  pass: Pass,
+  layer: 'conv3' | 'conv5',
+  norm: NormName,
+  pooled: number,
+  first: number,
+  rows: number,
+  v: number,
+  coefficients: NormCoefficients,
+): void {
+  const rowBytes = productLayers[layer].rowTiles * lineBytes;
+  for (let i = 0; i < rows; i++) {
+    normaliseRows(pass, norm, pooled, first + i, 1, coefficients);
+    pass.transformInput(layer, pass.workspace.normalised, v + i * rowBytes);
+  }
 }
 
 /** Normalises rows [first, first + rows) of a pooled activation into the start of `normalised`. */

@@ -30,18 +30,36 @@ export interface ProductLayer {
   /** The point whose plane of dM sums to the bias gradient: where every output enters with weight 1. */
   readonly biasPoint: number;
   readonly rowTiles: number;
-  /** Rows whose tiles lie together in a block; even. */
+  /** Rows whose tiles are stored together, for the weight gradients; a multiple of `stripRows`. */
   readonly blockRows: number;
+  /** Rows that go through transforms and products together. */
+  readonly stripRows: number;
+  /** Where the tiles of a block lie, and those of a strip: inputs (V, dV) and outputs (M, dM). */
+  readonly block: TileLayouts;
+  readonly strip: TileLayouts;
   /** Panels of outputs whose weight gradients are summed together: as many as let the open nodes of the tree stay cached. */
   readonly gradientPanels: number;
-  /** Bytes between two panels of a block, and of its planes: inputs (V, dV) and outputs (M, dM). */
-  readonly panelBytes: number;
-  readonly inputPlane: number;
-  readonly outputPlane: number;
 }
 
-/** conv3's and conv4's are the same: the passes go through both block by block. */
-const blockRows = { conv2: 4, conv3: 8, conv4: 8, conv5: 32, linear1: 32, linear2: 32 } as const;
+/** [point][panel][tile][16]: bytes between two panels and between two points, and of all. */
+export interface TileLayout {
+  readonly panel: number;
+  readonly plane: number;
+  readonly bytes: number;
+}
+
+interface TileLayouts {
+  readonly inputs: TileLayout;
+  readonly outputs: TileLayout;
+}
+
+/**
+ * A strip's tiles of all points, and the weights that go through them, should stay in the second-level cache; the more rows,
+ * the fewer times the weights are read. conv3's and conv4's rows are the same: the passes go through both strip by strip.
+ */
+const stripRows = { conv2: 2, conv3: 16, conv4: 16, conv5: 32, linear1: 32, linear2: 32 } as const;
+/** Long runs of tiles for the weight gradients, see gradient-runs.ts. */
+const blockRows = { conv2: 8, conv3: 32, conv4: 32, conv5: 32, linear1: 32, linear2: 32 } as const;
 const gradientPanels = { conv2: 4, conv3: 8, conv4: 8, conv5: 2, linear1: 1, linear2: 1 } as const;
 
 export const productLayers: Readonly<Record<ProductName, ProductLayer>> = {
@@ -83,9 +101,15 @@ export function unitLength(layer: ProductLayer): number {
   return (layer.points * layer.inputs + 1) * panelWidth;
 }
 
-/** Bytes of all blocks of `rows` rows, as inputs or outputs. */
-export function blocksBytes(layer: ProductLayer, rows: number, plane: number): number {
-  return Math.ceil(rows / layer.blockRows) * layer.points * plane;
+/** Bytes of all blocks of `rows` rows. */
+export function blocksBytes(layer: ProductLayer, rows: number, side: keyof TileLayouts): number {
+  return Math.ceil(rows / layer.blockRows) * layer.block[side].bytes;
+}
+
+/** Bytes from the first block to the first tile of a row. */
+export function rowPlace(layer: ProductLayer, row: number, side: keyof TileLayouts): number {
+  const block = Math.floor(row / layer.blockRows);
+  return block * layer.block[side].bytes + (row - block * layer.blockRows) * layer.rowTiles * lineBytes;
 }
 
 function convolutionLayer(name: ConvolutionName): ProductLayer {
@@ -113,9 +137,13 @@ function layerOf(
   rowTiles: number,
 ): ProductLayer {
   const columns = Math.ceil(outputs / panelWidth) * panelWidth;
-  const panelBytes = blockRows[name] * rowTiles * lineBytes;
-  // One line more than the data, so that the planes of a tile do not all fall into the same cache set.
-  const plane = (channels: number): number => (channels / panelWidth) * panelBytes + lineBytes;
+  const layout = (rows: number, channels: number): TileLayout => {
+    const panel = rows * rowTiles * lineBytes;
+    // One line more than the data, so that the planes of a tile do not all fall into the same cache set.
+    const plane = (channels / panelWidth) * panel + lineBytes;
+    return { panel, plane, bytes: points * plane };
+  };
+  const layouts = (rows: number): TileLayouts => ({ inputs: layout(rows, inputs), outputs: layout(rows, columns) });
   return {
     name,
     weight: parameterOf(name, 'weight'),
@@ -127,9 +155,9 @@ function layerOf(
     biasPoint,
     rowTiles,
     blockRows: blockRows[name],
+    stripRows: stripRows[name],
+    block: layouts(blockRows[name]),
+    strip: layouts(stripRows[name]),
     gradientPanels: gradientPanels[name],
-    panelBytes,
-    inputPlane: plane(inputs),
-    outputPlane: plane(columns),
   };
 }

@@ -3,7 +3,7 @@
  * reads them. A run ends where a leaf or a block of stored tiles does.
  */
 import { leafSchedule, type LeafRange, type LeafStep } from '../../../shared/tree.js';
-import { lineBytes, type ProductLayer } from './geometry.js';
+import { lineBytes, rowPlace, type ProductLayer } from './geometry.js';
 
 export const runWords = 8;
 export const runBytes = runWords * 4;
@@ -75,20 +75,14 @@ interface Run {
   readonly goesOn: boolean;
 }
 
-function runsOf(
-  { points, inputPlane, outputPlane, blockRows, rowTiles }: ProductLayer,
-  first: number,
-  end: number,
-): Run[] {
+function runsOf(layer: ProductLayer, first: number, end: number): Run[] {
   const runs: Run[] = [];
   for (let row = first; row < end;) {
-    const block = Math.floor(row / blockRows);
-    const inBlock = (row - block * blockRows) * rowTiles * lineBytes;
-    const last = Math.min(end, (block + 1) * blockRows);
+    const last = Math.min(end, (Math.floor(row / layer.blockRows) + 1) * layer.blockRows);
     runs.push({
-      input: block * points * inputPlane + inBlock,
-      output: block * points * outputPlane + inBlock,
-      bytes: (last - row) * rowTiles * lineBytes,
+      input: rowPlace(layer, row, 'inputs'),
+      output: rowPlace(layer, row, 'outputs'),
+      bytes: (last - row) * layer.rowTiles * lineBytes,
       goesOn: last < end,
     });
     row = last;

@@ -1,11 +1,11 @@
 /**
  * What forward and backward share: the kernels of one rank bound to its memory, with each layer's sizes filled in.
- * A "block" is the run of rows whose tiles lie together (geometry.ts); its number and rows are given by `eachBlock`.
+ * A "strip" is the run of rows that go through a layer together (geometry.ts).
  */
 import type { ReplicaBinding } from '../../../shared/engine.js';
 import { batchNorms, type BatchNorm } from '../../../shared/network.js';
-import { eachProduct, inputPanels, outputPanels, lineBytes, productLayers } from './geometry.js';
-import type { ConvolutionName, ProductLayer, ProductName } from './geometry.js';
+import { eachProduct, inputPanels, outputPanels, lineBytes, productLayers, rowPlace } from './geometry.js';
+import type { ConvolutionName, ProductLayer, ProductName, TileLayout } from './geometry.js';
 import type { Kernels } from './kernels.js';
 import { preparedPlaces } from './units.js';
 import type { Workspace } from './workspace.js';
@@ -39,72 +39,66 @@ export class Pass {
     }));
   }
 
-  /** M = V U of one block. */
-  forwardProduct(name: ProductName, inputs: number, rows: number, outputs: number): void {
+  /** M = V U of the tiles of some rows; `layout` is M's. */
+  forwardProduct(name: ProductName, inputs: number, rows: number, outputs: number, layout: TileLayout): void {
     const { layer, u } = this.sites[name];
-    const { points, panelBytes } = layer;
+    const { points, block } = layer;
     const uPoint = layer.inputs * lineBytes;
     this.kernels.product(
       inputs,
-      layer.inputPlane,
-      panelBytes,
+      block.inputs.plane,
+      block.inputs.panel,
       inputPanels(layer),
       u,
       uPoint,
       points * uPoint,
       outputPanels(layer),
       outputs,
-      layer.outputPlane,
-      panelBytes,
+      layout.plane,
+      layout.panel,
       points,
       rows * layer.rowTiles,
     );
   }
 
-  /** dV = dM U^T of one block. */
+  /** dV = dM U^T of the tiles of a strip. */
   backwardProduct(name: ProductName, outputs: number, rows: number, inputs: number): void {
     const { layer, ut } = this.sites[name];
-    const { points, panelBytes } = layer;
+    const { points, block, strip } = layer;
     const utPoint = layer.columns * lineBytes;
     this.kernels.product(
       outputs,
-      layer.outputPlane,
-      panelBytes,
+      block.outputs.plane,
+      block.outputs.panel,
       outputPanels(layer),
       ut,
       utPoint,
       points * utPoint,
       inputPanels(layer),
       inputs,
-      layer.inputPlane,
-      panelBytes,
+      strip.inputs.plane,
+      strip.inputs.panel,
       points,
       rows * layer.rowTiles,
     );
   }
 
-  /** Address of block `block` among a layer's stored inputs. */
-  inputBlock(name: ProductName, block: number): number {
+  /** Address of the first tile of a row among a layer's stored inputs. */
+  inputAt(name: ProductName, row: number): number {
     const { layer, inputs } = this.sites[name];
-    return inputs + block * layer.points * layer.inputPlane;
+    return inputs + rowPlace(layer, row, 'inputs');
   }
 
-  /** V of one block of a convolution's input. */
-  transformInput(name: ConvolutionName, x: number, rows: number, v: number): void {
-    const { inputPlane, panelBytes } = productLayers[name];
-    this.kernels[`${name}Input`](x, rows, v, inputPlane, panelBytes, this.workspace.scratch);
+  /** V of one row of a convolution's input. */
+  transformInput(name: ConvolutionName, x: number, v: number): void {
+    const { plane, panel } = productLayers[name].block.inputs;
+    this.kernels[`${name}Input`](x, 1, v, plane, panel, this.workspace.scratch);
   }
 }
 
-/** Calls `visit` for each block of a layer: its number, its first row and its rows. */
-export function eachBlock(
-  layer: ProductLayer,
-  rows: number,
-  visit: (block: number, row: number, blockRows: number) => void,
-): void {
-  for (let row = 0, block = 0; row < rows; row += layer.blockRows, block++) {
-    visit(block, row, Math.min(layer.blockRows, rows - row));
-  }
+/** Calls `visit` for each strip of a layer: its first row and its rows. */
+export function eachStrip(layer: ProductLayer, rows: number, visit: (row: number, stripRows: number) => void): void {
+  for (let row = 0; row < rows; row += layer.stripRows) visit(row, Math.min(layer.stripRows, rows - row));
 }
 
 /** The batch norm of that name. */

@@ -7,12 +7,11 @@ import { mergesOfLeaves, subtreesOf } from '../../../shared/tree.js';
 import { backward, smallGradient } from './backward.js';
 import { proveFloatingPoint } from './floating-point.js';
 import { forward, type NormCoefficients } from './forward.js';
-import { eachBlock } from './pass.js';
-import { eachProduct, floatBytes, productLayers, productNames } from './geometry.js';
+import { eachProduct, floatBytes, productLayers, productNames, rowPlace } from './geometry.js';
 import { gradientRuns } from './gradient-runs.js';
 import { instantiateKernels } from './kernels.js';
 import type { Kernels } from './kernels.js';
-import { normOf, Pass, type NormName } from './pass.js';
+import { eachStrip, normOf, Pass, type NormName } from './pass.js';
 import { normPlace, smallLength, UnitWork } from './units.js';
 import { planWorkspace, type Workspace } from './workspace.js';
 
@@ -110,9 +109,10 @@ class WasmReplica implements Replica {
         image: (row) => images + (first + row) * imagePixels,
         coefficients: (norm) => this.#normEvaluation(norm, parameters),
       });
-      eachBlock(productLayers.linear2, rows, (block, row, blockRows) => {
+      eachStrip(productLayers.linear2, rows, (row, stripRows) => {
+        const z = logits + rowPlace(productLayers.linear2, row, 'outputs');
         const target = this.#binding.probabilities + (first + row) * classes * floatBytes;
-        this.#kernels.softmax(logits + block * productLayers.linear2.outputPlane, bias, blockRows, target, scratch);
+        this.#kernels.softmax(z, bias, stripRows, target, scratch);
       });
     }
   }
@@ -212,10 +212,10 @@ class WasmReplica implements Replica {
     const bias = parameters + parameterOf('linear2', 'bias').offset * floatBytes;
     const { labels } = this.#binding.train;
     let correct = 0;
-    eachBlock(linear2, rows, (block, first, blockRows) => {
-      const z = logits + block * linear2.outputPlane;
+    eachStrip(linear2, rows, (first, stripRows) => {
+      const z = logits + rowPlace(linear2, first, 'outputs');
       const numbers = rowNumbers + first * 4;
-      correct += this.#kernels.lossGradient(z, bias, blockRows, labels, numbers, losses + first * f64Bytes, scratch);
+      correct += this.#kernels.lossGradient(z, bias, stripRows, labels, numbers, losses + first * f64Bytes, scratch);
     });
     return correct;
   }

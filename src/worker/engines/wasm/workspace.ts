@@ -50,10 +50,10 @@ export interface Workspace {
   readonly argmax4: number;
   readonly pooled5: number;
   readonly argmax5: number;
-  /** Normalised input of one block, or of all rows for the classifier. */
+  /** Normalised input of one row, or of a strip for the classifier. */
   readonly normalised: number;
-  /** One block of M or dV. */
-  readonly block: number;
+  /** M or dV of one strip. */
+  readonly strip: number;
   /** dM of all blocks of one layer (of conv4, and conv3 behind it, together), or the classifier's deltas. */
   readonly deltas: number;
   readonly logits: number;
@@ -84,10 +84,10 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
   const leaves = Math.max(1, leafCount(rows, microBatch));
   const channels = Math.max(...batchNorms.map((norm) => norm.channels));
   const layers = Object.values(productLayers);
-  const { conv3, conv4, conv5, linear2 } = productLayers;
-  const deltas34 = blocksBytes(conv4, rows, conv4.outputPlane) + blocksBytes(conv3, rows, conv3.outputPlane);
-  // Normalised rows go into the next layer block by block; the classifier takes all rows at once.
-  const normalised = Math.max(conv3.blockRows * pooled2Values, conv5.blockRows * pooled4Values, rows * pooled5Values);
+  const { conv3, conv4, linear1, linear2 } = productLayers;
+  const deltas34 = blocksBytes(conv4, rows, 'outputs') + blocksBytes(conv3, rows, 'outputs');
+  // Normalised rows go into conv3 and conv5 one by one, into the classifier a strip at a time.
+  const normalised = Math.max(pooled2Values, pooled4Values, linear1.stripRows * pooled5Values);
 
   const plan = {
     scratch: take(scratchBytes),
@@ -106,7 +106,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     ones: floats(imagePixels),
     conv1: floats(conv1Values),
     signs1: take(rows * conv1Signs),
-    inputs: eachProduct((layer) => take(blocksBytes(layer, rows, layer.inputPlane))),
+    inputs: eachProduct((layer) => take(blocksBytes(layer, rows, 'inputs'))),
     pooled2: floats(rows * pooled2Values),
     argmax2: take(rows * pooled2Values),
     conv3: floats(conv3Values),
@@ -116,9 +116,9 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     pooled5: floats(rows * pooled5Values),
     argmax5: take(rows * pooled5Values),
     normalised: floats(normalised),
-    block: take(Math.max(...layers.map((layer) => layer.points * Math.max(layer.inputPlane, layer.outputPlane)))),
-    deltas: take(Math.max(deltas34, ...layers.map((layer) => blocksBytes(layer, rows, layer.outputPlane)))),
-    logits: take(blocksBytes(linear2, rows, linear2.outputPlane)),
+    strip: take(Math.max(...layers.map(({ strip }) => Math.max(strip.inputs.bytes, strip.outputs.bytes)))),
+    deltas: take(Math.max(deltas34, ...layers.map((layer) => blocksBytes(layer, rows, 'outputs')))),
+    logits: take(blocksBytes(linear2, rows, 'outputs')),
     losses: take(rows * 8),
     delta1: floats(conv1Values),
     delta2: floats(rows * pooled2Values),
