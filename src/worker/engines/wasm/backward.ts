@@ -4,7 +4,6 @@
  */
 import { imagePixels } from '../../../shared/network.js';
 import {
-  blocksBytes,
   floatBytes,
   inputPanels,
   lineBytes,
@@ -15,14 +14,14 @@ import {
 } from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
 import { conv1Signs, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { blockPlace, deltaPlace, nodeBytes, type GradientGroup } from './gradient-runs.js';
 import { eachStrip } from './pass.js';
 import type { NormName, Pass } from './pass.js';
-import { productPlace, smallLength } from './units.js';
+import { accumulatorOf, productPlace, smallLength } from './units.js';
 
 export interface BackwardRequest {
-  readonly rows: number;
-  /** Bytes of each layer's list of runs, see gradient-runs.ts; 0 for a shard without rows. */
-  readonly runBytes: Readonly<Record<ProductName, number>>;
+  /** Of each layer, see gradient-runs.ts; none for a shard without rows. conv3's and conv4's are the same. */
+  readonly groups: Readonly<Record<ProductName, readonly GradientGroup[]>>;
   /** The leaf that a row belongs to. */
   leafOf(row: number): number;
   /** Turns `delta`, the gradient of a batch norm's output, into that of its input `pooled`, in place. */
@@ -45,82 +44,98 @@ function backwardLinear(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
   const { linear1, linear2 } = productLayers;
   const { panel } = linear1.block.outputs;
-  weightGradients(pass, 'linear2', workspace.logits, request);
-  eachStrip(linear1, request.rows, (first, rows) => {
-    const hidden = pass.inputAt('linear2', first);
-    const delta = deltaAt(workspace.deltas, linear1, first);
-    pass.backwardProduct('linear2', deltaAt(workspace.logits, linear2, first), rows, delta);
-    kernels.maskRelu(delta, hidden, panel, outputPanels(linear1), rows);
-    pass.backwardProduct('linear1', delta, rows, workspace.strip);
-    const target = workspace.delta5 + first * pooled5Values * floatBytes;
-    kernels.panelsToRows(workspace.strip, linear1.strip.inputs.panel, rows, inputPanels(linear1), target);
-  });
-  weightGradients(pass, 'linear1', workspace.deltas, request);
+  for (const group of request.groups.linear1) {
+    eachStrip(linear1, group.first, group.end, (first, rows) => {
+      const hidden = pass.inputAt('linear2', first);
+      const delta = deltaAt(workspace.deltas, linear1, group, first);
+      pass.backwardProduct('linear2', workspace.logits + rowPlace(linear2, first, 'outputs'), rows, delta);
+      kernels.maskRelu(delta, hidden, panel, outputPanels(linear1), rows);
+      pass.backwardProduct('linear1', delta, rows, workspace.strip);
+      const target = workspace.delta5 + first * pooled5Values * floatBytes;
+      kernels.panelsToRows(workspace.strip, linear1.strip.inputs.panel, rows, inputPanels(linear1), target);
+    });
+    weightGradients(pass, 'linear1', workspace.deltas, group);
+  }
+  for (const group of request.groups.linear2) {
+    weightGradients(pass, 'linear2', workspace.logits + blockPlace(linear2, group.first), group);
+  }
 }
 
 function backwardConv5(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
+  const { deltas, scratch } = workspace;
   const layer = productLayers.conv5;
   const [dmLayout, dvLayout] = [layer.block.outputs, layer.strip.inputs];
-  eachStrip(layer, request.rows, (first, rows) => {
-    const dm = deltaAt(workspace.deltas, layer, first);
-    const delta = workspace.delta5 + first * pooled5Values * floatBytes;
-    const argmax = workspace.argmax5 + first * pooled5Values;
-    kernels.conv5OutputAdjoint(delta, argmax, rows, dm, dmLayout.plane, dmLayout.panel, workspace.scratch);
-    pass.backwardProduct('conv5', dm, rows, workspace.strip);
-    const dx = workspace.delta4 + first * pooled4Values * floatBytes;
-    kernels.conv5InputAdjoint(workspace.strip, dvLayout.plane, dvLayout.panel, rows, dx, workspace.scratch);
-  });
-  weightGradients(pass, 'conv5', workspace.deltas, request);
+  for (const group of request.groups.conv5) {
+    eachStrip(layer, group.first, group.end, (first, rows) => {
+      const dm = deltaAt(deltas, layer, group, first);
+      const delta = workspace.delta5 + first * pooled5Values * floatBytes;
+      const argmax = workspace.argmax5 + first * pooled5Values;
+      kernels.conv5OutputAdjoint(delta, argmax, rows, dm, dmLayout.plane, dmLayout.panel, scratch);
+      pass.backwardProduct('conv5', dm, rows, workspace.strip);
+      const dx = workspace.delta4 + first * pooled4Values * floatBytes;
+      kernels.conv5InputAdjoint(workspace.strip, dvLayout.plane, dvLayout.panel, rows, dx, scratch);
+    });
+    weightGradients(pass, 'conv5', deltas, group);
+  }
 }
 
 function backwardConv34(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
-  const { scratch } = workspace;
+  const { deltas, deltas3, scratch } = workspace;
   const { conv3, conv4 } = productLayers;
-  const deltas3 = workspace.deltas + blocksBytes(conv4, request.rows, 'outputs');
   const [dm3Layout, dm4Layout] = [conv3.block.outputs, conv4.block.outputs];
   const [dv3Layout, dv4Layout] = [conv3.strip.inputs, conv4.strip.inputs];
-  eachStrip(conv4, request.rows, (first, rows) => {
-    const dm4 = deltaAt(workspace.deltas, conv4, first);
-    const delta = workspace.delta4 + first * pooled4Values * floatBytes;
-    const argmax = workspace.argmax4 + first * pooled4Values;
-    kernels.conv4OutputAdjoint(delta, argmax, rows, dm4, dm4Layout.plane, dm4Layout.panel, scratch);
-    pass.backwardProduct('conv4', dm4, rows, workspace.strip);
-    const dm3 = deltaAt(deltas3, conv3, first);
-    for (let i = 0; i < rows; i++) {
-      const dv = workspace.strip + i * conv4.rowTiles * lineBytes;
-      kernels.conv4InputAdjoint(dv, dv4Layout.plane, dv4Layout.panel, 1, workspace.delta3, scratch);
-      const open = workspace.open3 + (first + i) * conv3Values;
-      const dm = dm3 + i * conv3.rowTiles * lineBytes;
-      kernels.conv3OutputAdjoint(workspace.delta3, open, 1, dm, dm3Layout.plane, dm3Layout.panel, scratch);
-    }
-    pass.backwardProduct('conv3', dm3, rows, workspace.strip);
-    const dx = workspace.delta2 + first * pooled2Values * floatBytes;
-    kernels.conv3InputAdjoint(workspace.strip, dv3Layout.plane, dv3Layout.panel, rows, dx, scratch);
+  request.groups.conv4.forEach((group, position) => {
+    eachStrip(conv4, group.first, group.end, (first, rows) => {
+      const dm4 = deltaAt(deltas, conv4, group, first);
+      const delta = workspace.delta4 + first * pooled4Values * floatBytes;
+      const argmax = workspace.argmax4 + first * pooled4Values;
+      kernels.conv4OutputAdjoint(delta, argmax, rows, dm4, dm4Layout.plane, dm4Layout.panel, scratch);
+      pass.backwardProduct('conv4', dm4, rows, workspace.strip);
+      const dm3 = deltaAt(deltas3, conv3, group, first);
+      for (let i = 0; i < rows; i++) {
+        const dv = workspace.strip + i * conv4.rowTiles * lineBytes;
+        kernels.conv4InputAdjoint(dv, dv4Layout.plane, dv4Layout.panel, 1, workspace.delta3, scratch);
+        const open = workspace.open3 + (first + i) * conv3Values;
+        const dm = dm3 + i * conv3.rowTiles * lineBytes;
+        kernels.conv3OutputAdjoint(workspace.delta3, open, 1, dm, dm3Layout.plane, dm3Layout.panel, scratch);
+      }
+      pass.backwardProduct('conv3', dm3, rows, workspace.strip);
+      const dx = workspace.delta2 + first * pooled2Values * floatBytes;
+      kernels.conv3InputAdjoint(workspace.strip, dv3Layout.plane, dv3Layout.panel, rows, dx, scratch);
+    });
+    weightGradients(pass, 'conv4', deltas, group);
+    weightGradients(pass, 'conv3', deltas3, groupAt(request, 'conv3', position));
   });
-  weightGradients(pass, 'conv4', workspace.deltas, request);
-  weightGradients(pass, 'conv3', deltas3, request);
+}
+
+function groupAt(request: BackwardRequest, name: ProductName, position: number): GradientGroup {
+  const group = request.groups[name][position];
+  if (group === undefined) throw new Error(`no group ${String(position)} of ${name}`);
+  return group;
 }
 
 function backwardConv12(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
-  const { scratch } = workspace;
+  const { deltas, scratch } = workspace;
   const layer = productLayers.conv2;
   const [dmLayout, dvLayout] = [layer.block.outputs, layer.strip.inputs];
-  eachStrip(layer, request.rows, (first, rows) => {
-    const dm = deltaAt(workspace.deltas, layer, first);
-    const delta = workspace.delta2 + first * pooled2Values * floatBytes;
-    const argmax = workspace.argmax2 + first * pooled2Values;
-    kernels.conv2OutputAdjoint(delta, argmax, rows, dm, dmLayout.plane, dmLayout.panel, scratch);
-    pass.backwardProduct('conv2', dm, rows, workspace.strip);
-    for (let i = 0; i < rows; i++) {
-      const dv = workspace.strip + i * layer.rowTiles * lineBytes;
-      kernels.conv2InputAdjoint(dv, dvLayout.plane, dvLayout.panel, 1, workspace.delta1, scratch);
-      conv1Gradient(pass, request, first + i);
-    }
-  });
-  weightGradients(pass, 'conv2', workspace.deltas, request);
+  for (const group of request.groups.conv2) {
+    eachStrip(layer, group.first, group.end, (first, rows) => {
+      const dm = deltaAt(deltas, layer, group, first);
+      const delta = workspace.delta2 + first * pooled2Values * floatBytes;
+      const argmax = workspace.argmax2 + first * pooled2Values;
+      kernels.conv2OutputAdjoint(delta, argmax, rows, dm, dmLayout.plane, dmLayout.panel, scratch);
+      pass.backwardProduct('conv2', dm, rows, workspace.strip);
+      for (let i = 0; i < rows; i++) {
+        const dv = workspace.strip + i * layer.rowTiles * lineBytes;
+        kernels.conv2InputAdjoint(dv, dvLayout.plane, dvLayout.panel, 1, workspace.delta1, scratch);
+        conv1Gradient(pass, request, first + i);
+      }
+    });
+    weightGradients(pass, 'conv2', deltas, group);
+  }
 }
 
 /** The part of one row, from its `delta1`. */
@@ -130,39 +145,45 @@ function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, r
   kernels.conv1Gradient(image, workspace.ones, workspace.signs1 + row * conv1Signs, workspace.delta1, gradient);
 }
 
-/** Weight and bias gradients of one layer from its stored inputs and `deltas`, panel by panel, into the accumulators. */
-function weightGradients(pass: Pass, name: ProductName, deltas: number, request: BackwardRequest): void {
-  const { kernels, workspace } = pass;
+/**
+ * Weight and bias gradients of a group, from its stored inputs and deltas: onto the layer's stack, or into the accumulator of
+ * the subtree that it finishes.
+ */
+function weightGradients(pass: Pass, name: ProductName, deltas: number, group: GradientGroup): void {
+  const { kernels, workspace, binding } = pass;
   const { layer, inputs } = pass.sites[name];
   const { points, block } = layer;
-  const { nodes, stack } = workspace;
-  const runs = workspace.runs[name];
-  const end = runs + request.runBytes[name];
-  const panels = outputPanels(layer);
+  const { merges } = group;
+  const bytes = nodeBytes(layer);
   const unitBytes = unitLength(layer) * floatBytes;
-  const place = productPlaces[name] * floatBytes;
+  const from = workspace.runs[name] + group.from * 4;
+  const to = workspace.runs[name] + group.to * 4;
+  const top = workspace.stacks[name] + group.open * bytes;
+  const target =
+    group.finished < 0 ? top - merges * bytes : accumulatorOf(binding, group.finished) + productPlaces[name] * floatBytes;
   for (let point = 0; point < points; point++) {
-    for (let panel = 0; panel < panels; panel += layer.gradientPanels) {
-      kernels.weightGradient(
-        inputs + point * block.inputs.plane,
-        block.inputs.panel,
-        inputPanels(layer),
-        deltas + point * block.outputs.plane + panel * block.outputs.panel,
-        block.outputs.panel,
-        Math.min(layer.gradientPanels, panels - panel),
-        runs,
-        end,
-        nodes,
-        stack,
-        place + panel * unitBytes + point * layer.inputs * lineBytes,
-        unitBytes,
-      );
-    }
+    const place = point * layer.inputs * lineBytes;
+    kernels.weightGradient(
+      inputs + point * block.inputs.plane,
+      block.inputs.panel,
+      inputPanels(layer),
+      deltas + point * block.outputs.plane,
+      block.outputs.panel,
+      outputPanels(layer),
+      from,
+      to,
+      workspace.nodes,
+      top + place,
+      merges,
+      bytes,
+      target + place,
+      unitBytes,
+    );
   }
-  for (let panel = 0; panel < panels; panel++) {
+  for (let panel = 0; panel < outputPanels(layer); panel++) {
     const d = deltas + layer.biasPoint * block.outputs.plane + panel * block.outputs.panel;
-    const offset = place + panel * unitBytes + points * layer.inputs * lineBytes;
-    kernels.biasGradient(d, runs, end, nodes, stack, offset);
+    const place = panel * unitBytes + points * layer.inputs * lineBytes;
+    kernels.biasGradient(d, from, to, workspace.nodes, top + place, merges, bytes, target + place);
   }
 }
 
@@ -175,9 +196,9 @@ const productPlaces: Readonly<Record<ProductName, number>> = {
   linear2: productPlace('linear2'),
 };
 
-/** Address of the first tile of a row among a layer's deltas. */
-function deltaAt(deltas: number, layer: ProductLayer, row: number): number {
-  return deltas + rowPlace(layer, row, 'outputs');
+/** Address of the first tile of a row among the deltas of its group. */
+function deltaAt(deltas: number, layer: ProductLayer, { first }: GradientGroup, row: number): number {
+  return deltas + deltaPlace(layer, row, first);
 }
 
 /** Address of the gradients of conv1 and the batch norms of one leaf. */

@@ -45,7 +45,7 @@ function forwardConv12(pass: Pass, request: ForwardRequest): void {
   const layer = productLayers.conv2;
   const { plane, panel } = layer.strip.outputs;
   const bias = request.parameters + parameterOf('conv2', 'bias').offset * floatBytes;
-  eachStrip(layer, request.rows, (first, rows) => {
+  eachStrip(layer, 0, request.rows, (first, rows) => {
     const v = inputAt(pass, request, 'conv2', first);
     for (let i = 0; i < rows; i++) {
       const row = first + i;
@@ -69,7 +69,7 @@ function forwardConv34(pass: Pass, request: ForwardRequest, norm: NormCoefficien
   const bias3 = request.parameters + parameterOf('conv3', 'bias').offset * floatBytes;
   const bias4 = request.parameters + parameterOf('conv4', 'bias').offset * floatBytes;
   const [m3, m4] = [conv3.strip.outputs, conv4.strip.outputs];
-  eachStrip(conv3, request.rows, (first, rows) => {
+  eachStrip(conv3, 0, request.rows, (first, rows) => {
     const v3 = inputAt(pass, request, 'conv3', first);
     transformNormalised(pass, 'conv3', 'bn2', workspace.pooled2, first, rows, v3, norm);
     pass.forwardProduct('conv3', v3, rows, workspace.strip, m3);
@@ -92,7 +92,7 @@ function forwardConv5(pass: Pass, request: ForwardRequest, norm: NormCoefficient
   const layer = productLayers.conv5;
   const { plane, panel } = layer.strip.outputs;
   const bias = request.parameters + parameterOf('conv5', 'bias').offset * floatBytes;
-  eachStrip(layer, request.rows, (first, rows) => {
+  eachStrip(layer, 0, request.rows, (first, rows) => {
     const v = inputAt(pass, request, 'conv5', first);
     transformNormalised(pass, 'conv5', 'bn4', workspace.pooled4, first, rows, v, norm);
     pass.forwardProduct('conv5', v, rows, workspace.strip, layer.strip.outputs);
@@ -107,7 +107,7 @@ function forwardLinear(pass: Pass, request: ForwardRequest, norm: NormCoefficien
   const { linear1, linear2 } = productLayers;
   const { panel } = linear1.block.outputs;
   const bias = request.parameters + parameterOf('linear1', 'bias').offset * floatBytes;
-  eachStrip(linear1, request.rows, (first, rows) => {
+  eachStrip(linear1, 0, request.rows, (first, rows) => {
     const x = inputAt(pass, request, 'linear1', first);
     const hidden = inputAt(pass, request, 'linear2', first);
     normaliseRows(pass, 'bn5', workspace.pooled5, first, rows, norm);

@@ -37,8 +37,6 @@ export interface ProductLayer {
   /** Where the tiles of a block lie, and those of a strip: inputs (V, dV) and outputs (M, dM). */
   readonly block: TileLayouts;
   readonly strip: TileLayouts;
-  /** Panels of outputs whose weight gradients are summed together: as many as let the open nodes of the tree stay cached. */
-  readonly gradientPanels: number;
 }
 
 /** [point][panel][tile][16]: bytes between two panels and between two points, and of all. */
@@ -60,7 +58,6 @@ interface TileLayouts {
 const stripRows = { conv2: 2, conv3: 16, conv4: 16, conv5: 32, linear1: 32, linear2: 32 } as const;
 /** Long runs of tiles for the weight gradients, see gradient-runs.ts. */
 const blockRows = { conv2: 8, conv3: 32, conv4: 32, conv5: 32, linear1: 32, linear2: 32 } as const;
-const gradientPanels = { conv2: 4, conv3: 8, conv4: 8, conv5: 2, linear1: 1, linear2: 1 } as const;
 
 export const productLayers: Readonly<Record<ProductName, ProductLayer>> = {
   conv2: convolutionLayer('conv2'),
@@ -158,6 +155,5 @@ function layerOf(
     stripRows: stripRows[name],
     block: layouts(blockRows[name]),
     strip: layouts(stripRows[name]),
-    gradientPanels: gradientPanels[name],
   };
 }

@@ -1,17 +1,16 @@
 /**
- * The order in which the kernels sum a layer's gradients over a shard: its tiles, cut into runs, as assembly/products.ts
- * reads them. A run ends where a leaf or a block of stored tiles does.
+ * The order in which the kernels sum a layer's gradients over a shard: its tiles, cut into runs, as assembly/runs.ts reads
+ * them, and its runs in groups. A run is what lies together of one leaf: it ends where the leaf or a block of stored tiles
+ * does. A group is a complete subtree of few enough tiles for the first-level cache. The backward pass goes from group to
+ * group, so the deltas of one are all that is stored at a time.
  */
 import { leafSchedule, type LeafRange, type LeafStep } from '../../../shared/tree.js';
-import { lineBytes, rowPlace, type ProductLayer } from './geometry.js';
+import { floatBytes, lineBytes, outputPanels, rowPlace, unitLength, type ProductLayer } from './geometry.js';
 
-export const runWords = 8;
+export const runWords = 5;
 export const runBytes = runWords * 4;
 
-/**
- * Tiles of a group: as many as let the panels of A and D that one micro-kernel reads, 8 KB each, stay in the first-level
- * cache from one pair of columns to the next.
- */
+/** Tiles of a group: as many as let the panels of A and D that one micro-kernel reads, 8 KB each, stay cached. */
 const groupTiles = 128;
 
 /** Bytes that the kernels need for `nodes`: zeros, and the open nodes of one tile within a group. */
@@ -21,8 +20,27 @@ export interface GradientShard {
   readonly leaves: LeafRange;
   readonly rows: number;
   readonly microBatch: number;
-  /** Address of the accumulator of each subtree. */
-  readonly accumulators: readonly number[];
+}
+
+/** Rows whose gradients are summed together, and what becomes of the sum. */
+export interface GradientGroup {
+  /** Rows [first, end) of the shard. */
+  readonly first: number;
+  readonly end: number;
+  /** Its runs among those of the layer: positions in `words`. */
+  readonly from: number;
+  readonly to: number;
+  /** Nodes on the outer stack before it, and how many of these it joins. */
+  readonly open: number;
+  readonly merges: number;
+  /** The subtree that it finishes, by its position in the shard; -1 where it goes on the outer stack. */
+  readonly finished: number;
+}
+
+export interface GradientPlan {
+  /** The runs, `runWords` int32 each. */
+  readonly words: Int32Array;
+  readonly groups: readonly GradientGroup[];
 }
 
 /** Runs at most, of any shard of that shape. */
@@ -30,28 +48,44 @@ export function maxRuns(layer: ProductLayer, leaves: number, rows: number): numb
   return leaves + Math.ceil(rows / layer.blockRows);
 }
 
-/** The runs of a shard, `runWords` int32 each. */
-export function gradientRuns(layer: ProductLayer, shard: GradientShard): Int32Array {
-  const { leaves, rows, microBatch, accumulators } = shard;
+/** Rows of a group at most. */
+export function maxGroupRows(layer: ProductLayer, microBatch: number, rows: number): number {
+  return Math.min(rows, groupLeaves(layer, microBatch) * microBatch);
+}
+
+/** Bytes of the outer stack, whose nodes are laid out as the layer's part of an accumulator, for that many leaves. */
+export function stackBytes(layer: ProductLayer, leaves: number, microBatch: number): number {
+  const groups = Math.max(1, Math.floor(leaves / groupLeaves(layer, microBatch)));
+  return Math.floor(Math.log2(groups)) * nodeBytes(layer);
+}
+
+/** Bytes of a node of the outer stack. */
+export function nodeBytes(layer: ProductLayer): number {
+  return outputPanels(layer) * unitLength(layer) * floatBytes;
+}
+
+/** The runs and groups of a shard. What a run says of the outputs counts from the first block of its group. */
+export function planGradients(layer: ProductLayer, { leaves, rows, microBatch }: GradientShard): GradientPlan {
   const words: number[] = [];
-  let group: { start: number; steps: LeafStep[] } | null = null;
+  const groups: GradientGroup[] = [];
   const limit = groupLeaves(layer, microBatch);
+  let steps: LeafStep[] = [];
+  let [first, from, open] = [0, 0, 0];
   leafSchedule(leaves).forEach((step, leaf) => {
-    group ??= { start: words.length, steps: [] };
     // A group is a complete subtree, so what its leaves join is in the group, but for the last one's.
-    const inner = Math.min(step.merges, openNodes(group.steps));
-    group.steps.push(step);
-    for (const run of runsOf(layer, leaf * microBatch, Math.min((leaf + 1) * microBatch, rows))) {
-      const { input, output, bytes, goesOn } = run;
-      words.push(input, output, bytes, goesOn ? 0 : inner, goesOn ? 1 : 0, 0, 0, 0);
+    const inner = Math.min(step.merges, openNodes(steps));
+    steps.push(step);
+    const end = Math.min((leaf + 1) * microBatch, rows);
+    for (const run of runsOf(layer, leaf * microBatch, end, first)) {
+      words.push(run.input, run.output, run.bytes, run.goesOn ? 0 : inner, run.goesOn ? 1 : 0);
     }
-    if (group.steps.length < limit && step.finished < 0) return;
-    words[group.start + 5] = (words.length - group.start) * 4;
-    words[group.start + 6] = step.merges - inner;
-    words[group.start + 7] = accumulators[step.finished] ?? 0;
-    group = null;
+    if (steps.length < limit && step.finished < 0) return;
+    const merges = step.merges - inner;
+    groups.push({ first, end, from, to: words.length, open, merges, finished: step.finished });
+    open = step.finished < 0 ? open - merges + 1 : 0;
+    [steps, first, from] = [[], end, words.length];
   });
-  return Int32Array.from(words);
+  return { words: Int32Array.from(words), groups };
 }
 
 /** Leaves of a full group: a power of two, since groups are subtrees. */
@@ -67,7 +101,7 @@ function openNodes(steps: readonly LeafStep[]): number {
 }
 
 interface Run {
-  /** Bytes from the start of a plane of inputs, and of outputs. */
+  /** Bytes from the start of the planes of inputs, and of the group's outputs. */
   readonly input: number;
   readonly output: number;
   readonly bytes: number;
@@ -75,17 +109,35 @@ interface Run {
   readonly goesOn: boolean;
 }
 
-function runsOf(layer: ProductLayer, first: number, end: number): Run[] {
+function runsOf(layer: ProductLayer, first: number, end: number, groupFirst: number): Run[] {
   const runs: Run[] = [];
   for (let row = first; row < end;) {
     const last = Math.min(end, (Math.floor(row / layer.blockRows) + 1) * layer.blockRows);
     runs.push({
       input: rowPlace(layer, row, 'inputs'),
-      output: rowPlace(layer, row, 'outputs'),
+      output: deltaPlace(layer, row, groupFirst),
       bytes: (last - row) * layer.rowTiles * lineBytes,
       goesOn: last < end,
     });
     row = last;
   }
   return runs;
+}
+
+/** Bytes from the deltas of a group, whose first row is `groupFirst`, to the first tile of a row. */
+export function deltaPlace(layer: ProductLayer, row: number, groupFirst: number): number {
+  return rowPlace(layer, row, 'outputs') - blockPlace(layer, groupFirst);
+}
+
+/** Bytes from the first block of outputs to the one of that row. */
+export function blockPlace(layer: ProductLayer, row: number): number {
+  return Math.floor(row / layer.blockRows) * layer.block.outputs.bytes;
+}
+
+/** Bytes of the deltas of any group. */
+export function deltaBytes(layer: ProductLayer, microBatch: number, rows: number): number {
+  const group = maxGroupRows(layer, microBatch, rows);
+  // A group may begin within a block.
+  const blocks = Math.ceil((group + (microBatch % layer.blockRows === 0 ? 0 : layer.blockRows - 1)) / layer.blockRows);
+  return blocks * layer.block.outputs.bytes;
 }

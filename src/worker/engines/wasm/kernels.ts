@@ -62,11 +62,22 @@ export interface Kernels extends ConvolutionKernels {
     runs: number,
     end: number,
     nodes: number,
-    stack: number,
-    offset: number,
+    top: number,
+    merges: number,
+    nodeBytes: number,
+    target: number,
     unitBytes: number,
   ): void;
-  biasGradient(d: number, runs: number, end: number, nodes: number, stack: number, offset: number): void;
+  biasGradient(
+    d: number,
+    runs: number,
+    end: number,
+    nodes: number,
+    top: number,
+    merges: number,
+    nodeBytes: number,
+    target: number,
+  ): void;
   normSums(x: number, values: number, channels: number, sums: number): void;
   normGradientSums(
     x: number,

@@ -96,9 +96,18 @@ export class Pass {
   }
 }
 
-/** Calls `visit` for each strip of a layer: its first row and its rows. */
-export function eachStrip(layer: ProductLayer, rows: number, visit: (row: number, stripRows: number) => void): void {
-  for (let row = 0; row < rows; row += layer.stripRows) visit(row, Math.min(layer.stripRows, rows - row));
+/** Calls `visit` for each strip of a layer's rows [first, end): its first row and its rows. None crosses a block. */
+export function eachStrip(
+  layer: ProductLayer,
+  first: number,
+  end: number,
+  visit: (row: number, stripRows: number) => void,
+): void {
+  for (let row = first; row < end;) {
+    const rows = Math.min(layer.stripRows, end - row, layer.blockRows - (row % layer.blockRows));
+    visit(row, rows);
+    row += rows;
+  }
 }
 
 /** The batch norm of that name. */

@@ -8,11 +8,11 @@ import { backward, smallGradient } from './backward.js';
 import { proveFloatingPoint } from './floating-point.js';
 import { forward, type NormCoefficients } from './forward.js';
 import { eachProduct, floatBytes, productLayers, productNames, rowPlace } from './geometry.js';
-import { gradientRuns } from './gradient-runs.js';
+import { planGradients, type GradientGroup } from './gradient-runs.js';
 import { instantiateKernels } from './kernels.js';
 import type { Kernels } from './kernels.js';
 import { eachStrip, normOf, Pass, type NormName } from './pass.js';
-import { normPlace, smallLength, UnitWork } from './units.js';
+import { accumulatorOf, normPlace, smallLength, UnitWork } from './units.js';
 import { planWorkspace, type Workspace } from './workspace.js';
 
 const f64Bytes = 8;
@@ -35,8 +35,8 @@ class WasmReplica implements Replica {
   readonly #totals: Float64Array;
   readonly #losses: Float64Array;
   readonly #smallGradients: Float32Array;
-  /** Bytes of each layer's runs, as they were written for the shard of these rows and leaves. */
-  readonly #runBytes = eachProduct(() => 0);
+  /** Each layer's groups; their runs are in the workspace, as they were planned for the shard of these rows and leaves. */
+  readonly #groups = eachProduct((): readonly GradientGroup[] => []);
   #planned = { rows: -1, start: -1 };
 
   constructor(kernels: Kernels, binding: ReplicaBinding, workspace: Workspace) {
@@ -84,8 +84,7 @@ class WasmReplica implements Replica {
     const correct = this.#lossGradient(shard, parameters);
     const { microBatch } = this.#binding.shape;
     backward(this.#pass, {
-      rows: shard.rows,
-      runBytes: this.#runBytes,
+      groups: this.#groups,
       leafOf: (row) => Math.floor(row / microBatch),
       normalised: (norm, pooled, delta) => {
         this.#normBackward(norm, pooled, delta, shard, exchange);
@@ -109,7 +108,7 @@ class WasmReplica implements Replica {
         image: (row) => images + (first + row) * imagePixels,
         coefficients: (norm) => this.#normEvaluation(norm, parameters),
       });
-      eachStrip(productLayers.linear2, rows, (row, stripRows) => {
+      eachStrip(productLayers.linear2, 0, rows, (row, stripRows) => {
         const z = logits + rowPlace(productLayers.linear2, row, 'outputs');
         const target = this.#binding.probabilities + (first + row) * classes * floatBytes;
         this.#kernels.softmax(z, bias, stripRows, target, scratch);
@@ -121,11 +120,11 @@ class WasmReplica implements Replica {
   #startShard({ rows, leaves }: Shard): void {
     this.#smallGradients.fill(0);
     if (rows === this.#planned.rows && leaves.start === this.#planned.start) return;
-    const { memory, shape, accumulators } = this.#binding;
+    const { memory, shape } = this.#binding;
     for (const name of productNames) {
-      const runs = gradientRuns(productLayers[name], { rows, leaves, microBatch: shape.microBatch, accumulators });
-      new Int32Array(memory.buffer, this.#workspace.runs[name], runs.length).set(runs);
-      this.#runBytes[name] = runs.byteLength;
+      const { words, groups } = planGradients(productLayers[name], { rows, leaves, microBatch: shape.microBatch });
+      new Int32Array(memory.buffer, this.#workspace.runs[name], words.length).set(words);
+      this.#groups[name] = groups;
     }
     this.#planned = { rows, start: leaves.start };
   }
@@ -212,7 +211,7 @@ class WasmReplica implements Replica {
     const bias = parameters + parameterOf('linear2', 'bias').offset * floatBytes;
     const { labels } = this.#binding.train;
     let correct = 0;
-    eachStrip(linear2, rows, (first, stripRows) => {
+    eachStrip(linear2, 0, rows, (first, stripRows) => {
       const z = logits + rowPlace(linear2, first, 'outputs');
       const numbers = rowNumbers + first * 4;
       correct += this.#kernels.lossGradient(z, bias, stripRows, labels, numbers, losses + first * f64Bytes, scratch);
@@ -229,7 +228,7 @@ class WasmReplica implements Replica {
     const floats = new Float32Array(this.#binding.memory.buffer);
     subtreesOf(leaves).forEach((subtree, position) => {
       const from = smallGradient(smallGradients, subtree.start - leaves.start) / floatBytes;
-      floats.copyWithin(this.#accumulator(position) / floatBytes, from, from + smallLength);
+      floats.copyWithin(accumulatorOf(this.#binding, position) / floatBytes, from, from + smallLength);
     });
   }
 
@@ -261,11 +260,5 @@ class WasmReplica implements Replica {
       const first = leaf * microBatch;
       visit(leaf, first, Math.min(microBatch, rows - first));
     }
-  }
-
-  #accumulator(position: number): number {
-    const accumulator = this.#binding.accumulators[position];
-    if (accumulator === undefined) throw new Error(`no accumulator for subtree ${String(position)}`);
-    return accumulator;
   }
 }

@@ -9,18 +9,19 @@ import {
   pooled4Values,
   pooled5Values,
   productLayers,
+  type ProductLayer,
   type ProductName,
 } from './geometry.js';
-import { maxRuns, nodesBytes, runBytes } from './gradient-runs.js';
+import { deltaBytes, maxRuns, nodesBytes, runBytes, stackBytes } from './gradient-runs.js';
 import { smallLength } from './units.js';
 
 /** Addresses; activations are float32 [rows][height][width][channels]. */
 export interface Workspace {
   /** For the transforms: `scratchBytes`. */
   readonly scratch: number;
-  /** The open nodes of the tree, one a level: those of one tile, and those of all tiles that are summed together. */
+  /** The open nodes of the tree: those of one tile within a group, and those of a whole layer between groups. */
   readonly nodes: number;
-  readonly stack: number;
+  readonly stacks: Readonly<Record<ProductName, number>>;
   /** int32 [runs][runWords] of each layer, see gradient-runs.ts. */
   readonly runs: Readonly<Record<ProductName, number>>;
   /** float32 [leaves][smallLength]: gradients of conv1 and the batch norms. */
@@ -54,8 +55,9 @@ export interface Workspace {
   readonly normalised: number;
   /** M or dV of one strip. */
   readonly strip: number;
-  /** dM of all blocks of one layer (of conv4, and conv3 behind it, together), or the classifier's deltas. */
+  /** dM of one group of a layer, or the classifier's deltas; conv3's, which go together with conv4's. */
   readonly deltas: number;
+  readonly deltas3: number;
   readonly logits: number;
   /** float64 [rows]. */
   readonly losses: number;
@@ -70,7 +72,6 @@ export interface Workspace {
 
 /** Room for conv2's 16 x 16 filters at all 64 points and what they are made from, see assembly/convolution.ts: 66 KiB. */
 export const scratchBytes = 69632;
-const stackLevels = 32;
 
 /** @param base address of the workspace, a multiple of 64 */
 export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): Workspace {
@@ -84,15 +85,15 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
   const leaves = Math.max(1, leafCount(rows, microBatch));
   const channels = Math.max(...batchNorms.map((norm) => norm.channels));
   const layers = Object.values(productLayers);
-  const { conv3, conv4, linear1, linear2 } = productLayers;
-  const deltas34 = blocksBytes(conv4, rows, 'outputs') + blocksBytes(conv3, rows, 'outputs');
+  const { conv3, linear1, linear2 } = productLayers;
+  const deltas = (layer: ProductLayer): number => deltaBytes(layer, microBatch, rows);
   // Normalised rows go into conv3 and conv5 one by one, into the classifier a strip at a time.
   const normalised = Math.max(pooled2Values, pooled4Values, linear1.stripRows * pooled5Values);
 
   const plan = {
     scratch: take(scratchBytes),
     nodes: take(nodesBytes),
-    stack: take(stackLevels * Math.max(...layers.map((layer) => layer.inputs * layer.gradientPanels)) * lineBytes),
+    stacks: eachProduct((layer) => take(stackBytes(layer, leaves, microBatch))),
     runs: eachProduct((layer) => take(maxRuns(layer, leaves, rows) * runBytes)),
     smallGradients: floats(leaves * smallLength),
     leafSums: take(leaves * 2 * channels * 8),
@@ -117,7 +118,8 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     argmax5: take(rows * pooled5Values),
     normalised: floats(normalised),
     strip: take(Math.max(...layers.map(({ strip }) => Math.max(strip.inputs.bytes, strip.outputs.bytes)))),
-    deltas: take(Math.max(deltas34, ...layers.map((layer) => blocksBytes(layer, rows, 'outputs')))),
+    deltas: take(Math.max(...layers.map(deltas))),
+    deltas3: take(deltas(conv3)),
     logits: take(blocksBytes(linear2, rows, 'outputs')),
     losses: take(rows * 8),
     delta1: floats(conv1Values),

@@ -46,38 +46,28 @@ function productTile(a: usize, aPanel: usize, kPanels: i32, b: usize, c: usize):
 }
 
 /**
- * G at one point, over all leaves of a shard: each leaf's product, then the additions of the tree. Within a group a tile's
- * open nodes are on the inner stack, a few hundred bytes; between groups on the outer one, in the second-level cache.
- * @param nPanels panels of D that are taken together; what is left of D's panels is left to other calls
- * @param runs, end the list of runs
+ * G at one point of a group of leaves: each leaf's product, then the additions of the tree. A tile's open nodes within the group
+ * are on the inner stack, a few hundred bytes; those between groups on the outer one, in nodes as large as G at all points.
+ * @param runs, end the group's runs
  * @param nodes `zeroBytes` of zeros, then the inner stack
- * @param stack the outer stack: room for nPanels [K][16] panels per level of the tree
- * @param offset, unitBytes bytes from the start of an accumulator to the first panel of G, and between two panels
+ * @param top, merges, nodeBytes the outer stack, at the first panel of G and this point; how many of its nodes the group joins
+ * @param target where the sum goes, a node of that stack or an accumulator, at the same place
+ * @param unitBytes bytes between two panels of G in either
  */
 export function weightGradient(
   a: usize, aPanel: usize, kPanels: i32, d: usize, dPanel: usize, nPanels: i32,
-  runs: usize, end: usize, nodes: usize, stack: usize, offset: usize, unitBytes: usize,
+  runs: usize, end: usize, nodes: usize, top: usize, merges: usize, nodeBytes: usize, target: usize, unitBytes: usize,
 ): void {
-  const panelBytes = <usize>kPanels << 10, nodeBytes = <usize>nPanels * panelBytes;
-  let top = stack;
-  for (let group = runs; group != end;) {
-    const next = group + word(group, 5), merges = word(group, 6), accumulator = word(group, 7);
-    const bottom = top - merges * nodeBytes;
-    for (let n = 0; n < nPanels; n++) {
-      const node = <usize>n * panelBytes;
-      const target = accumulator ? accumulator + offset + <usize>n * unitBytes : bottom + node;
-      for (let panel = 0; panel < kPanels; panel++) {
-        for (let k = 0; k < 16; k += tileRows) {
-          const place = (<usize>panel << 10) + (<usize>k << 6);
-          weightTile(
-            a + <usize>panel * aPanel + (<usize>k << 2), d + <usize>n * dPanel, group, next, nodes,
-            top + node + place, merges, nodeBytes, target + place,
-          );
-        }
+  for (let n = 0; n < nPanels; n++) {
+    for (let panel = 0; panel < kPanels; panel++) {
+      for (let k = 0; k < 16; k += tileRows) {
+        const place = <usize>n * unitBytes + (<usize>panel << 10) + (<usize>k << 6);
+        weightTile(
+          a + <usize>panel * aPanel + (<usize>k << 2), d + <usize>n * dPanel, runs, end, nodes,
+          top + place, merges, nodeBytes, target + place,
+        );
       }
     }
-    top = accumulator ? bottom : bottom + nodeBytes;
-    group = next;
   }
 }
 
@@ -93,43 +83,35 @@ function weightTile(
   else weights2x16(a, d, group, next, zeros, top, merges, nodeBytes, target);
 }
 
-/**
- * 16 bias gradients: the column sums of one panel of D, over the leaves and the tree as `weightGradient` does.
- * `stack` has room for 16 floats per level.
- */
-export function biasGradient(d: usize, runs: usize, end: usize, nodes: usize, stack: usize, offset: usize): void {
-  let top = stack;
-  for (let group = runs; group != end;) {
-    const next = group + word(group, 5), accumulator = word(group, 7);
-    let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-    let open = nodes + zeroBytes;
-    for (let run = group; run != next; run += runBytes) {
-      let y = d + word(run, 1);
-      const stop = y + word(run, 2);
-      do {
-        s0 = f32x4.add(s0, v128.load(y)); s1 = f32x4.add(s1, v128.load(y, 16));
-        s2 = f32x4.add(s2, v128.load(y, 32)); s3 = f32x4.add(s3, v128.load(y, 48));
-        y += 64;
-      } while (y != stop);
-      if (word(run, 4)) continue;
-      for (let merge = word(run, 3); merge; merge--) {
-        open -= 64;
-        s0 = f32x4.add(v128.load(open), s0); s1 = f32x4.add(v128.load(open, 16), s1);
-        s2 = f32x4.add(v128.load(open, 32), s2); s3 = f32x4.add(v128.load(open, 48), s3);
-      }
-      if (run + runBytes == next) break;
-      v128.store(open, s0); v128.store(open, s1, 16); v128.store(open, s2, 32); v128.store(open, s3, 48);
-      open += 64;
-      s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+/** 16 bias gradients: the column sums of one panel of D, over the leaves and the tree as `weightGradient` does. */
+export function biasGradient(
+  d: usize, runs: usize, end: usize, nodes: usize, top: usize, merges: usize, nodeBytes: usize, target: usize,
+): void {
+  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+  let open = nodes + zeroBytes;
+  for (let run = runs; run != end; run += runBytes) {
+    let y = d + word(run, 1);
+    const stop = y + word(run, 2);
+    do {
+      s0 = f32x4.add(s0, v128.load(y)); s1 = f32x4.add(s1, v128.load(y, 16));
+      s2 = f32x4.add(s2, v128.load(y, 32)); s3 = f32x4.add(s3, v128.load(y, 48));
+      y += 64;
+    } while (y != stop);
+    if (word(run, 4)) continue;
+    for (let merge = word(run, 3); merge; merge--) {
+      open -= 64;
+      s0 = f32x4.add(v128.load(open), s0); s1 = f32x4.add(v128.load(open, 16), s1);
+      s2 = f32x4.add(v128.load(open, 32), s2); s3 = f32x4.add(v128.load(open, 48), s3);
     }
-    for (let merge = word(group, 6); merge; merge--) {
-      top -= 64;
-      s0 = f32x4.add(v128.load(top), s0); s1 = f32x4.add(v128.load(top, 16), s1);
-      s2 = f32x4.add(v128.load(top, 32), s2); s3 = f32x4.add(v128.load(top, 48), s3);
-    }
-    const target = accumulator ? accumulator + offset : top;
-    v128.store(target, s0); v128.store(target, s1, 16); v128.store(target, s2, 32); v128.store(target, s3, 48);
-    if (!accumulator) top += 64;
-    group = next;
+    if (run + runBytes == end) break;
+    v128.store(open, s1, 16); v128.store(open, s0); v128.store(open, s3, 48); v128.store(open, s2, 32);
+    open += 64;
+    s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
   }
+  for (; merges; merges--) {
+    top -= nodeBytes;
+    s0 = f32x4.add(v128.load(top), s0); s1 = f32x4.add(v128.load(top, 16), s1);
+    s2 = f32x4.add(v128.load(top, 32), s2); s3 = f32x4.add(v128.load(top, 48), s3);
+  }
+  v128.store(target, s1, 16); v128.store(target, s0); v128.store(target, s3, 48); v128.store(target, s2, 32);
 }
