@@ -6,26 +6,24 @@
 // Sums are taken in float64, a leaf at a time; what they are taken over is the statistics exchange's business. `mean` and
 // the coefficients below are float32 per channel.
 
+// Eight channels are summed at a time: each sum waits for the one before it, so a few go side by side.
+
 /** sums[0..channels) = sum of x, sums[channels..2 channels) = sum of x x; float64. */
 export function normSums(x: usize, values: i32, channels: i32, sums: usize): void {
   const rowBytes = <usize>channels << 2, half = <usize>channels << 3;
-  for (let c: usize = 0; c < rowBytes; c += 16) {
-    let s0 = f64x2.splat(0), s1 = s0, q0 = s0, q1 = s0;
+  for (let c: usize = 0; c < rowBytes; c += 32) {
+    let s0 = f64x2.splat(0), s1 = s0, s2 = s0, s3 = s0, q0 = s0, q1 = s0, q2 = s0, q3 = s0;
     let p = x + c;
     for (let i = 0; i < values; i++) {
-      const v = v128.load(p);
-      const lo = f64x2.promote_low_f32x4(v), hi = f64x2.promote_low_f32x4(highHalf(v));
-      s0 = f64x2.add(s0, lo);
-      s1 = f64x2.add(s1, hi);
-      q0 = f64x2.add(q0, f64x2.mul(lo, lo));
-      q1 = f64x2.add(q1, f64x2.mul(hi, hi));
+      const x0 = f64x2.promote_low_f32x4(v128.load64_zero(p)), x1 = f64x2.promote_low_f32x4(v128.load64_zero(p, 8));
+      const x2 = f64x2.promote_low_f32x4(v128.load64_zero(p, 16)), x3 = f64x2.promote_low_f32x4(v128.load64_zero(p, 24));
+      s0 = f64x2.add(s0, x0); s1 = f64x2.add(s1, x1); s2 = f64x2.add(s2, x2); s3 = f64x2.add(s3, x3);
+      q0 = f64x2.add(q0, f64x2.mul(x0, x0)); q1 = f64x2.add(q1, f64x2.mul(x1, x1));
+      q2 = f64x2.add(q2, f64x2.mul(x2, x2)); q3 = f64x2.add(q3, f64x2.mul(x3, x3));
       p += rowBytes;
     }
-    const at = sums + (c << 1);
-    v128.store(at, s0);
-    v128.store(at, s1, 16);
-    v128.store(at + half, q0);
-    v128.store(at + half, q1, 16);
+    storeSums(sums + (c << 1), s0, s1, s2, s3);
+    storeSums(sums + (c << 1) + half, q0, q1, q2, q3);
   }
 }
 
@@ -34,26 +32,32 @@ export function normGradientSums(
   x: usize, dy: usize, values: i32, channels: i32, mean: usize, invStd: usize, sums: usize,
 ): void {
   const rowBytes = <usize>channels << 2, half = <usize>channels << 3;
-  for (let c: usize = 0; c < rowBytes; c += 16) {
-    let s0 = f64x2.splat(0), s1 = s0, q0 = s0, q1 = s0;
-    const m = v128.load(mean + c), r = v128.load(invStd + c);
+  for (let c: usize = 0; c < rowBytes; c += 32) {
+    let s0 = f64x2.splat(0), s1 = s0, s2 = s0, s3 = s0, q0 = s0, q1 = s0, q2 = s0, q3 = s0;
+    const m = mean + c, r = invStd + c;
     let p = x + c, g = dy + c;
     for (let i = 0; i < values; i++) {
-      const hat = f32x4.mul(f32x4.sub(v128.load(p), m), r), v = v128.load(g);
-      const lo = f64x2.promote_low_f32x4(v), hi = f64x2.promote_low_f32x4(highHalf(v));
-      s0 = f64x2.add(s0, lo);
-      s1 = f64x2.add(s1, hi);
-      q0 = f64x2.add(q0, f64x2.mul(lo, f64x2.promote_low_f32x4(hat)));
-      q1 = f64x2.add(q1, f64x2.mul(hi, f64x2.promote_low_f32x4(highHalf(hat))));
+      const hat0 = f32x4.mul(f32x4.sub(v128.load(p), v128.load(m)), v128.load(r));
+      const hat1 = f32x4.mul(f32x4.sub(v128.load(p, 16), v128.load(m, 16)), v128.load(r, 16));
+      const g0 = f64x2.promote_low_f32x4(v128.load64_zero(g)), g1 = f64x2.promote_low_f32x4(v128.load64_zero(g, 8));
+      const g2 = f64x2.promote_low_f32x4(v128.load64_zero(g, 16)), g3 = f64x2.promote_low_f32x4(v128.load64_zero(g, 24));
+      s0 = f64x2.add(s0, g0); s1 = f64x2.add(s1, g1); s2 = f64x2.add(s2, g2); s3 = f64x2.add(s3, g3);
+      q0 = f64x2.add(q0, f64x2.mul(g0, f64x2.promote_low_f32x4(hat0)));
+      q1 = f64x2.add(q1, f64x2.mul(g1, f64x2.promote_low_f32x4(highHalf(hat0))));
+      q2 = f64x2.add(q2, f64x2.mul(g2, f64x2.promote_low_f32x4(hat1)));
+      q3 = f64x2.add(q3, f64x2.mul(g3, f64x2.promote_low_f32x4(highHalf(hat1))));
       p += rowBytes;
       g += rowBytes;
     }
-    const at = sums + (c << 1);
-    v128.store(at, s0);
-    v128.store(at, s1, 16);
-    v128.store(at + half, q0);
-    v128.store(at + half, q1, 16);
+    storeSums(sums + (c << 1), s0, s1, s2, s3);
+    storeSums(sums + (c << 1) + half, q0, q1, q2, q3);
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function storeSums(target: usize, s0: v128, s1: v128, s2: v128, s3: v128): void {
+  v128.store(target, s0); v128.store(target, s1, 16); v128.store(target, s2, 32); v128.store(target, s3, 48);
 }
 
 // @ts-ignore: decorator
@@ -68,9 +72,13 @@ export function normalise(
 ): void {
   const rowBytes = <usize>channels << 2;
   for (let i = 0; i < values; i++) {
-    for (let c: usize = 0; c < rowBytes; c += 16) {
-      const centred = f32x4.sub(v128.load(x + c), v128.load(mean + c));
-      v128.store(y + c, f32x4.add(f32x4.mul(centred, v128.load(scale + c)), v128.load(shift + c)));
+    for (let c: usize = 0; c < rowBytes; c += 32) {
+      const a = x + c, m = mean + c, s = scale + c, t = shift + c, b = y + c;
+      const x0 = f32x4.sub(v128.load(a), v128.load(m)), x1 = f32x4.sub(v128.load(a, 16), v128.load(m, 16));
+      const y0 = f32x4.add(f32x4.mul(x0, v128.load(s)), v128.load(t));
+      const y1 = f32x4.add(f32x4.mul(x1, v128.load(s, 16)), v128.load(t, 16));
+      v128.store(b, y1, 16);
+      v128.store(b, y0);
     }
     x += rowBytes;
     y += rowBytes;
@@ -83,11 +91,15 @@ export function normaliseGradient(
 ): void {
   const rowBytes = <usize>channels << 2;
   for (let i = 0; i < values; i++) {
-    for (let c: usize = 0; c < rowBytes; c += 16) {
-      const centred = f32x4.sub(v128.load(x + c), v128.load(mean + c));
-      const own = f32x4.mul(v128.load(dy + c), v128.load(scale + c));
-      const common = f32x4.add(f32x4.mul(centred, v128.load(slope + c)), v128.load(shift + c));
-      v128.store(dy + c, f32x4.add(own, common));
+    for (let c: usize = 0; c < rowBytes; c += 32) {
+      const a = x + c, m = mean + c, k = slope + c, t = shift + c, s = scale + c, b = dy + c;
+      const x0 = f32x4.sub(v128.load(a), v128.load(m)), x1 = f32x4.sub(v128.load(a, 16), v128.load(m, 16));
+      const common0 = f32x4.add(f32x4.mul(x0, v128.load(k)), v128.load(t));
+      const common1 = f32x4.add(f32x4.mul(x1, v128.load(k, 16)), v128.load(t, 16));
+      const dx0 = f32x4.add(f32x4.mul(v128.load(b), v128.load(s)), common0);
+      const dx1 = f32x4.add(f32x4.mul(v128.load(b, 16), v128.load(s, 16)), common1);
+      v128.store(b, dx1, 16);
+      v128.store(b, dx0);
     }
     x += rowBytes;
     dy += rowBytes;

@@ -6,11 +6,14 @@
 /** target[i] += source[i]; `length` in floats, any. */
 export function add(target: usize, source: usize, length: i32): void {
   const end = target + ((<usize>length) << 2),
-    vectors = target + ((<usize>(length & ~3)) << 2);
+    vectors = target + ((<usize>(length & ~7)) << 2);
   while (target < vectors) {
-    v128.store(target, f32x4.add(v128.load(target), v128.load(source)));
-    target += 16;
-    source += 16;
+    const x0 = f32x4.add(v128.load(target), v128.load(source));
+    const x1 = f32x4.add(v128.load(target, 16), v128.load(source, 16));
+    v128.store(target, x1, 16);
+    v128.store(target, x0);
+    target += 32;
+    source += 32;
   }
   while (target < end) {
     store<f32>(target, load<f32>(target) + load<f32>(source));
@@ -74,21 +77,33 @@ export function adam(
     root = <f32>sqrt<f64>(1 - beta2Power),
     eps = <f32>epsilon;
   const bytes = (<usize>length) << 2,
-    vectors = bytes & ~15;
-  // x - x is 0 for a finite x and NaN for any other, and NaN stays.
-  let rest = f32x4.splat(0);
-  for (let i: usize = 0; i < vectors; i += 16) {
-    const g = v128.load(gradient + i);
-    const first = f32x4.add(f32x4.mul(f32x4.splat(b1), v128.load(m + i)), f32x4.mul(f32x4.splat(a1), g));
-    const second = f32x4.add(f32x4.mul(f32x4.splat(b2), v128.load(v + i)), f32x4.mul(f32x4.splat(a2), f32x4.mul(g, g)));
-    const scale = f32x4.add(f32x4.div(f32x4.sqrt(second), f32x4.splat(root)), f32x4.splat(eps));
-    v128.store(nextM + i, first);
-    v128.store(nextV + i, second);
-    const next = f32x4.sub(v128.load(w + i), f32x4.mul(f32x4.splat(step), f32x4.div(first, scale)));
-    v128.store(nextW + i, next);
-    rest = f32x4.add(rest, f32x4.add(f32x4.sub(next, next), f32x4.sub(second, second)));
+    pairs = bytes & ~31;
+  const zero = f32x4.splat(0);
+  // x - x is 0 for a finite x and NaN for any other. One mask for each half of a pair, so that V8 can make one of the two.
+  let bad0 = zero,
+    bad1 = zero;
+  for (let i: usize = 0; i < pairs; i += 32) {
+    const at = gradient + i, atM = m + i, atV = v + i, atW = w + i, toM = nextM + i, toV = nextV + i, toW = nextW + i;
+    const g0 = v128.load(at), g1 = v128.load(at, 16);
+    const first0 = f32x4.add(f32x4.mul(f32x4.splat(b1), v128.load(atM)), f32x4.mul(f32x4.splat(a1), g0));
+    const first1 = f32x4.add(f32x4.mul(f32x4.splat(b1), v128.load(atM, 16)), f32x4.mul(f32x4.splat(a1), g1));
+    const second0 = f32x4.add(f32x4.mul(f32x4.splat(b2), v128.load(atV)), f32x4.mul(f32x4.splat(a2), f32x4.mul(g0, g0)));
+    const second1 = f32x4.add(f32x4.mul(f32x4.splat(b2), v128.load(atV, 16)), f32x4.mul(f32x4.splat(a2), f32x4.mul(g1, g1)));
+    const scale0 = f32x4.add(f32x4.div(f32x4.sqrt(second0), f32x4.splat(root)), f32x4.splat(eps));
+    const scale1 = f32x4.add(f32x4.div(f32x4.sqrt(second1), f32x4.splat(root)), f32x4.splat(eps));
+    const next0 = f32x4.sub(v128.load(atW), f32x4.mul(f32x4.splat(step), f32x4.div(first0, scale0)));
+    const next1 = f32x4.sub(v128.load(atW, 16), f32x4.mul(f32x4.splat(step), f32x4.div(first1, scale1)));
+    bad0 = v128.or(bad0, f32x4.ne(f32x4.add(f32x4.sub(next0, next0), f32x4.sub(second0, second0)), zero));
+    bad1 = v128.or(bad1, f32x4.ne(f32x4.add(f32x4.sub(next1, next1), f32x4.sub(second1, second1)), zero));
+    v128.store(toM, first1, 16);
+    v128.store(toM, first0);
+    v128.store(toV, second1, 16);
+    v128.store(toV, second0);
+    v128.store(toW, next1, 16);
+    v128.store(toW, next0);
   }
-  for (let i = vectors; i < bytes; i += 4) {
+  let finite = !v128.any_true(i32x4.add(bad0, bad1));
+  for (let i = pairs; i < bytes; i += 4) {
     const g = load<f32>(gradient + i);
     const first = b1 * load<f32>(m + i) + a1 * g,
       second = b2 * load<f32>(v + i) + a2 * (g * g);
@@ -96,13 +111,7 @@ export function adam(
     store<f32>(nextV + i, second);
     const next = load<f32>(w + i) - step * (first / (sqrt<f32>(second) / root + eps));
     store<f32>(nextW + i, next);
-    rest = f32x4.add(rest, f32x4.splat(next - next + (second - second)));
+    if (next - next + (second - second) != 0) finite = false;
   }
-  return (
-    f32x4.extract_lane(rest, 0) +
-      f32x4.extract_lane(rest, 1) +
-      f32x4.extract_lane(rest, 2) +
-      f32x4.extract_lane(rest, 3) ==
-    0
-  );
+  return finite;
 }
