@@ -79,16 +79,20 @@ function maskRow(delta: usize, signs: usize): void {
   const end = signs + outputSide * panels * 2;
   for (; signs < end; signs += 2) {
     const word = i32x4.splat(<i32>load<u16>(signs));
-    mask(delta, word, i32x4(1, 2, 4, 8));
-    mask(delta + 16, word, i32x4(16, 32, 64, 128));
-    mask(delta + 32, word, i32x4(256, 512, 1024, 2048));
-    mask(delta + 48, word, i32x4(4096, 8192, 16384, 32768));
+    const x0 = masked(v128.load(delta), word, i32x4(1, 2, 4, 8));
+    const x1 = masked(v128.load(delta, 16), word, i32x4(16, 32, 64, 128));
+    const x2 = masked(v128.load(delta, 32), word, i32x4(256, 512, 1024, 2048));
+    const x3 = masked(v128.load(delta, 48), word, i32x4(4096, 8192, 16384, 32768));
+    v128.store(delta, x1, 16);
+    v128.store(delta, x0);
+    v128.store(delta, x3, 48);
+    v128.store(delta, x2, 32);
     delta += 64;
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function mask(values: usize, word: v128, bits: v128): void {
-  v128.store(values, v128.and(v128.load(values), i32x4.eq(v128.and(word, bits), bits)));
+function masked(values: v128, word: v128, bits: v128): v128 {
+  return v128.and(values, i32x4.eq(v128.and(word, bits), bits));
 }

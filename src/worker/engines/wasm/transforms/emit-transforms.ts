@@ -159,9 +159,40 @@ export function transformsOf(tile: Tile): Transform[] {
   ];
 }
 
-/** A vector of four equal floats: the nearest to `value`. Written where it is used, which the compiler makes a constant. */
+/** A vector of four equal floats, the nearest to `value`: a placeholder that `withConstants` replaces. */
 function splat(value: Rational): string {
   return `f32x4.splat(${String(value.toFloat32())})`;
+}
+
+/** The factors of all transforms, in static memory: a broadcast from there is one instruction, a constant three. */
+class Constants {
+  readonly #values: string[] = [];
+
+  /** A statement in front of which the factors that it needs are loaded; `name` keeps apart what it names. */
+  load(statement: readonly string[], name: string): string[] {
+    const loads: string[] = [];
+    const names = new Map<string, string>();
+    const replaced = statement.map((line) =>
+      line.replace(/f32x4\.splat\(([^)]*)\)/g, (_, value: string) => {
+        const known = names.get(value);
+        if (known !== undefined) return known;
+        const constant = `${name}${String(names.size)}`;
+        names.set(value, constant);
+        loads.push(`const ${constant} = v128.load32_splat(constants, ${String(4 * this.#placeOf(value))});`);
+        return constant;
+      }),
+    );
+    return [...loads, ...replaced];
+  }
+
+  get source(): string {
+    return `const constants = memory.data<f32>([${this.#values.join(', ')}]);`;
+  }
+
+  #placeOf(value: string): number {
+    const place = this.#values.indexOf(value);
+    return place >= 0 ? place : this.#values.push(value) - 1;
+  }
 }
 
 /**
@@ -219,7 +250,7 @@ function address(pointer: string, index: number): string {
  * a pair the higher vector is stored first: V8, which makes one of the two, keeps what a trap between them would leave behind,
  * and where the lower one goes first, stores it once by itself and once more with the other.
  */
-function functionText({ name, formula, matrix, program }: Transform, halves: readonly string[]): string {
+function functionText({ name, formula, matrix, program }: Transform, halves: readonly string[], constants: Constants): string {
   const { statements, expressions } = expressionsOf(program);
   const { adds, muls } = countOperations(program);
   const each = (lines: (half: string, bytes: string) => string): string[] =>
@@ -238,7 +269,9 @@ function functionText({ name, formula, matrix, program }: Transform, halves: rea
     '// @ts-ignore: decorator',
     '@inline',
     `function ${name}${halves.length === 1 ? '' : 'Pair'}(${parameters}): void {`,
-    ...[...loads, ...sums, ...stores].flat().map((line) => `  ${line}`),
+    ...[...loads, ...[...sums, ...stores].map((lines, i) => constants.load(lines, `k${String(i)}_`))]
+      .flat()
+      .map((line) => `  ${line}`),
     '}',
   ].join('\n');
 }
@@ -284,14 +317,15 @@ export function transformsSource(): string {
     '// All x are loaded before the first y is stored.',
     "import { wide } from '../width';",
   ].join('\n');
+  const constants = new Constants();
   const transforms = Object.values(tiles).map((tile) => ({ tile, functions: transformsOf(tile) }));
   const sections = transforms.map(({ tile, functions }) => {
     const points = [...tile.points.map(String), 'infinity'].join(', ');
-    const texts = functions.flatMap((each) => [functionText(each, ['']), functionText(each, ['a', 'b'])]);
+    const texts = functions.flatMap((each) => [functionText(each, [''], constants), functionText(each, ['a', 'b'], constants)]);
     return [`// F(${String(tile.m)}, 3) at ${points}`, ...texts].join('\n\n');
   });
   const sizes = transforms.map(({ tile }) => tile.m);
   const kinds = new Set(transforms.flatMap(({ functions }) => functions.map(({ kind }) => kind)));
   const choices = [...kinds].map((kind) => choiceText(kind, sizes));
-  return `${[header, ...sections, '// By the tile size', ...choices].join('\n\n')}\n`;
+  return `${[header, constants.source, ...sections, '// By the tile size', ...choices].join('\n\n')}\n`;
 }
