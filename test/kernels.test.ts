@@ -9,15 +9,25 @@ import { mergesOfLeaves, subtreesOf } from '../dist/shared/tree.js';
 import * as layers from '../dist/worker/engines/reference/layers.js';
 import { batchNormBackwardSums, batchNormForwardSums } from '../dist/worker/engines/reference/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/host/loss.js';
-import { inputPanels, outputPanels, productLayers } from '../dist/worker/engines/wasm/geometry.js';
+import { outputPanels, productLayers } from '../dist/worker/engines/wasm/geometry.js';
 import type { ConvolutionName, ProductLayer } from '../dist/worker/engines/wasm/geometry.js';
-import { gradientRuns, maxRuns, nodesBytes, runWords } from '../dist/worker/engines/wasm/gradient-runs.js';
+import {
+  blockPlace,
+  deltaBytes,
+  maxRuns,
+  nodeBytes,
+  nodesBytes,
+  planGradients,
+  runWords,
+  stackBytes,
+} from '../dist/worker/engines/wasm/gradient-runs.js';
 import type { GradientShard } from '../dist/worker/engines/wasm/gradient-runs.js';
 import { instantiateKernels, type Kernels } from '../dist/worker/engines/wasm/kernels.js';
+import { sumGroup } from '../dist/worker/engines/wasm/weight-gradients.js';
 import { scratchBytes } from '../dist/worker/engines/wasm/workspace.js';
 import { relativeL2 } from './support/golden.js';
 
-const pages = 512;
+const pages = 2048;
 const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 let kernels: Kernels;
 let free = 0;
@@ -75,21 +85,21 @@ function multiply(
   rows: number,
 ): void {
   const [k, n] = way === 'forward' ? [layer.inputs, layer.columns] : [layer.columns, layer.inputs];
-  const [from, to] = way === 'forward' ? [layer.inputPlane, layer.outputPlane] : [layer.outputPlane, layer.inputPlane];
-  const { points, panelBytes } = layer;
+  const { points, block } = layer;
+  const [from, to] = way === 'forward' ? [block.inputs, block.outputs] : [block.outputs, block.inputs];
   const tiles = rows * layer.rowTiles;
   kernels.product(
     source,
-    from,
-    panelBytes,
+    from.plane,
+    from.panel,
     k / 16,
     weights,
     k * 64,
     points * k * 64,
     n / 16,
     target,
-    to,
-    panelBytes,
+    to.plane,
+    to.panel,
     points,
     tiles,
   );
@@ -116,8 +126,8 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
       const [from, to] = [panel * 16 * inputs * 36, panel * layer.points * inputs * 64];
       kernels[`${name}Weights`](wAt + from, u + to, ut, panel * 16, scratch);
     }
-    const [v, m] = [take(layer.points * layer.inputPlane), take(layer.points * layer.outputPlane)];
-    kernels[`${name}Input`](xAt, rows, v, layer.inputPlane, layer.panelBytes, scratch);
+    const [v, m] = [take(layer.block.inputs.bytes), take(layer.block.outputs.bytes)];
+    kernels[`${name}Input`](xAt, rows, v, layer.block.inputs.plane, layer.block.inputs.panel, scratch);
     return { scratch, v, u, ut, m };
   }
 
@@ -130,7 +140,16 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
     const expected = pooled ? layers.maxPool2Forward(outputSize, direct).output : direct;
     const y = take(expected.length * 4);
     const choices = take(expected.length);
-    kernels[`${name}Output`](m, layer.outputPlane, layer.panelBytes, biasAt, rows, y, choices, scratch);
+    kernels[`${name}Output`](
+      m,
+      layer.block.outputs.plane,
+      layer.block.outputs.panel,
+      biasAt,
+      rows,
+      y,
+      choices,
+      scratch,
+    );
     expect(relativeL2(swap(floats(y, expected.length), size ** 2, outputs), expected)).toBeLessThan(1e-5);
     const on = Array.from(new Int8Array(memory.buffer, choices, expected.length), (choice) => choice < 0 !== pooled);
     expect(on).toEqual(Array.from(floats(y, expected.length), (value) => value > 0));
@@ -145,7 +164,15 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
     const deltaAt = place(swap(delta, outputs, size ** 2));
     const choices = take(delta.length);
     new Int8Array(memory.buffer, choices, delta.length).fill(pooled ? 0 : -1);
-    kernels[`${name}OutputAdjoint`](deltaAt, choices, rows, m, layer.outputPlane, layer.panelBytes, scratch);
+    kernels[`${name}OutputAdjoint`](
+      deltaAt,
+      choices,
+      rows,
+      m,
+      layer.block.outputs.plane,
+      layer.block.outputs.panel,
+      scratch,
+    );
 
     const expectedWeight = new Float64Array(weight.length);
     const expectedBias = new Float64Array(outputs);
@@ -154,10 +181,10 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
     expect(relativeL2(weightGradient, expectedWeight)).toBeLessThan(1e-5);
     expect(relativeL2(biasGradient, expectedBias)).toBeLessThan(1e-5);
 
-    const dv = take(layer.points * layer.inputPlane);
+    const dv = take(layer.block.inputs.bytes);
     multiply(layer, 'backward', m, ut, dv, rows);
     const dx = take(x.length * 4);
-    kernels[`${name}InputAdjoint`](dv, layer.inputPlane, layer.panelBytes, rows, dx, scratch);
+    kernels[`${name}InputAdjoint`](dv, layer.block.inputs.plane, layer.block.inputs.panel, rows, dx, scratch);
     const expected = layers.conv2dBackwardInput(shape, rows, weight, spread);
     expect(relativeL2(swap(floats(dx, x.length), inputSize ** 2, inputs), expected)).toBeLessThan(1e-5);
   });
@@ -175,32 +202,38 @@ function spreadToCorners(delta: Float64Array, size: number): Float64Array {
 
 /** Weight and bias gradient of one leaf, in PyTorch's layout. */
 function gradients(layer: ProductLayer, v: number, dm: number, rows: number, scratch: number) {
-  const { points, panelBytes, inputPlane, outputPlane, inputs, outputs, biasPoint } = layer;
+  const { points, inputs, outputs } = layer;
   const unitBytes = (points * inputs + 1) * 64;
-  const accumulator = take(outputPanels(layer) * unitBytes);
-  const { runs, end, nodes } = placeRuns(layer, {
-    leaves: { start: 0, end: 1 },
-    rows,
-    microBatch: rows,
-    accumulators: [accumulator],
-  });
+  const accumulator = take(nodeBytes(layer));
+  sumGroups(layer, v, dm, { leaves: { start: 0, end: 1 }, rows, microBatch: rows }, [accumulator]);
   const weight = take(outputs * inputs * 36);
   const biases = new Float32Array(outputs);
   const name = layer.name as ConvolutionName;
-  for (let point = 0; point < points; point++) {
-    const [from, to] = [v + point * inputPlane, dm + point * outputPlane];
-    const offset = point * inputs * 64;
-    const [k, n] = [inputPanels(layer), outputPanels(layer)];
-    kernels.weightGradient(from, panelBytes, k, to, panelBytes, n, runs, end, nodes, 0, offset, unitBytes);
-  }
   for (let panel = 0; panel < outputPanels(layer); panel++) {
-    const unit = panel * unitBytes;
-    const d = dm + biasPoint * outputPlane + panel * panelBytes;
-    kernels.biasGradient(d, runs, end, nodes, 0, unit + points * inputs * 64);
-    kernels[`${name}WeightsAdjoint`](accumulator + unit, 1, weight + panel * 16 * inputs * 36, scratch);
-    biases.set(floats(accumulator + unit + points * inputs * 64, 16), panel * 16);
+    const unit = accumulator + panel * unitBytes;
+    kernels[`${name}WeightsAdjoint`](unit, 1, weight + panel * 16 * inputs * 36, scratch);
+    biases.set(floats(unit + points * inputs * 64, 16), panel * 16);
   }
   return { weightGradient: floats(weight, outputs * inputs * 9), biasGradient: biases };
+}
+
+/** All groups of a shard, from inputs and deltas of all its rows. */
+function sumGroups(
+  layer: ProductLayer,
+  inputs: number,
+  deltas: number,
+  shard: GradientShard,
+  accumulators: readonly number[],
+): void {
+  const { words, groups } = planGradients(layer, shard);
+  const [runs, nodes] = [take(words.byteLength), take(nodesBytes)];
+  new Int32Array(memory.buffer, runs, words.length).set(words);
+  floats(nodes, nodesBytes / 4).fill(0);
+  const stack = take(stackBytes(layer, shard.leaves.end - shard.leaves.start, shard.microBatch));
+  for (const group of groups) {
+    const places = { inputs, deltas: deltas + blockPlace(layer, group.first), runs, nodes, stack, accumulators };
+    sumGroup(kernels, layer, places, group);
+  }
 }
 
 describe('conv1', () => {
@@ -267,21 +300,18 @@ describe('weight and bias gradients', () => {
     reset();
     const layer = productLayers[shard.name];
     const { rows, microBatch, leaves } = shard;
-    const { points, inputPlane, outputPlane, panelBytes, blockRows, rowTiles } = layer;
+    const { block, blockRows, rowTiles } = layer;
     const blocks = Math.ceil(rows / blockRows);
     const fill = (bytes: number, seed: number): number => place(noise(bytes / 4, seed));
-    const v = fill(blocks * points * inputPlane, 9);
-    const d = fill(blocks * points * outputPlane, 10);
-    const accumulators = subtreesOf(leaves).map(() => take((layer.inputs + 1) * 64));
-    const { runs, end, nodes } = placeRuns(layer, { ...shard, accumulators });
-    const stack = take(8 * layer.inputs * 64);
-    const panels = inputPanels(layer);
-    kernels.weightGradient(v, panelBytes, panels, d, panelBytes, 1, runs, end, nodes, stack, 0, 0);
-    kernels.biasGradient(d, runs, end, nodes, stack, layer.inputs * 64);
+    const v = fill(blocks * block.inputs.bytes, 9);
+    const d = fill(blocks * block.outputs.bytes, 10);
+    const accumulators = subtreesOf(leaves).map(() => take(nodeBytes(layer)));
+    sumGroups(layer, v, d, shard, accumulators);
 
-    const value = (base: number, plane: number, tile: number, column: number): number => {
-      const block = Math.floor(tile / (blockRows * rowTiles));
-      const at = base + block * points * plane + Math.floor(column / 16) * panelBytes;
+    /** At the first point. */
+    const value = (base: number, side: 'inputs' | 'outputs', tile: number, column: number): number => {
+      const position = Math.floor(tile / (blockRows * rowTiles));
+      const at = base + position * block[side].bytes + Math.floor(column / 16) * block[side].panel;
       return floats(at + (tile % (blockRows * rowTiles)) * 64 + (column % 16) * 4, 1)[0] ?? 0;
     };
     /** The sum of `term` over the tiles of each leaf, in their order, and then by the tree: one a subtree. */
@@ -298,37 +328,43 @@ describe('weight and bias gradients', () => {
         sums[target] = Math.fround((sums[target] ?? 0) + (sums[source] ?? 0));
       return subtreesOf(leaves).map((subtree) => sums[subtree.start - leaves.start]);
     };
+    const unit = layer.points * layer.inputs * 16 + 16;
     const result = (row: number, n: number): (number | undefined)[] =>
-      accumulators.map((offset) => floats(offset, (row + 1) * 16)[row * 16 + n]);
+      accumulators.map(
+        (offset) => floats(offset, nodeBytes(layer) / 4)[Math.floor(n / 16) * unit + row * 16 + (n % 16)],
+      );
+    const biasTerms = (n: number) => (tile: number) =>
+      value(d + layer.biasPoint * block.outputs.plane, 'outputs', tile, n);
     for (const [k, n] of [
       [0, 0],
       [17, 5],
-      [layer.inputs - 1, 15],
+      [layer.inputs - 1, layer.columns - 1],
     ] as const) {
-      const expected = sum((tile) => value(v, inputPlane, tile, k) * value(d, outputPlane, tile, n));
+      const expected = sum((tile) => value(v, 'inputs', tile, k) * value(d, 'outputs', tile, n));
       expect(result(k, n)).toEqual(expected);
-      expect(result(layer.inputs, n)).toEqual(sum((tile) => value(d, outputPlane, tile, n)));
+      expect(result(layer.points * layer.inputs, n)).toEqual(sum(biasTerms(n)));
     }
   });
 
-  it('stay in the room that is planned for their runs', () => {
+  it('stay in the room that is planned for their runs, deltas and open nodes', () => {
     for (const { rows, microBatch, leaves } of shards) {
+      const count = leaves.end - leaves.start;
       for (const layer of Object.values(productLayers)) {
-        const runs = gradientRuns(layer, { rows, microBatch, leaves, accumulators: [] });
-        expect(runs.length / runWords).toBeLessThanOrEqual(maxRuns(layer, leaves.end - leaves.start, rows));
+        const { words, groups } = planGradients(layer, { rows, microBatch, leaves });
+        expect(words.length / runWords).toBeLessThanOrEqual(maxRuns(layer, count, rows));
+        const room = stackBytes(layer, count, microBatch) / nodeBytes(layer);
+        for (const { first, end, open, merges, finished } of groups) {
+          expect(finished < 0 ? open - merges + 1 : open).toBeLessThanOrEqual(room);
+          const bytes = blockPlace(layer, end - 1) + layer.block.outputs.bytes - blockPlace(layer, first);
+          expect(bytes).toBeLessThanOrEqual(deltaBytes(layer, microBatch, rows));
+        }
+        expect(groups.flatMap(({ first, end }) => [first, end])).toEqual(
+          groups.flatMap((_, i) => [groups[i - 1]?.end ?? 0, groups[i + 1]?.first ?? rows]),
+        );
       }
     }
   });
 });
-
-/** The runs of a shard in memory, with the zeros and the inner stack that the kernels want beside them. */
-function placeRuns(layer: ProductLayer, shard: GradientShard): { runs: number; end: number; nodes: number } {
-  const words = gradientRuns(layer, shard);
-  const [runs, nodes] = [take(words.byteLength), take(nodesBytes)];
-  new Int32Array(memory.buffer, runs, words.length).set(words);
-  floats(nodes, nodesBytes / 4).fill(0);
-  return { runs, end: runs + words.byteLength, nodes };
-}
 
 describe('batch norm, loss and Adam', () => {
   it('sums statistics as the reference does', () => {

@@ -154,19 +154,33 @@ const text: Arithmetic<string> = {
   multiply: (left, by) => `f32x4.mul(${left}, f32x4.splat(${String(by.toFloat32())}))`,
 };
 
-/** What is stored at each y_j of a printed function, with every named value written out. */
-function storedExpressions(source: string, name: string): string[] {
-  const body = source.split(`export function ${name}(`)[1]?.split('\n}')[0] ?? '';
+/** The lines of a printed function. */
+function bodyOf(source: string, name: string): string[] {
+  const body = source.split(`function ${name}(`)[1]?.split('\n}')[0] ?? '';
+  return body.split('\n').slice(1);
+}
+
+/** What is stored at each y_j of a printed function, with every named value and every factor written out. */
+function storedExpressions(source: string, name: string): { to: string; expression: string }[] {
+  const constants = (/const constants = memory.data<f32>\(\[(.*)\]\);/.exec(source)?.[1] ?? '').split(', ');
   const named = new Map<string, string>();
   const writtenOut = (expression: string): string =>
-    expression.replace(/\bt\d+\b/g, (value) => named.get(value) ?? `undefined ${value}`);
-  for (const [, value = '', expression = ''] of body.matchAll(/const (t\d+) = (.*);/g)) {
-    named.set(value, writtenOut(expression));
+    expression.replace(/\b[tk]\d+\w*\b/g, (value) => named.get(value) ?? `undefined ${value}`);
+  const stored: { to: string; expression: string }[] = [];
+  for (const line of bodyOf(source, name)) {
+    const factor = /const (k\w+) = v128\.load32_splat\(constants, (\d+)\);/.exec(line);
+    const value = /const (t\w+) = (.*);/.exec(line);
+    const store = /v128\.store\(([^,]*), (.*?)(, 16)?\);$/.exec(line);
+    if (factor) named.set(factor[1] ?? '', `f32x4.splat(${constants[Number(factor[2]) / 4] ?? ''})`);
+    else if (value) named.set(value[1] ?? '', writtenOut(value[2] ?? ''));
+    else if (store) stored.push({ to: `${store[1] ?? ''}${store[3] ?? ''}`, expression: writtenOut(store[2] ?? '') });
   }
-  return [...body.matchAll(/v128\.store\(([^,]*), (.*)\);/g)].map(([, to = '', expression = ''], j) => {
-    expect(to).toBe(j === 0 ? 'dst' : `dst + ${j === 1 ? '' : `${String(j)} * `}dstStride`);
-    return writtenOut(expression);
-  });
+  return stored;
+}
+
+/** `src + 2 * srcStride` */
+function addressOf(pointer: string, i: number): string {
+  return i === 0 ? pointer : `${pointer} + ${i === 1 ? '' : `${String(i)} * `}${pointer}Stride`;
 }
 
 describe('the emitted transforms', () => {
@@ -178,17 +192,36 @@ describe('the emitted transforms', () => {
 
   it.each(transforms)('$name is printed from its program', ({ name, program }) => {
     const inputs = Array.from({ length: program.inputs }, (_, i) => `x${String(i)}`);
-    expect(storedExpressions(source, name)).toEqual(runProgram(program, inputs, text));
-    const loads = inputs.map((x, i) => {
-      const offset = i === 0 ? '' : ` + ${i === 1 ? '' : `${String(i)} * `}srcStride`;
-      return `  const ${x} = v128.load(src${offset});`;
-    });
-    expect(
-      source
-        .split(`export function ${name}(`)[1]
-        ?.split('\n')
-        .slice(1, 1 + loads.length),
-    ).toEqual(loads);
+    expect(storedExpressions(source, name)).toEqual(
+      runProgram(program, inputs, text).map((expression, j) => ({ to: addressOf('dst', j), expression })),
+    );
+    expect(bodyOf(source, name).slice(0, inputs.length)).toEqual(
+      inputs.map((x, i) => `  const ${x} = v128.load(${addressOf('src', i)});`),
+    );
+  });
+
+  it.each(transforms)('$name of pairs computes both alike, and stores the higher vector first', ({ name, program }) => {
+    const halves = [
+      { half: 'b', bytes: ', 16' },
+      { half: 'a', bytes: '' },
+    ];
+    const outputs = halves.map(({ half }) =>
+      runProgram(
+        program,
+        Array.from({ length: program.inputs }, (_, i) => `x${String(i)}${half}`),
+        text,
+      ),
+    );
+    const expected = program.outputs.flatMap((_, j) =>
+      halves.map(({ bytes }, i) => ({ to: `${addressOf('dst', j)}${bytes}`, expression: outputs[i]?.[j] })),
+    );
+    expect(storedExpressions(source, `${name}Pair`)).toEqual(expected);
+    const loads = Array.from({ length: program.inputs }, (_, i) =>
+      [...halves]
+        .reverse()
+        .map(({ half, bytes }) => `  const x${String(i)}${half} = v128.load(${addressOf('src', i)}${bytes});`),
+    );
+    expect(bodyOf(source, `${name}Pair`).slice(0, 2 * program.inputs)).toEqual(loads.flat());
   });
 
   it.each(transforms)('$name takes no more operations than it did', ({ name, program }) => {

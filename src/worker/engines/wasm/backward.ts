@@ -3,21 +3,14 @@
  * over the same rows; the batch norms are the caller's again. Weight gradients follow the summation tree.
  */
 import { imagePixels } from '../../../shared/network.js';
-import {
-  floatBytes,
-  inputPanels,
-  lineBytes,
-  outputPanels,
-  productLayers,
-  rowPlace,
-  unitLength,
-} from './geometry.js';
+import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
 import { conv1Signs, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
-import { blockPlace, deltaPlace, nodeBytes, type GradientGroup } from './gradient-runs.js';
+import { blockPlace, deltaPlace, type GradientGroup } from './gradient-runs.js';
 import { eachStrip } from './pass.js';
 import type { NormName, Pass } from './pass.js';
-import { accumulatorOf, productPlace, smallLength } from './units.js';
+import { smallLength } from './units.js';
+import { sumGroup } from './weight-gradients.js';
 
 export interface BackwardRequest {
   /** Of each layer, see gradient-runs.ts; none for a shard without rows. conv3's and conv4's are the same. */
@@ -145,56 +138,13 @@ function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, r
   kernels.conv1Gradient(image, workspace.ones, workspace.signs1 + row * conv1Signs, workspace.delta1, gradient);
 }
 
-/**
- * Weight and bias gradients of a group, from its stored inputs and deltas: onto the layer's stack, or into the accumulator of
- * the subtree that it finishes.
- */
 function weightGradients(pass: Pass, name: ProductName, deltas: number, group: GradientGroup): void {
-  const { kernels, workspace, binding } = pass;
-  const { layer, inputs } = pass.sites[name];
-  const { points, block } = layer;
-  const { merges } = group;
-  const bytes = nodeBytes(layer);
-  const unitBytes = unitLength(layer) * floatBytes;
-  const from = workspace.runs[name] + group.from * 4;
-  const to = workspace.runs[name] + group.to * 4;
-  const top = workspace.stacks[name] + group.open * bytes;
-  const target =
-    group.finished < 0 ? top - merges * bytes : accumulatorOf(binding, group.finished) + productPlaces[name] * floatBytes;
-  for (let point = 0; point < points; point++) {
-    const place = point * layer.inputs * lineBytes;
-    kernels.weightGradient(
-      inputs + point * block.inputs.plane,
-      block.inputs.panel,
-      inputPanels(layer),
-      deltas + point * block.outputs.plane,
-      block.outputs.panel,
-      outputPanels(layer),
-      from,
-      to,
-      workspace.nodes,
-      top + place,
-      merges,
-      bytes,
-      target + place,
-      unitBytes,
-    );
-  }
-  for (let panel = 0; panel < outputPanels(layer); panel++) {
-    const d = deltas + layer.biasPoint * block.outputs.plane + panel * block.outputs.panel;
-    const place = panel * unitBytes + points * layer.inputs * lineBytes;
-    kernels.biasGradient(d, from, to, workspace.nodes, top + place, merges, bytes, target + place);
-  }
+  const { kernels, workspace, sites } = pass;
+  const { layer, inputs, accumulators } = sites[name];
+  const { nodes } = workspace;
+  const [runs, stack] = [workspace.runs[name], workspace.stacks[name]];
+  sumGroup(kernels, layer, { inputs, deltas, runs, nodes, stack, accumulators }, group);
 }
-
-const productPlaces: Readonly<Record<ProductName, number>> = {
-  conv2: productPlace('conv2'),
-  conv3: productPlace('conv3'),
-  conv4: productPlace('conv4'),
-  conv5: productPlace('conv5'),
-  linear1: productPlace('linear1'),
-  linear2: productPlace('linear2'),
-};
 
 /** Address of the first tile of a row among the deltas of its group. */
 function deltaAt(deltas: number, layer: ProductLayer, { first }: GradientGroup, row: number): number {

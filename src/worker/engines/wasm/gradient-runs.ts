@@ -55,8 +55,9 @@ export function maxGroupRows(layer: ProductLayer, microBatch: number, rows: numb
 
 /** Bytes of the outer stack, whose nodes are laid out as the layer's part of an accumulator, for that many leaves. */
 export function stackBytes(layer: ProductLayer, leaves: number, microBatch: number): number {
-  const groups = Math.max(1, Math.floor(leaves / groupLeaves(layer, microBatch)));
-  return Math.floor(Math.log2(groups)) * nodeBytes(layer);
+  let levels = 0;
+  for (let half = groupLeaves(layer, microBatch) * 2; half <= leaves; half *= 2) levels++;
+  return levels * nodeBytes(layer);
 }
 
 /** Bytes of a node of the outer stack. */

@@ -4,10 +4,10 @@
  */
 import type { ReplicaBinding } from '../../../shared/engine.js';
 import { batchNorms, type BatchNorm } from '../../../shared/network.js';
-import { eachProduct, inputPanels, outputPanels, lineBytes, productLayers, rowPlace } from './geometry.js';
+import { eachProduct, floatBytes, inputPanels, outputPanels, lineBytes, productLayers, rowPlace } from './geometry.js';
 import type { ConvolutionName, ProductLayer, ProductName, TileLayout } from './geometry.js';
 import type { Kernels } from './kernels.js';
-import { preparedPlaces } from './units.js';
+import { preparedPlaces, productPlace } from './units.js';
 import type { Workspace } from './workspace.js';
 
 export type NormName = BatchNorm['name'];
@@ -18,6 +18,8 @@ export interface Site {
   readonly inputs: number;
   readonly u: number;
   readonly ut: number;
+  /** Its part of the accumulator of each subtree. */
+  readonly accumulators: readonly number[];
 }
 
 export class Pass {
@@ -36,6 +38,7 @@ export class Pass {
       inputs: workspace.inputs[layer.name],
       u: binding.prepared + preparedPlaces[layer.name].u,
       ut: binding.prepared + preparedPlaces[layer.name].ut,
+      accumulators: binding.accumulators.map((address) => address + productPlace(layer.name) * floatBytes),
     }));
   }
 

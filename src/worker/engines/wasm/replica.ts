@@ -12,7 +12,7 @@ import { planGradients, type GradientGroup } from './gradient-runs.js';
 import { instantiateKernels } from './kernels.js';
 import type { Kernels } from './kernels.js';
 import { eachStrip, normOf, Pass, type NormName } from './pass.js';
-import { accumulatorOf, normPlace, smallLength, UnitWork } from './units.js';
+import { normPlace, smallLength, UnitWork } from './units.js';
 import { planWorkspace, type Workspace } from './workspace.js';
 
 const f64Bytes = 8;
@@ -228,7 +228,7 @@ class WasmReplica implements Replica {
     const floats = new Float32Array(this.#binding.memory.buffer);
     subtreesOf(leaves).forEach((subtree, position) => {
       const from = smallGradient(smallGradients, subtree.start - leaves.start) / floatBytes;
-      floats.copyWithin(accumulatorOf(this.#binding, position) / floatBytes, from, from + smallLength);
+      floats.copyWithin(this.#accumulator(position) / floatBytes, from, from + smallLength);
     });
   }
 
@@ -260,5 +260,11 @@ class WasmReplica implements Replica {
       const first = leaf * microBatch;
       visit(leaf, first, Math.min(microBatch, rows - first));
     }
+  }
+
+  #accumulator(position: number): number {
+    const accumulator = this.#binding.accumulators[position];
+    if (accumulator === undefined) throw new Error(`no accumulator for subtree ${String(position)}`);
+    return accumulator;
   }
 }

@@ -145,13 +145,6 @@ export class UnitWork {
   }
 }
 
-/** Address of the accumulator of a shard's subtree. */
-export function accumulatorOf({ accumulators }: ReplicaBinding, subtree: number): number {
-  const accumulator = accumulators[subtree];
-  if (accumulator === undefined) throw new Error(`no accumulator for subtree ${String(subtree)}`);
-  return accumulator;
-}
-
 function planUnits(): UnitPlan[] {
   const plans: UnitPlan[] = [];
   let offset = 0;

@@ -250,7 +250,11 @@ function address(pointer: string, index: number): string {
  * a pair the higher vector is stored first: V8, which makes one of the two, keeps what a trap between them would leave behind,
  * and where the lower one goes first, stores it once by itself and once more with the other.
  */
-function functionText({ name, formula, matrix, program }: Transform, halves: readonly string[], constants: Constants): string {
+function functionText(
+  { name, formula, matrix, program }: Transform,
+  halves: readonly string[],
+  constants: Constants,
+): string {
   const { statements, expressions } = expressionsOf(program);
   const { adds, muls } = countOperations(program);
   const each = (lines: (half: string, bytes: string) => string): string[] =>
@@ -321,7 +325,10 @@ export function transformsSource(): string {
   const transforms = Object.values(tiles).map((tile) => ({ tile, functions: transformsOf(tile) }));
   const sections = transforms.map(({ tile, functions }) => {
     const points = [...tile.points.map(String), 'infinity'].join(', ');
-    const texts = functions.flatMap((each) => [functionText(each, [''], constants), functionText(each, ['a', 'b'], constants)]);
+    const texts = functions.flatMap((each) => [
+      functionText(each, [''], constants),
+      functionText(each, ['a', 'b'], constants),
+    ]);
     return [`// F(${String(tile.m)}, 3) at ${points}`, ...texts].join('\n\n');
   });
   const sizes = transforms.map(({ tile }) => tile.m);
