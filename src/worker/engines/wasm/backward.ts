@@ -135,7 +135,7 @@ function backwardConv12(pass: Pass, request: BackwardRequest): void {
 function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, row: number): void {
   const image = workspace.images + row * imagePixels * floatBytes;
   const gradient = smallGradient(workspace.smallGradients, request.leafOf(row));
-  kernels.conv1Gradient(image, workspace.ones, workspace.signs1 + row * conv1Signs, workspace.delta1, gradient);
+  kernels.conv1Gradient(image, workspace.signs1 + row * conv1Signs, workspace.delta1, gradient);
 }
 
 function weightGradients(pass: Pass, name: ProductName, deltas: number, group: GradientGroup): void {

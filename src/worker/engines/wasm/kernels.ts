@@ -36,7 +36,7 @@ type Kernel<Arguments extends number[]> = (...parameters: Arguments) => void;
 export interface Kernels extends ConvolutionKernels {
   loadImage(source: number, target: number): void;
   conv1Forward(image: number, weights: number, output: number, signs: number): void;
-  conv1Gradient(image: number, ones: number, signs: number, delta: number, gradient: number): void;
+  conv1Gradient(image: number, signs: number, delta: number, gradient: number): void;
   product(
     a: number,
     aPlane: number,

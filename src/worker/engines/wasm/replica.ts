@@ -50,7 +50,6 @@ class WasmReplica implements Replica {
     this.#losses = new Float64Array(buffer, workspace.losses, binding.shape.rows);
     const smallGradients = (workspace.leafSums - workspace.smallGradients) / floatBytes;
     this.#smallGradients = new Float32Array(buffer, workspace.smallGradients, smallGradients);
-    new Float32Array(buffer, workspace.ones, imagePixels).fill(1);
   }
 
   add(target: number, source: number, length: number): void {

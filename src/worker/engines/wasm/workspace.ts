@@ -36,7 +36,6 @@ export interface Workspace {
   readonly slope: number;
   readonly shift: number;
   readonly images: number;
-  readonly ones: number;
   /** Of one row; only the signs are kept, see assembly/convolution1.ts. */
   readonly conv1: number;
   readonly signs1: number;
@@ -104,7 +103,6 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     slope: floats(batchNormChannels),
     shift: floats(batchNormChannels),
     images: floats(rows * imagePixels),
-    ones: floats(imagePixels),
     conv1: floats(conv1Values),
     signs1: take(rows * conv1Signs),
     inputs: eachProduct((layer) => take(blocksBytes(layer, rows, 'inputs'))),

@@ -3,12 +3,12 @@
 //   Y[y][x][n] = relu(bias[n] + sum over the nine taps (i, j) of image[y + i][x + j] W[n][i][j])
 //
 // Weights are packed [64 / 16][10][16]: nine taps in row-major order, then the bias. Its gradient has the same shape: the
-// bias is a tenth tap over an image of ones.
+// bias is a tenth tap, whose image is 1 everywhere.
 //
 // Of the activation only its signs are kept for the way back, a bit each: uint16 [26][26][4] for 64 channels, bit i of a word
 // for channel i of a panel.
 
-import { conv1Pixels2x16, conv1Pixels2x32, conv1Taps2x16, conv1Taps5x16 } from './generated/tiles';
+import { conv1Line2x16, conv1Line5x16, conv1Pixels2x16, conv1Pixels2x32 } from './generated/tiles';
 import { wide } from './width';
 
 const side: usize = 28;
@@ -47,28 +47,18 @@ export function conv1Forward(image: usize, weights: usize, output: usize, signs:
 
 /**
  * Adds one image's weight and bias gradient to `gradient` [64 / 16][10][16].
- * @param ones float32 [784], all 1: what the bias is multiplied by
  * @param signs of relu(conv1) of the image: where it is 0 nothing flows back
  * @param delta gradient of that activation, [26][26][64]; masked in place
  */
-export function conv1Gradient(image: usize, ones: usize, signs: usize, delta: usize, gradient: usize): void {
+export function conv1Gradient(image: usize, signs: usize, delta: usize, gradient: usize): void {
   const rowBytes = outputSide * channels * 4;
   for (let y: usize = 0; y < outputSide; y++) {
     const d = delta + y * rowBytes;
     maskRow(d, signs + y * outputSide * panels * 2);
     for (let panel: usize = 0; panel < panels; panel++) {
-      const g = gradient + panel * (taps * 64), dPanel = d + panel * 64;
-      const t = image + y * (side * 4), u = t + side * 4, v = u + side * 4;
-      if (wide) {
-        conv1Taps5x16(t, t + 4, t + 8, u, u + 4, dPanel, g);
-        conv1Taps5x16(u + 8, v, v + 4, v + 8, ones, dPanel, g + 320);
-      } else {
-        conv1Taps2x16(t, t + 4, dPanel, g);
-        conv1Taps2x16(t + 8, u, dPanel, g + 128);
-        conv1Taps2x16(u + 4, u + 8, dPanel, g + 256);
-        conv1Taps2x16(v, v + 4, dPanel, g + 384);
-        conv1Taps2x16(v + 8, ones, dPanel, g + 512);
-      }
+      const line = image + y * (side * 4), dPanel = d + panel * 64, g = gradient + panel * (taps * 64);
+      if (wide) conv1Line5x16(line, dPanel, g);
+      else conv1Line2x16(line, dPanel, g);
     }
   }
 }
