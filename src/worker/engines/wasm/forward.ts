@@ -41,9 +41,7 @@ export function forward(pass: Pass, request: ForwardRequest): void {
 
 function forwardConv12(pass: Pass, request: ForwardRequest): void {
   const { kernels, workspace, binding } = pass;
-  const { scratch } = workspace;
   const layer = productLayers.conv2;
-  const { plane, panel } = layer.strip.outputs;
   const bias = request.parameters + parameterOf('conv2', 'bias').offset * floatBytes;
   eachStrip(layer, 0, request.rows, (first, rows) => {
     const v = inputAt(pass, request, 'conv2', first);
@@ -54,17 +52,19 @@ function forwardConv12(pass: Pass, request: ForwardRequest): void {
       kernels.conv1Forward(image, binding.prepared, workspace.conv1, workspace.signs1 + row * conv1Signs);
       pass.transformInput('conv2', workspace.conv1, v + i * layer.rowTiles * lineBytes);
     }
-    pass.forwardProduct('conv2', v, rows, workspace.strip, layer.strip.outputs);
     const pooled = workspace.pooled2 + first * pooled2Values * floatBytes;
     const argmax = workspace.argmax2 + first * pooled2Values;
-    kernels.conv2Output(workspace.strip, plane, panel, bias, rows, pooled, argmax, scratch);
+    // A panel's M is transformed while it is cached.
+    for (let panel = 0; panel < outputPanels(layer); panel++) {
+      pass.forwardProduct('conv2', v, rows, workspace.strip, layer.strip.panel, panel, 1);
+      pass.transformOutput('conv2', workspace.strip, layer.strip.panel, panel, bias, rows, pooled, argmax);
+    }
   });
 }
 
 /** Strip by strip through both: conv3's activation is that of one row, of which only the signs are kept. */
 function forwardConv34(pass: Pass, request: ForwardRequest, norm: NormCoefficients): void {
-  const { kernels, workspace } = pass;
-  const { scratch } = workspace;
+  const { workspace } = pass;
   const { conv3, conv4 } = productLayers;
   const bias3 = request.parameters + parameterOf('conv3', 'bias').offset * floatBytes;
   const bias4 = request.parameters + parameterOf('conv4', 'bias').offset * floatBytes;
@@ -77,20 +77,24 @@ function forwardConv34(pass: Pass, request: ForwardRequest, norm: NormCoefficien
     for (let i = 0; i < rows; i++) {
       const m = workspace.strip + i * conv3.rowTiles * lineBytes;
       const open = workspace.open3 + (first + i) * conv3Values;
-      kernels.conv3Output(m, m3.plane, m3.panel, bias3, 1, workspace.conv3, open, scratch);
+      for (let panel = 0; panel < outputPanels(conv3); panel++) {
+        pass.transformOutput('conv3', m + panel * m3.panel, m3, panel, bias3, 1, workspace.conv3, open);
+      }
       pass.transformInput('conv4', workspace.conv3, v4 + i * conv4.rowTiles * lineBytes);
     }
     pass.forwardProduct('conv4', v4, rows, workspace.strip, m4);
     const pooled = workspace.pooled4 + first * pooled4Values * floatBytes;
     const argmax = workspace.argmax4 + first * pooled4Values;
-    kernels.conv4Output(workspace.strip, m4.plane, m4.panel, bias4, rows, pooled, argmax, scratch);
+    for (let panel = 0; panel < outputPanels(conv4); panel++) {
+      pass.transformOutput('conv4', workspace.strip + panel * m4.panel, m4, panel, bias4, rows, pooled, argmax);
+    }
   });
 }
 
 function forwardConv5(pass: Pass, request: ForwardRequest, norm: NormCoefficients): void {
-  const { kernels, workspace } = pass;
+  const { workspace } = pass;
   const layer = productLayers.conv5;
-  const { plane, panel } = layer.strip.outputs;
+  const m = layer.strip.outputs;
   const bias = request.parameters + parameterOf('conv5', 'bias').offset * floatBytes;
   eachStrip(layer, 0, request.rows, (first, rows) => {
     const v = inputAt(pass, request, 'conv5', first);
@@ -98,7 +102,9 @@ function forwardConv5(pass: Pass, request: ForwardRequest, norm: NormCoefficient
     pass.forwardProduct('conv5', v, rows, workspace.strip, layer.strip.outputs);
     const pooled = workspace.pooled5 + first * pooled5Values * floatBytes;
     const argmax = workspace.argmax5 + first * pooled5Values;
-    kernels.conv5Output(workspace.strip, plane, panel, bias, rows, pooled, argmax, workspace.scratch);
+    for (let panel = 0; panel < outputPanels(layer); panel++) {
+      pass.transformOutput('conv5', workspace.strip + panel * m.panel, m, panel, bias, rows, pooled, argmax);
+    }
   });
 }
 

@@ -49,6 +49,8 @@ export interface TileLayout {
 interface TileLayouts {
   readonly inputs: TileLayout;
   readonly outputs: TileLayout;
+  /** Of one panel of either. */
+  readonly panel: TileLayout;
 }
 
 /**
@@ -99,12 +101,12 @@ export function unitLength(layer: ProductLayer): number {
 }
 
 /** Bytes of all blocks of `rows` rows. */
-export function blocksBytes(layer: ProductLayer, rows: number, side: keyof TileLayouts): number {
+export function blocksBytes(layer: ProductLayer, rows: number, side: 'inputs' | 'outputs'): number {
   return Math.ceil(rows / layer.blockRows) * layer.block[side].bytes;
 }
 
 /** Bytes from the first block to the first tile of a row. */
-export function rowPlace(layer: ProductLayer, row: number, side: keyof TileLayouts): number {
+export function rowPlace(layer: ProductLayer, row: number, side: 'inputs' | 'outputs'): number {
   const block = Math.floor(row / layer.blockRows);
   return block * layer.block[side].bytes + (row - block * layer.blockRows) * layer.rowTiles * lineBytes;
 }
@@ -140,7 +142,11 @@ function layerOf(
     const plane = (channels / panelWidth) * panel + lineBytes;
     return { panel, plane, bytes: points * plane };
   };
-  const layouts = (rows: number): TileLayouts => ({ inputs: layout(rows, inputs), outputs: layout(rows, columns) });
+  const layouts = (rows: number): TileLayouts => ({
+    inputs: layout(rows, inputs),
+    outputs: layout(rows, columns),
+    panel: layout(rows, panelWidth),
+  });
   return {
     name,
     weight: parameterOf(name, 'weight'),

@@ -6,16 +6,7 @@ type ConvolutionKernels = {
   >;
 } & {
   [name in `conv${2 | 3 | 4 | 5}Output`]: Kernel<
-    [
-      source: number,
-      plane: number,
-      panel: number,
-      bias: number,
-      rows: number,
-      activation: number,
-      choices: number,
-      scratch: number,
-    ]
+    [source: number, plane: number, bias: number, rows: number, activation: number, choices: number, scratch: number]
   >;
 } & {
   [name in `conv${2 | 3 | 4 | 5}OutputAdjoint`]: Kernel<

@@ -4,7 +4,16 @@
  */
 import type { ReplicaBinding } from '../../../shared/engine.js';
 import { batchNorms, type BatchNorm } from '../../../shared/network.js';
-import { eachProduct, floatBytes, inputPanels, outputPanels, lineBytes, productLayers, rowPlace } from './geometry.js';
+import {
+  eachProduct,
+  floatBytes,
+  inputPanels,
+  lineBytes,
+  outputPanels,
+  panelWidth,
+  productLayers,
+  rowPlace,
+} from './geometry.js';
 import type { ConvolutionName, ProductLayer, ProductName, TileLayout } from './geometry.js';
 import type { Kernels } from './kernels.js';
 import { preparedPlaces, productPlace } from './units.js';
@@ -42,8 +51,16 @@ export class Pass {
     }));
   }
 
-  /** M = V U of the tiles of some rows; `layout` is M's. */
-  forwardProduct(name: ProductName, inputs: number, rows: number, outputs: number, layout: TileLayout): void {
+  /** M = V U of the tiles of some rows, or only some panels of it; `layout` is M's. */
+  forwardProduct(
+    name: ProductName,
+    inputs: number,
+    rows: number,
+    outputs: number,
+    layout: TileLayout,
+    panel = 0,
+    panels = outputPanels(productLayers[name]),
+  ): void {
     const { layer, u } = this.sites[name];
     const { points, block } = layer;
     const uPoint = layer.inputs * lineBytes;
@@ -52,10 +69,10 @@ export class Pass {
       block.inputs.plane,
       block.inputs.panel,
       inputPanels(layer),
-      u,
+      u + panel * points * uPoint,
       uPoint,
       points * uPoint,
-      outputPanels(layer),
+      panels,
       outputs,
       layout.plane,
       layout.panel,
@@ -90,6 +107,22 @@ export class Pass {
   inputAt(name: ProductName, row: number): number {
     const { layer, inputs } = this.sites[name];
     return inputs + rowPlace(layer, row, 'inputs');
+  }
+
+  /** The activation of a panel of M, and what the way back needs of it; addresses are those of the first row and channel. */
+  transformOutput(
+    name: ConvolutionName,
+    m: number,
+    { plane }: TileLayout,
+    panel: number,
+    bias: number,
+    rows: number,
+    y: number,
+    choices: number,
+  ): void {
+    const channel = panel * panelWidth;
+    const scaled = channel * floatBytes;
+    this.kernels[`${name}Output`](m, plane, bias + scaled, rows, y + scaled, choices + channel, this.workspace.scratch);
   }
 
   /** V of one row of a convolution's input. */

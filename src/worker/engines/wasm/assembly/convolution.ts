@@ -83,12 +83,12 @@ function tileOutput(m: i32, source: usize, plane: usize, scratch: usize, result:
   for (let i = 0; i < m; i++) outputTransform(m, scratch + ((i * n) << 5), 32, result + ((i * m) << 5), 32);
 }
 
-/** y = relu(AT M A + bias), and for each value an int8 at `open`: -1 where it is above 0, else 0. */
+/** Of one panel: y = relu(AT M A + bias), and for each value an int8 at `open`: -1 where it is above 0, else 0. */
 // @ts-ignore: decorator
 @inline
 export function transformOutput(
-  m: i32, side: i32, channels: i32, source: usize, plane: usize, panelBytes: usize, bias: usize, rows: i32, y: usize,
-  open: usize, scratch: usize,
+  m: i32, side: i32, channels: i32, source: usize, plane: usize, bias: usize, rows: i32, y: usize, open: usize,
+  scratch: usize,
 ): void {
   const n = m + 2, tiles = side / m, result = scratch + ((n * n) << 5);
   const zero = f32x4.splat(0);
@@ -96,8 +96,8 @@ export function transformOutput(
     for (let ty = 0; ty < tiles; ty++) {
       for (let tx = 0; tx < tiles; tx++) {
         const tile = source + (<usize>((row * tiles + ty) * tiles + tx) << 6);
-        for (let c = 0; c < channels; c += 8) {
-          tileOutput(m, tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2), plane, scratch, result);
+        for (let c = 0; c < 16; c += 8) {
+          tileOutput(m, tile + (<usize>c << 2), plane, scratch, result);
           const b0 = v128.load(bias + (<usize>c << 2)), b1 = v128.load(bias + (<usize>c << 2), 16);
           for (let i = 0; i < m; i++) {
             let at = <usize>((row * side + ty * m + i) * side + tx * m) * channels + c;
@@ -117,14 +117,14 @@ export function transformOutput(
 }
 
 /**
- * pooled = 2x2 max of relu(AT M A + bias), and for each pooled value the position 0..3 (row-major) of its first maximum as
+ * Of one panel: pooled = 2x2 max of relu(AT M A + bias), and for each pooled value the position 0..3 (row-major) of its first maximum as
  * int8, or -1 where relu is off and nothing flows back.
  */
 // @ts-ignore: decorator
 @inline
 export function transformOutputPooled(
-  m: i32, side: i32, channels: i32, source: usize, plane: usize, panelBytes: usize, bias: usize, rows: i32,
-  pooled: usize, argmax: usize, scratch: usize,
+  m: i32, side: i32, channels: i32, source: usize, plane: usize, bias: usize, rows: i32, pooled: usize, argmax: usize,
+  scratch: usize,
 ): void {
   const n = m + 2, tiles = side / m, result = scratch + ((n * n) << 5);
   const half = m / 2, pooledSide = side / 2;
@@ -132,8 +132,8 @@ export function transformOutputPooled(
     for (let ty = 0; ty < tiles; ty++) {
       for (let tx = 0; tx < tiles; tx++) {
         const tile = source + (<usize>((row * tiles + ty) * tiles + tx) << 6);
-        for (let c = 0; c < channels; c += 8) {
-          tileOutput(m, tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2), plane, scratch, result);
+        for (let c = 0; c < 16; c += 8) {
+          tileOutput(m, tile + (<usize>c << 2), plane, scratch, result);
           for (let i = 0; i < half; i++) {
             for (let j = 0; j < half; j++) {
               const at = <usize>((row * pooledSide + ty * half + i) * pooledSide + tx * half + j) * channels + c;

@@ -18,24 +18,24 @@ export function conv5Input(x: usize, rows: i32, v: usize, plane: usize, panel: u
 }
 
 export function conv2Output(
-  source: usize, plane: usize, panel: usize, bias: usize, rows: i32, pooled: usize, argmax: usize, scratch: usize,
+  source: usize, plane: usize, bias: usize, rows: i32, pooled: usize, argmax: usize, scratch: usize,
 ): void {
-  transformOutputPooled(6, 24, 64, source, plane, panel, bias, rows, pooled, argmax, scratch);
+  transformOutputPooled(6, 24, 64, source, plane, bias, rows, pooled, argmax, scratch);
 }
 export function conv3Output(
-  source: usize, plane: usize, panel: usize, bias: usize, rows: i32, y: usize, open: usize, scratch: usize,
+  source: usize, plane: usize, bias: usize, rows: i32, y: usize, open: usize, scratch: usize,
 ): void {
-  transformOutput(5, 10, 128, source, plane, panel, bias, rows, y, open, scratch);
+  transformOutput(5, 10, 128, source, plane, bias, rows, y, open, scratch);
 }
 export function conv4Output(
-  source: usize, plane: usize, panel: usize, bias: usize, rows: i32, pooled: usize, argmax: usize, scratch: usize,
+  source: usize, plane: usize, bias: usize, rows: i32, pooled: usize, argmax: usize, scratch: usize,
 ): void {
-  transformOutputPooled(4, 8, 128, source, plane, panel, bias, rows, pooled, argmax, scratch);
+  transformOutputPooled(4, 8, 128, source, plane, bias, rows, pooled, argmax, scratch);
 }
 export function conv5Output(
-  source: usize, plane: usize, panel: usize, bias: usize, rows: i32, pooled: usize, argmax: usize, scratch: usize,
+  source: usize, plane: usize, bias: usize, rows: i32, pooled: usize, argmax: usize, scratch: usize,
 ): void {
-  transformOutputPooled(2, 2, 256, source, plane, panel, bias, rows, pooled, argmax, scratch);
+  transformOutputPooled(2, 2, 256, source, plane, bias, rows, pooled, argmax, scratch);
 }
 
 export function conv2OutputAdjoint(
