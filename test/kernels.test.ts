@@ -9,7 +9,7 @@ import { mergesOfLeaves, subtreesOf } from '../dist/shared/tree.js';
 import * as layers from '../dist/worker/engines/reference/layers.js';
 import { batchNormBackwardSums, batchNormForwardSums } from '../dist/worker/engines/reference/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/host/loss.js';
-import { outputPanels, productLayers } from '../dist/worker/engines/wasm/geometry.js';
+import { inputPanels, outputPanels, productLayers } from '../dist/worker/engines/wasm/geometry.js';
 import type { ConvolutionName, ProductLayer } from '../dist/worker/engines/wasm/geometry.js';
 import {
   blockPlace,
@@ -115,11 +115,26 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
   const weight = noise(outputs * inputs * 9, 2).map((value) => Math.fround(value / 24));
   const bias = noise(outputs, 3).map((value) => Math.fround(value / 4));
 
+  // Of conv2's input each panel is an array of its own; the others' are [pixels][channels].
+  const panelPlace = (panel: number): number => panel * 64 * (name === 'conv2' ? rows * inputSize ** 2 : 1);
+  /** From [pixels][channels] of all rows, and back. */
+  const positions = Array.from({ length: x.length }, (_, p) => {
+    const [pixel, channel] = [Math.floor(p / inputs), p % inputs];
+    return name === 'conv2' ? panelPlace(Math.floor(channel / 16)) / 4 + pixel * 16 + (channel % 16) : p;
+  });
+  const toPanels = (values: Float64Array): Float64Array => {
+    const panels = new Float64Array(values.length);
+    positions.forEach((position, p) => (panels[position] = values[p] ?? 0));
+    return panels;
+  };
+  const fromPanels = (panels: Float64Array): Float64Array =>
+    Float64Array.from(positions, (position) => panels[position] ?? 0);
+
   /** V, and U and UT of all panels. */
   function prepare(): { scratch: number; v: number; u: number; ut: number; m: number } {
     reset();
     const scratch = take(scratchBytes);
-    const [wAt, xAt] = [place(weight), place(swap(x, inputs, inputSize ** 2))];
+    const [wAt, xAt] = [place(weight), place(toPanels(swap(x, inputs, inputSize ** 2)))];
     const bytes = layer.points * layer.inputs * layer.columns * 4;
     const [u, ut] = [take(bytes), take(bytes)];
     for (let panel = 0; panel < outputPanels(layer); panel++) {
@@ -127,7 +142,10 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
       kernels[`${name}Weights`](wAt + from, u + to, ut, panel * 16, scratch);
     }
     const [v, m] = [take(layer.block.inputs.bytes), take(layer.block.outputs.bytes)];
-    kernels[`${name}Input`](xAt, rows, v, layer.block.inputs.plane, layer.block.inputs.panel, scratch);
+    const { plane, panel: panelBytes } = layer.block.inputs;
+    for (let panel = 0; panel < inputPanels(layer); panel++) {
+      kernels[`${name}Input`](xAt + panelPlace(panel), rows, v + panel * panelBytes, plane, scratch);
+    }
     return { scratch, v, u, ut, m };
   }
 
@@ -140,16 +158,12 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
     const expected = pooled ? layers.maxPool2Forward(outputSize, direct).output : direct;
     const y = take(expected.length * 4);
     const choices = take(expected.length);
-    kernels[`${name}Output`](
-      m,
-      layer.block.outputs.plane,
-      layer.block.outputs.panel,
-      biasAt,
-      rows,
-      y,
-      choices,
-      scratch,
-    );
+    const { plane, panel: panelBytes } = layer.block.outputs;
+    for (let panel = 0; panel < outputPanels(layer); panel++) {
+      const [biases, channel] = [biasAt + panel * 64, panel * 16];
+      const [yAt, choicesAt] = [y + channel * 4, choices + channel];
+      kernels[`${name}Output`](m + panel * panelBytes, plane, biases, rows, yAt, choicesAt, scratch);
+    }
     expect(relativeL2(swap(floats(y, expected.length), size ** 2, outputs), expected)).toBeLessThan(1e-5);
     const on = Array.from(new Int8Array(memory.buffer, choices, expected.length), (choice) => choice < 0 !== pooled);
     expect(on).toEqual(Array.from(floats(y, expected.length), (value) => value > 0));
@@ -184,9 +198,13 @@ describe.each(['conv2', 'conv3', 'conv4', 'conv5'] as const)('%s', (name: Convol
     const dv = take(layer.block.inputs.bytes);
     multiply(layer, 'backward', m, ut, dv, rows);
     const dx = take(x.length * 4);
-    kernels[`${name}InputAdjoint`](dv, layer.block.inputs.plane, layer.block.inputs.panel, rows, dx, scratch);
+    const { plane, panel: panelBytes } = layer.block.inputs;
+    for (let panel = 0; panel < inputPanels(layer); panel++) {
+      kernels[`${name}InputAdjoint`](dv + panel * panelBytes, plane, rows, dx + panelPlace(panel), scratch);
+    }
     const expected = layers.conv2dBackwardInput(shape, rows, weight, spread);
-    expect(relativeL2(swap(floats(dx, x.length), inputSize ** 2, inputs), expected)).toBeLessThan(1e-5);
+    const channelsLast = fromPanels(Float64Array.from(floats(dx, x.length)));
+    expect(relativeL2(swap(channelsLast, inputSize ** 2, inputs), expected)).toBeLessThan(1e-5);
   });
 });
 
@@ -241,6 +259,14 @@ describe('conv1', () => {
   const image = noise(784, 5).map((value) => Math.abs(Math.round(value * 255)));
   const weight = noise(576, 6);
   const bias = noise(64, 7);
+  const panelBytes = 676 * 64;
+  /** [channels][pixels] to [panels][pixels][16], and back. */
+  const panels = (values: Float64Array): Float64Array =>
+    values.map((_, p) => values[(Math.floor(p / (676 * 16)) * 16 + (p % 16)) * 676 + (Math.floor(p / 16) % 676)] ?? 0);
+  const channelsFirst = (values: Float32Array): Float32Array =>
+    values.map(
+      (_, p) => values[Math.floor(p / (676 * 16)) * 676 * 16 + (p % 676) * 16 + (Math.floor(p / 676) % 16)] ?? 0,
+    );
 
   it('gives relu of the direct convolution, and its gradients behind the mask', () => {
     reset();
@@ -254,15 +280,19 @@ describe('conv1', () => {
       }),
     );
     kernels.loadImage(bytes, imageAt);
-    kernels.conv1Forward(imageAt, packed, y, signs);
+    for (let panel = 0; panel < 4; panel++) {
+      kernels.conv1Forward(imageAt, packed + panel * 640, y + panel * panelBytes, signs + panel * 2);
+    }
     const expected = layers.reluForward(layers.conv2dForward(shape, 1, image, weight, bias));
-    const activation = swap(floats(y, 676 * 64), 676, 64);
+    const activation = channelsFirst(floats(y, 676 * 64));
     expect(relativeL2(activation, expected)).toBeLessThan(1e-6);
 
     const delta = noise(676 * 64, 8);
-    const deltaAt = place(swap(delta, 64, 676));
+    const deltaAt = place(panels(delta));
     const gradient = place(new Float32Array(640));
-    kernels.conv1Gradient(imageAt, signs, deltaAt, gradient);
+    for (let panel = 0; panel < 4; panel++) {
+      kernels.conv1Gradient(imageAt, signs + panel * 2, deltaAt + panel * panelBytes, gradient + panel * 640);
+    }
     const [expectedWeight, expectedBias] = [new Float64Array(576), new Float64Array(64)];
     const masked = layers.reluBackward(expected, Float64Array.from(delta));
     layers.conv2dBackwardParameters(shape, 1, image, masked, expectedWeight, expectedBias);

@@ -5,11 +5,11 @@
 import { imagePixels } from '../../../shared/network.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
-import { conv1Signs, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
 import { blockPlace, deltaPlace, type GradientGroup } from './gradient-runs.js';
-import { eachStrip } from './pass.js';
+import { conv1SignsAt, eachStrip } from './pass.js';
 import type { NormName, Pass } from './pass.js';
-import { smallLength } from './units.js';
+import { conv1Length, smallLength } from './units.js';
 import { sumGroup } from './weight-gradients.js';
 
 export interface BackwardRequest {
@@ -41,9 +41,10 @@ function backwardLinear(pass: Pass, request: BackwardRequest): void {
     eachStrip(linear1, group.first, group.end, (first, rows) => {
       const hidden = pass.inputAt('linear2', first);
       const delta = deltaAt(workspace.deltas, linear1, group, first);
-      pass.backwardProduct('linear2', workspace.logits + rowPlace(linear2, first, 'outputs'), rows, delta);
+      const z = workspace.logits + rowPlace(linear2, first, 'outputs');
+      pass.backwardProduct('linear2', z, rows, delta, linear2.block.inputs);
       kernels.maskRelu(delta, hidden, panel, outputPanels(linear1), rows);
-      pass.backwardProduct('linear1', delta, rows, workspace.strip);
+      pass.backwardProduct('linear1', delta, rows, workspace.strip, linear1.strip.inputs);
       const target = workspace.delta5 + first * pooled5Values * floatBytes;
       kernels.panelsToRows(workspace.strip, linear1.strip.inputs.panel, rows, inputPanels(linear1), target);
     });
@@ -65,9 +66,9 @@ function backwardConv5(pass: Pass, request: BackwardRequest): void {
       const delta = workspace.delta5 + first * pooled5Values * floatBytes;
       const argmax = workspace.argmax5 + first * pooled5Values;
       kernels.conv5OutputAdjoint(delta, argmax, rows, dm, dmLayout.plane, dmLayout.panel, scratch);
-      pass.backwardProduct('conv5', dm, rows, workspace.strip);
+      pass.backwardProduct('conv5', dm, rows, workspace.strip, dvLayout);
       const dx = workspace.delta4 + first * pooled4Values * floatBytes;
-      kernels.conv5InputAdjoint(workspace.strip, dvLayout.plane, dvLayout.panel, rows, dx, scratch);
+      pass.adjointInput('conv5', workspace.strip, dvLayout, rows, dx);
     });
     weightGradients(pass, 'conv5', deltas, group);
   }
@@ -85,18 +86,18 @@ function backwardConv34(pass: Pass, request: BackwardRequest): void {
       const delta = workspace.delta4 + first * pooled4Values * floatBytes;
       const argmax = workspace.argmax4 + first * pooled4Values;
       kernels.conv4OutputAdjoint(delta, argmax, rows, dm4, dm4Layout.plane, dm4Layout.panel, scratch);
-      pass.backwardProduct('conv4', dm4, rows, workspace.strip);
+      pass.backwardProduct('conv4', dm4, rows, workspace.strip, dv4Layout);
       const dm3 = deltaAt(deltas3, conv3, group, first);
       for (let i = 0; i < rows; i++) {
         const dv = workspace.strip + i * conv4.rowTiles * lineBytes;
-        kernels.conv4InputAdjoint(dv, dv4Layout.plane, dv4Layout.panel, 1, workspace.delta3, scratch);
+        pass.adjointInput('conv4', dv, dv4Layout, 1, workspace.delta3);
         const open = workspace.open3 + (first + i) * conv3Values;
         const dm = dm3 + i * conv3.rowTiles * lineBytes;
         kernels.conv3OutputAdjoint(workspace.delta3, open, 1, dm, dm3Layout.plane, dm3Layout.panel, scratch);
       }
-      pass.backwardProduct('conv3', dm3, rows, workspace.strip);
+      pass.backwardProduct('conv3', dm3, rows, workspace.strip, dv3Layout);
       const dx = workspace.delta2 + first * pooled2Values * floatBytes;
-      kernels.conv3InputAdjoint(workspace.strip, dv3Layout.plane, dv3Layout.panel, rows, dx, scratch);
+      pass.adjointInput('conv3', workspace.strip, dv3Layout, rows, dx);
     });
     weightGradients(pass, 'conv4', deltas, group);
     weightGradients(pass, 'conv3', deltas3, groupAt(request, 'conv3', position));
@@ -113,29 +114,32 @@ function backwardConv12(pass: Pass, request: BackwardRequest): void {
   const { kernels, workspace } = pass;
   const { deltas, scratch } = workspace;
   const layer = productLayers.conv2;
-  const [dmLayout, dvLayout] = [layer.block.outputs, layer.strip.inputs];
+  const dmLayout = layer.block.outputs;
   for (const group of request.groups.conv2) {
     eachStrip(layer, group.first, group.end, (first, rows) => {
       const dm = deltaAt(deltas, layer, group, first);
       const delta = workspace.delta2 + first * pooled2Values * floatBytes;
       const argmax = workspace.argmax2 + first * pooled2Values;
       kernels.conv2OutputAdjoint(delta, argmax, rows, dm, dmLayout.plane, dmLayout.panel, scratch);
-      pass.backwardProduct('conv2', dm, rows, workspace.strip);
-      for (let i = 0; i < rows; i++) {
-        const dv = workspace.strip + i * layer.rowTiles * lineBytes;
-        kernels.conv2InputAdjoint(dv, dvLayout.plane, dvLayout.panel, 1, workspace.delta1, scratch);
-        conv1Gradient(pass, request, first + i);
+      // A panel of dV goes on to conv1's gradient while it is cached.
+      for (let panel = 0; panel < inputPanels(layer); panel++) {
+        pass.backwardProduct('conv2', dm, rows, workspace.strip, layer.strip.panel, panel, 1);
+        for (let i = 0; i < rows; i++) {
+          const dv = workspace.strip + i * layer.rowTiles * lineBytes;
+          kernels.conv2InputAdjoint(dv, layer.strip.panel.plane, 1, workspace.delta1, scratch);
+          conv1Gradient(pass, request, first + i, panel);
+        }
       }
     });
     weightGradients(pass, 'conv2', deltas, group);
   }
 }
 
-/** The part of one row, from its `delta1`. */
-function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, row: number): void {
+/** The part of one row and panel, from its `delta1`. */
+function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, row: number, panel: number): void {
   const image = workspace.images + row * imagePixels * floatBytes;
-  const gradient = smallGradient(workspace.smallGradients, request.leafOf(row));
-  kernels.conv1Gradient(image, workspace.signs1 + row * conv1Signs, workspace.delta1, gradient);
+  const gradient = smallGradient(workspace.smallGradients, request.leafOf(row)) + panel * conv1Length * floatBytes;
+  kernels.conv1Gradient(image, conv1SignsAt(workspace, row, panel), workspace.delta1, gradient);
 }
 
 function weightGradients(pass: Pass, name: ProductName, deltas: number, group: GradientGroup): void {

@@ -3,11 +3,12 @@
  * `normalise` is called where each stands, with the address of what it normalises, and leaves mean, scale and shift ready.
  */
 import { imagePixels, parameterOf } from '../../../shared/network.js';
-import { conv1Signs, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
 import type { ProductName } from './geometry.js';
-import { eachStrip, normOf } from './pass.js';
+import { conv1SignsAt, eachStrip, normOf } from './pass.js';
 import { type NormName, type Pass } from './pass.js';
+import { conv1Length, conv1Panels } from './units.js';
 
 /** Per-channel float32 coefficients of y = (x - mean) scale + shift. */
 export interface NormCoefficients {
@@ -40,17 +41,15 @@ export function forward(pass: Pass, request: ForwardRequest): void {
 }
 
 function forwardConv12(pass: Pass, request: ForwardRequest): void {
-  const { kernels, workspace, binding } = pass;
+  const { kernels, workspace } = pass;
   const layer = productLayers.conv2;
   const bias = request.parameters + parameterOf('conv2', 'bias').offset * floatBytes;
   eachStrip(layer, 0, request.rows, (first, rows) => {
     const v = inputAt(pass, request, 'conv2', first);
     for (let i = 0; i < rows; i++) {
-      const row = first + i;
-      const image = workspace.images + row * imagePixels * floatBytes;
-      kernels.loadImage(request.image(row), image);
-      kernels.conv1Forward(image, binding.prepared, workspace.conv1, workspace.signs1 + row * conv1Signs);
-      pass.transformInput('conv2', workspace.conv1, v + i * layer.rowTiles * lineBytes);
+      const image = workspace.images + (first + i) * imagePixels * floatBytes;
+      kernels.loadImage(request.image(first + i), image);
+      conv1Forward(pass, image, first + i, v + i * layer.rowTiles * lineBytes);
     }
     const pooled = workspace.pooled2 + first * pooled2Values * floatBytes;
     const argmax = workspace.argmax2 + first * pooled2Values;
@@ -60,6 +59,16 @@ function forwardConv12(pass: Pass, request: ForwardRequest): void {
       pass.transformOutput('conv2', workspace.strip, layer.strip.panel, panel, bias, rows, pooled, argmax);
     }
   });
+}
+
+/** V of conv2 of one row, panel by panel: of conv1's activation only the signs are kept. */
+function conv1Forward({ kernels, workspace, binding }: Pass, image: number, row: number, v: number): void {
+  const { plane, panel: panelBytes } = productLayers.conv2.block.inputs;
+  for (let panel = 0; panel < conv1Panels; panel++) {
+    const weights = binding.prepared + panel * conv1Length * floatBytes;
+    kernels.conv1Forward(image, weights, workspace.conv1, conv1SignsAt(workspace, row, panel));
+    kernels.conv2Input(workspace.conv1, 1, v + panel * panelBytes, plane, workspace.scratch);
+  }
 }
 
 /** Strip by strip through both: conv3's activation is that of one row, of which only the signs are kept. */

@@ -77,9 +77,9 @@ export function eachProduct<T>(make: (layer: ProductLayer) => T): Record<Product
   return Object.fromEntries(productNames.map((name) => [name, make(productLayers[name])])) as Record<ProductName, T>;
 }
 
-/** Values of one row behind conv1 and conv3, and behind each pool; bytes of conv1's signs. */
-export const conv1Values = 26 * 26 * 64;
-export const conv1Signs = conv1Values / 8;
+/** Values of one row behind a panel of conv1, behind conv3, and behind each pool; bytes of conv1's signs. */
+export const conv1Values = 26 * 26 * panelWidth;
+export const conv1Signs = (26 * 26 * 64) / 8;
 export const conv3Values = 10 * 10 * 128;
 export const pooled2Values = 12 * 12 * 64;
 export const pooled4Values = 4 * 4 * 128;

@@ -1,9 +1,7 @@
 /** The exports of the AssemblyScript module (`assembly/`), which documents each. Addresses and sizes are in bytes. */
 
 type ConvolutionKernels = {
-  [name in `conv${2 | 3 | 4 | 5}Input`]: Kernel<
-    [x: number, rows: number, v: number, plane: number, panel: number, scratch: number]
-  >;
+  [name in `conv${2 | 3 | 4 | 5}Input`]: Kernel<[x: number, rows: number, v: number, plane: number, scratch: number]>;
 } & {
   [name in `conv${2 | 3 | 4 | 5}Output`]: Kernel<
     [source: number, plane: number, bias: number, rows: number, activation: number, choices: number, scratch: number]
@@ -14,7 +12,7 @@ type ConvolutionKernels = {
   >;
 } & {
   [name in `conv${2 | 3 | 4 | 5}InputAdjoint`]: Kernel<
-    [dv: number, plane: number, panel: number, rows: number, x: number, scratch: number]
+    [dv: number, plane: number, rows: number, x: number, scratch: number]
   >;
 } & {
   [name in `conv${2 | 3 | 4 | 5}Weights`]: Kernel<[w: number, u: number, ut: number, column: number, scratch: number]>;

@@ -5,6 +5,7 @@
 import type { ReplicaBinding } from '../../../shared/engine.js';
 import { batchNorms, type BatchNorm } from '../../../shared/network.js';
 import {
+  conv1Signs,
   eachProduct,
   floatBytes,
   inputPanels,
@@ -81,23 +82,31 @@ export class Pass {
     );
   }
 
-  /** dV = dM U^T of the tiles of a strip. */
-  backwardProduct(name: ProductName, outputs: number, rows: number, inputs: number): void {
+  /** dV = dM U^T of the tiles of some rows, or only some panels of it; `layout` is dV's. */
+  backwardProduct(
+    name: ProductName,
+    outputs: number,
+    rows: number,
+    inputs: number,
+    layout: TileLayout,
+    panel = 0,
+    panels = inputPanels(productLayers[name]),
+  ): void {
     const { layer, ut } = this.sites[name];
-    const { points, block, strip } = layer;
+    const { points, block } = layer;
     const utPoint = layer.columns * lineBytes;
     this.kernels.product(
       outputs,
       block.outputs.plane,
       block.outputs.panel,
       outputPanels(layer),
-      ut,
+      ut + panel * points * utPoint,
       utPoint,
       points * utPoint,
-      inputPanels(layer),
+      panels,
       inputs,
-      strip.inputs.plane,
-      strip.inputs.panel,
+      layout.plane,
+      layout.panel,
       points,
       rows * layer.rowTiles,
     );
@@ -125,10 +134,21 @@ export class Pass {
     this.kernels[`${name}Output`](m, plane, bias + scaled, rows, y + scaled, choices + channel, this.workspace.scratch);
   }
 
-  /** V of one row of a convolution's input. */
-  transformInput(name: ConvolutionName, x: number, v: number): void {
-    const { plane, panel } = productLayers[name].block.inputs;
-    this.kernels[`${name}Input`](x, 1, v, plane, panel, this.workspace.scratch);
+  /** V of one row of a convolution's input, [side][side][channels]. */
+  transformInput(name: 'conv3' | 'conv4' | 'conv5', x: number, v: number): void {
+    const layer = productLayers[name];
+    const { plane, panel: panelBytes } = layer.block.inputs;
+    for (let panel = 0; panel < inputPanels(layer); panel++) {
+      this.kernels[`${name}Input`](x + panel * lineBytes, 1, v + panel * panelBytes, plane, this.workspace.scratch);
+    }
+  }
+
+  /** The gradient of some rows of a convolution's input, [side][side][channels], from their dV. */
+  adjointInput(name: 'conv3' | 'conv4' | 'conv5', dv: number, layout: TileLayout, rows: number, x: number): void {
+    for (let panel = 0; panel < inputPanels(productLayers[name]); panel++) {
+      const from = dv + panel * layout.panel;
+      this.kernels[`${name}InputAdjoint`](from, layout.plane, rows, x + panel * lineBytes, this.workspace.scratch);
+    }
   }
 }
 
@@ -144,6 +164,11 @@ export function eachStrip(
     visit(row, rows);
     row += rows;
   }
+}
+
+/** Address of the first sign of a row's activation in a panel of conv1. */
+export function conv1SignsAt({ signs1 }: Workspace, row: number, panel: number): number {
+  return signs1 + row * conv1Signs + panel * 2;
 }
 
 /** The batch norm of that name. */

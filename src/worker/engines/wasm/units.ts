@@ -20,10 +20,11 @@ import type { ProductLayer, ProductName } from './geometry.js';
 import type { Kernels } from './kernels.js';
 
 const conv1 = { weight: parameterOf('conv1', 'weight'), bias: parameterOf('conv1', 'bias') };
-const conv1Panels = 4;
+export const conv1Panels = 4;
 /** Nine taps, then the bias. */
 const conv1Taps = 9;
-const conv1Length = (conv1Taps + 1) * panelWidth;
+/** Floats of one panel of conv1: prepared weights, or gradients. */
+export const conv1Length = (conv1Taps + 1) * panelWidth;
 
 type UnitPlan = Unit &
   (

@@ -36,7 +36,7 @@ export interface Workspace {
   readonly slope: number;
   readonly shift: number;
   readonly images: number;
-  /** Of one row; only the signs are kept, see assembly/convolution1.ts. */
+  /** Of one row and panel; only the signs are kept, see assembly/convolution1.ts. */
   readonly conv1: number;
   readonly signs1: number;
   /** Winograd inputs of all blocks, kept for the weight gradients. */
@@ -60,7 +60,7 @@ export interface Workspace {
   readonly logits: number;
   /** float64 [rows]. */
   readonly losses: number;
-  /** Gradients of the activations of the same names; those of conv1 and conv3 of one row. */
+  /** Gradients of the activations of the same names; those of conv1 of one row and panel, of conv3 of one row. */
   readonly delta1: number;
   readonly delta2: number;
   readonly delta3: number;

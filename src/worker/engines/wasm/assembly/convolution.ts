@@ -43,13 +43,13 @@ function spread(staged: usize, points: i32, tiles: i32, target: usize, plane: us
 }
 
 /**
- * V = BT d B for the tiles of `rows` rows. `scratch` holds, as in every function below, what one tile needs, n * n and
- * m * m vectors, and from `stagingOffset` on a line of tiles.
+ * V = BT d B of one panel, for the tiles of `rows` rows. `scratch` holds, as in every function below, what one tile needs,
+ * n * n and m * m times eight floats, and from `stagingOffset` on a line of tiles.
  */
 // @ts-ignore: decorator
 @inline
 export function transformInput(
-  m: i32, side: i32, channels: i32, x: usize, rows: i32, v: usize, plane: usize, panelBytes: usize, scratch: usize,
+  m: i32, side: i32, channels: i32, x: usize, rows: i32, v: usize, plane: usize, scratch: usize,
 ): void {
   const n = m + 2, tiles = (side - 2) / m, point = <usize>tiles << 6;
   const pixel = <usize>channels << 2, line = pixel * side;
@@ -57,19 +57,16 @@ export function transformInput(
   for (let row = 0; row < rows; row++) {
     for (let ty = 0; ty < tiles; ty++) {
       const source = x + <usize>(row * side + ty * m) * line;
-      const target = v + (<usize>((row * tiles + ty) * tiles) << 6);
-      for (let panel = 0; panel < channels / 16; panel++) {
-        for (let tx = 0; tx < tiles; tx++) {
-          const d = source + <usize>(tx * m) * pixel + (<usize>panel << 6), tile = staged + (<usize>tx << 6);
-          for (let c: usize = 0; c < 64; c += 32) {
-            for (let j = 0; j < n; j++) inputTransform(m, d + <usize>j * pixel + c, line, scratch + (j << 5), n << 5);
-            for (let i = 0; i < n; i++) {
-              inputTransform(m, scratch + ((i * n) << 5), 32, tile + <usize>(i * n) * point + c, point);
-            }
+      for (let tx = 0; tx < tiles; tx++) {
+        const d = source + <usize>(tx * m) * pixel, tile = staged + (<usize>tx << 6);
+        for (let c: usize = 0; c < 64; c += 32) {
+          for (let j = 0; j < n; j++) inputTransform(m, d + <usize>j * pixel + c, line, scratch + (j << 5), n << 5);
+          for (let i = 0; i < n; i++) {
+            inputTransform(m, scratch + ((i * n) << 5), 32, tile + <usize>(i * n) * point + c, point);
           }
         }
-        spread(staged, n * n, tiles, target + <usize>panel * panelBytes, plane);
       }
+      spread(staged, n * n, tiles, v + (<usize>((row * tiles + ty) * tiles) << 6), plane);
     }
   }
 }
@@ -273,41 +270,57 @@ function unpool(delta: usize, argmax: usize, y: usize, line: usize): void {
   v128.store(second, v128.and(d0, i32x4.eq(place0, i32x4.splat(3))), 32);
 }
 
-/** x = B dV BT, tiles overlapping by two added up in tile order; x is written whole. */
+/** Of one panel: x = B dV BT, tiles overlapping by two added up in tile order; x is written whole. */
 // @ts-ignore: decorator
 @inline
 export function adjointInput(
-  m: i32, side: i32, channels: i32, dv: usize, plane: usize, panelBytes: usize, rows: i32, x: usize, scratch: usize,
+  m: i32, side: i32, channels: i32, dv: usize, plane: usize, rows: i32, x: usize, scratch: usize,
 ): void {
   const n = m + 2, tiles = (side - 2) / m, result = scratch + ((n * n) << 5);
   const pixel = <usize>channels << 2, line = pixel * side;
   for (let row = 0; row < rows; row++) {
-    if (tiles > 1) memory.fill(x + <usize>(row * side) * line, 0, <usize>side * line);
+    const target = x + <usize>(row * side) * line;
+    if (tiles > 1) clear(target, side * side, pixel);
     for (let ty = 0; ty < tiles; ty++) {
       for (let tx = 0; tx < tiles; tx++) {
         const tile = dv + (<usize>((row * tiles + ty) * tiles + tx) << 6);
-        for (let c = 0; c < channels; c += 8) {
-          const source = tile + <usize>(c >> 4) * panelBytes + (<usize>(c & 15) << 2);
-          const target = x + <usize>((row * side + ty * m) * side + tx * m) * pixel + (<usize>c << 2);
-          for (let j = 0; j < n; j++) inputAdjoint(m, source + <usize>j * plane, <usize>n * plane, scratch + (j << 5), n << 5);
-          if (tiles == 1) {
-            for (let i = 0; i < n; i++) inputAdjoint(m, scratch + ((i * n) << 5), 32, target + <usize>i * line, pixel);
-            continue;
+        for (let c: usize = 0; c < 64; c += 32) {
+          const corner = target + <usize>(ty * side + tx) * <usize>m * pixel + c;
+          for (let j = 0; j < n; j++) {
+            inputAdjoint(m, tile + c + <usize>j * plane, <usize>n * plane, scratch + (j << 5), n << 5);
           }
           for (let i = 0; i < n; i++) {
-            inputAdjoint(m, scratch + ((i * n) << 5), 32, result, 32);
-            const at = target + <usize>i * line;
-            for (let j = 0; j < n; j++) {
-              const p = at + <usize>j * pixel, add = result + (j << 5);
-              const x0 = f32x4.add(v128.load(p), v128.load(add)), x1 = f32x4.add(v128.load(p, 16), v128.load(add, 16));
-              v128.store(p, x1, 16);
-              v128.store(p, x0);
+            const at = corner + <usize>i * line;
+            if (tiles == 1) {
+              inputAdjoint(m, scratch + ((i * n) << 5), 32, at, pixel);
+            } else {
+              inputAdjoint(m, scratch + ((i * n) << 5), 32, result, 32);
+              for (let j = 0; j < n; j++) addPair(at + <usize>j * pixel, result + (j << 5));
             }
           }
         }
       }
     }
   }
+}
+
+/** Zeros in 16 channels of so many pixels. */
+// @ts-ignore: decorator
+@inline
+function clear(x: usize, pixels: i32, pixel: usize): void {
+  const zero = f32x4.splat(0);
+  for (let i = 0; i < pixels; i++) {
+    v128.store(x, zero, 16); v128.store(x, zero); v128.store(x, zero, 48); v128.store(x, zero, 32);
+    x += pixel;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function addPair(x: usize, y: usize): void {
+  const x0 = f32x4.add(v128.load(x), v128.load(y)), x1 = f32x4.add(v128.load(x, 16), v128.load(y, 16));
+  v128.store(x, x1, 16);
+  v128.store(x, x0);
 }
 
 // PyTorch keeps a filter's nine taps together; the kernels want one tap of four output channels in a vector. Four input

@@ -6,16 +6,14 @@
 // bias is a tenth tap, whose image is 1 everywhere.
 //
 // Of the activation only its signs are kept for the way back, a bit each: uint16 [26][26][4] for 64 channels, bit i of a word
-// for channel i of a panel.
+// for channel i of a panel. The activation and its gradient are there a panel at a time.
 
-import { conv1Line2x16, conv1Line5x16, conv1Pixels2x16, conv1Pixels2x32 } from './generated/tiles';
+import { conv1Line2x16, conv1Line5x16, conv1Pixels2x16, conv1Pixels4x16 } from './generated/tiles';
 import { wide } from './width';
 
 const side: usize = 28;
 const outputSide: usize = 26;
-const channels: usize = 64;
-const panels: usize = channels / 16;
-const taps: usize = 10;
+const panels: usize = 4;
 
 /** uint8 [784] to float32 [784], without scaling. */
 export function loadImage(source: usize, target: usize): void {
@@ -25,49 +23,39 @@ export function loadImage(source: usize, target: usize): void {
   }
 }
 
-/** float32 image [28][28] to relu(conv1) [26][26][64], and to the signs of that. */
+/** Of one panel: float32 image [28][28] to relu(conv1) [26][26][16], and to the signs of that. */
 export function conv1Forward(image: usize, weights: usize, output: usize, signs: usize): void {
-  const together: usize = wide ? 2 : 1;
-  for (let panel: usize = 0; panel < panels; panel += together) {
-    const w = weights + panel * (taps * 64);
-    for (let y: usize = 0; y < outputSide; y++) {
-      let x = image + y * (side * 4);
-      let target = output + (y * outputSide * channels + panel * 16) * 4;
-      let bits = signs + (y * outputSide * panels + panel) * 2;
-      for (let pair: usize = 0; pair < outputSide / 2; pair++) {
-        if (wide) conv1Pixels2x32(x, w, target, bits);
-        else conv1Pixels2x16(x, w, target, bits);
-        x += 8;
-        target += 2 * channels * 4;
-        bits += 2 * panels * 2;
-      }
+  // The last tile of a line overlaps the one before it where lines are no multiple of it.
+  const step: usize = wide ? 4 : 2, last = outputSide - step;
+  for (let y: usize = 0; y < outputSide; y++) {
+    for (let x: usize = 0; x < outputSide; x += step) {
+      const column = min(x, last), pixel = y * outputSide + column;
+      const from = image + (y * side + column) * 4, target = output + (pixel << 6), bits = signs + pixel * panels * 2;
+      if (wide) conv1Pixels4x16(from, weights, target, bits);
+      else conv1Pixels2x16(from, weights, target, bits);
     }
   }
 }
 
 /**
- * Adds one image's weight and bias gradient to `gradient` [64 / 16][10][16].
+ * Of one panel: adds one image's weight and bias gradient to `gradient` [10][16].
  * @param signs of relu(conv1) of the image: where it is 0 nothing flows back
- * @param delta gradient of that activation, [26][26][64]; masked in place
+ * @param delta gradient of that activation, [26][26][16]; masked in place
  */
 export function conv1Gradient(image: usize, signs: usize, delta: usize, gradient: usize): void {
-  const rowBytes = outputSide * channels * 4;
   for (let y: usize = 0; y < outputSide; y++) {
-    const d = delta + y * rowBytes;
-    maskRow(d, signs + y * outputSide * panels * 2);
-    for (let panel: usize = 0; panel < panels; panel++) {
-      const line = image + y * (side * 4), dPanel = d + panel * 64, g = gradient + panel * (taps * 64);
-      if (wide) conv1Line5x16(line, dPanel, g);
-      else conv1Line2x16(line, dPanel, g);
-    }
+    const d = delta + ((y * outputSide) << 6);
+    maskLine(d, signs + y * outputSide * panels * 2);
+    if (wide) conv1Line5x16(image + y * (side * 4), d, gradient);
+    else conv1Line2x16(image + y * (side * 4), d, gradient);
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function maskRow(delta: usize, signs: usize): void {
+function maskLine(delta: usize, signs: usize): void {
   const end = signs + outputSide * panels * 2;
-  for (; signs < end; signs += 2) {
+  for (; signs < end; signs += panels * 2) {
     const word = i32x4.splat(<i32>load<u16>(signs));
     const x0 = masked(v128.load(delta), word, i32x4(1, 2, 4, 8));
     const x1 = masked(v128.load(delta, 16), word, i32x4(16, 32, 64, 128));

@@ -1,20 +1,21 @@
-// The convolutions of the network: convolution.ts with each layer's tile size, side and channels as constants.
+// The convolutions of the network: convolution.ts with each layer's tile size, side and channels as constants. Of conv2's
+// input a panel is an array of its own, so it has 16 channels there.
 import {
   adjointInput, adjointOutput, adjointOutputPooled, adjointWeights, transformInput, transformOutput,
   transformOutputPooled, transformWeights,
 } from './convolution';
 
-export function conv2Input(x: usize, rows: i32, v: usize, plane: usize, panel: usize, scratch: usize): void {
-  transformInput(6, 26, 64, x, rows, v, plane, panel, scratch);
+export function conv2Input(x: usize, rows: i32, v: usize, plane: usize, scratch: usize): void {
+  transformInput(6, 26, 16, x, rows, v, plane, scratch);
 }
-export function conv3Input(x: usize, rows: i32, v: usize, plane: usize, panel: usize, scratch: usize): void {
-  transformInput(5, 12, 64, x, rows, v, plane, panel, scratch);
+export function conv3Input(x: usize, rows: i32, v: usize, plane: usize, scratch: usize): void {
+  transformInput(5, 12, 64, x, rows, v, plane, scratch);
 }
-export function conv4Input(x: usize, rows: i32, v: usize, plane: usize, panel: usize, scratch: usize): void {
-  transformInput(4, 10, 128, x, rows, v, plane, panel, scratch);
+export function conv4Input(x: usize, rows: i32, v: usize, plane: usize, scratch: usize): void {
+  transformInput(4, 10, 128, x, rows, v, plane, scratch);
 }
-export function conv5Input(x: usize, rows: i32, v: usize, plane: usize, panel: usize, scratch: usize): void {
-  transformInput(2, 4, 128, x, rows, v, plane, panel, scratch);
+export function conv5Input(x: usize, rows: i32, v: usize, plane: usize, scratch: usize): void {
+  transformInput(2, 4, 128, x, rows, v, plane, scratch);
 }
 
 export function conv2Output(
@@ -59,17 +60,17 @@ export function conv5OutputAdjoint(
   adjointOutputPooled(2, 2, 256, delta, argmax, rows, dm, plane, panel, scratch);
 }
 
-export function conv2InputAdjoint(dv: usize, plane: usize, panel: usize, rows: i32, x: usize, scratch: usize): void {
-  adjointInput(6, 26, 64, dv, plane, panel, rows, x, scratch);
+export function conv2InputAdjoint(dv: usize, plane: usize, rows: i32, x: usize, scratch: usize): void {
+  adjointInput(6, 26, 16, dv, plane, rows, x, scratch);
 }
-export function conv3InputAdjoint(dv: usize, plane: usize, panel: usize, rows: i32, x: usize, scratch: usize): void {
-  adjointInput(5, 12, 64, dv, plane, panel, rows, x, scratch);
+export function conv3InputAdjoint(dv: usize, plane: usize, rows: i32, x: usize, scratch: usize): void {
+  adjointInput(5, 12, 64, dv, plane, rows, x, scratch);
 }
-export function conv4InputAdjoint(dv: usize, plane: usize, panel: usize, rows: i32, x: usize, scratch: usize): void {
-  adjointInput(4, 10, 128, dv, plane, panel, rows, x, scratch);
+export function conv4InputAdjoint(dv: usize, plane: usize, rows: i32, x: usize, scratch: usize): void {
+  adjointInput(4, 10, 128, dv, plane, rows, x, scratch);
 }
-export function conv5InputAdjoint(dv: usize, plane: usize, panel: usize, rows: i32, x: usize, scratch: usize): void {
-  adjointInput(2, 4, 128, dv, plane, panel, rows, x, scratch);
+export function conv5InputAdjoint(dv: usize, plane: usize, rows: i32, x: usize, scratch: usize): void {
+  adjointInput(2, 4, 128, dv, plane, rows, x, scratch);
 }
 
 export function conv2Weights(w: usize, u: usize, ut: usize, column: i32, scratch: usize): void {

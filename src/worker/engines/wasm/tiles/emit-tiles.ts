@@ -6,60 +6,43 @@
  * A sum takes its products one after the other in either shape, so both give the same bits.
  */
 
-/** A block of sums, `rows` x 16 `panels`: the accumulators c00, c01, ... of four columns each. */
+/** A block of sums, `rows` x 16: the accumulators c00, c01, ... of four columns each. */
 interface Shape {
   readonly rows: number;
-  readonly panels: number;
 }
 
 /** Narrow and wide. */
 type Shapes = readonly [Shape, Shape];
 
-const products: Shapes = [
-  { rows: 2, panels: 1 },
-  { rows: 4, panels: 1 },
-];
-const conv1Forward: Shapes = [
-  { rows: 2, panels: 1 },
-  { rows: 2, panels: 2 },
-];
+/** Of products, and of conv1's pixels. */
+const products: Shapes = [{ rows: 2 }, { rows: 4 }];
 /** Rows are taps, of which there are ten with the bias. */
-const conv1Gradient: Shapes = [
-  { rows: 2, panels: 1 },
-  { rows: 5, panels: 1 },
-];
+const conv1Gradient: Shapes = [{ rows: 2 }, { rows: 5 }];
 
 const lineBytes = 64;
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-const columnsOf = ({ panels }: Shape): number[] => range(4 * panels);
+const columns = range(4);
 const name = (row: number, column: number): string => `c${String(row)}${String(column)}`;
 const indent = (lines: readonly string[], levels = 1): string[] => lines.map((line) => '  '.repeat(levels) + line);
 
-/** The arguments of a load or store: four columns of a row, rows and panels so many bytes apart. */
-function place(address: string, row: number, column: number, rowBytes: number, panelBytes: number): string {
-  const bytes = row * rowBytes + (column >> 2) * panelBytes + (column & 3) * 16;
+/** The arguments of a load or store: four columns of a row, rows so many bytes apart. */
+function place(address: string, row: number, column: number, rowBytes = lineBytes): string {
+  const bytes = row * rowBytes + column * 16;
   return bytes === 0 ? address : `${address}, ${String(bytes)}`;
 }
 
 /** `let c00 = .., c01 = ..;`: what each begins with. */
 function declare(shape: Shape, value: (row: number, column: number) => string): string {
-  const rows = range(shape.rows).map((row) =>
-    columnsOf(shape).map((column) => `${name(row, column)} = ${value(row, column)}`),
-  );
+  const rows = range(shape.rows).map((row) => columns.map((column) => `${name(row, column)} = ${value(row, column)}`));
   return `let ${rows.flat().join(', ')};`;
 }
 
-/** c += x b: a factor for each row from `rows`, addresses (null: the factor is 1), and for each column from `columns`. */
-function multiplyAdd(
-  shape: Shape,
-  rows: readonly (string | null)[],
-  columns: string,
-  panelBytes = lineBytes,
-): string[] {
-  const factors = columnsOf(shape).map((j) => `b${String(j)} = v128.load(${place(columns, 0, j, 0, panelBytes)})`);
+/** c += x b: a factor for each row from `rows`, addresses (null: the factor is 1), and for each column from `factorsAt`. */
+function multiplyAdd(rows: readonly (string | null)[], factorsAt: string): string[] {
+  const factors = columns.map((j) => `b${String(j)} = v128.load(${place(factorsAt, 0, j)})`);
   const sums = rows.flatMap((address, i) => {
     const x = `x${String(i)}`;
-    const updates = columnsOf(shape).map((j) => {
+    const updates = columns.map((j) => {
       const b = `b${String(j)}`;
       return `${name(i, j)} = f32x4.add(${name(i, j)}, ${address === null ? b : `f32x4.mul(${x}, ${b})`});`;
     });
@@ -71,9 +54,7 @@ function multiplyAdd(
 /** c = node + c: earlier leaves stand on the left. */
 function merge(shape: Shape, node: string): string[] {
   return range(shape.rows).flatMap((i) =>
-    columnsOf(shape).map(
-      (j) => `${name(i, j)} = f32x4.add(v128.load(${place(node, i, j, lineBytes, lineBytes)}), ${name(i, j)});`,
-    ),
+    columns.map((j) => `${name(i, j)} = f32x4.add(v128.load(${place(node, i, j)}), ${name(i, j)});`),
   );
 }
 
@@ -81,11 +62,11 @@ function merge(shape: Shape, node: string): string[] {
  * Of two vectors side by side the higher goes first: V8 keeps what a trap between the two would leave behind, and where the
  * lower one is the first, stores it once by itself and once more with the other.
  */
-function store(shape: Shape, address: string, rowBytes = lineBytes, value = (c: string): string => c): string[] {
+function store(shape: Shape, address: string, value = (c: string): string => c): string[] {
   return range(shape.rows).flatMap((i) =>
-    columnsOf(shape).map((position) => {
+    columns.map((position) => {
       const j = position ^ 1;
-      const [target, bytes] = place(address, i, j, rowBytes, lineBytes).split(', ');
+      const [target, bytes] = place(address, i, j).split(', ');
       return `v128.store(${[target, value(name(i, j)), bytes].filter((part) => part !== undefined).join(', ')});`;
     }),
   );
@@ -93,14 +74,14 @@ function store(shape: Shape, address: string, rowBytes = lineBytes, value = (c: 
 
 /** C = A B, of a panel of B. */
 function productTile(shape: Shape): string[] {
-  const rows = range(shape.rows).map((row) => place('x', row, 0, lineBytes, 0));
+  const rows = range(shape.rows).map((row) => place('x', row, 0));
   return [
     declare(shape, () => 'f32x4.splat(0)'),
     'for (let panel = 0; panel < kPanels; panel++) {',
     '  let x = a;',
     '  const end = a + 64;',
     '  do {',
-    ...indent(multiplyAdd(shape, rows, 'b'), 2),
+    ...indent(multiplyAdd(rows, 'b'), 2),
     '    x += 4;',
     '    b += 64;',
     '  } while (x != end);',
@@ -112,16 +93,16 @@ function productTile(shape: Shape): string[] {
 
 /** The runs of a group: what weightGradient in products.ts does for a tile of G. */
 function weightTile(shape: Shape): string[] {
-  const rows = range(shape.rows).map((row) => place('x', row, 0, 4, 0));
+  const rows = range(shape.rows).map((row) => place('x', row, 0, 4));
   const bytes = String(shape.rows * lineBytes);
   return [
     `let from = zeros, open = zeros + ${bytes};`,
     'for (let run = group; run != next; run += runBytes) {',
-    `  ${declare(shape, (i, j) => `v128.load(${place('from', i, j, lineBytes, lineBytes)})`)}`,
+    `  ${declare(shape, (i, j) => `v128.load(${place('from', i, j)})`)}`,
     '  let x = a + word(run, 0), y = d + word(run, 1);',
     '  const stop = y + word(run, 2);',
     '  do {',
-    ...indent(multiplyAdd(shape, rows, 'y'), 2),
+    ...indent(multiplyAdd(rows, 'y'), 2),
     '    x += 64;',
     '    y += 64;',
     '  } while (y != stop);',
@@ -146,33 +127,27 @@ function weightTile(shape: Shape): string[] {
   ];
 }
 
-/** relu(bias + sum over the taps) of neighbouring pixels, and the signs of that. */
+/** relu(bias + sum over the taps) of neighbouring pixels of one panel, and the signs of that. */
 function conv1Tile(shape: Shape): string[] {
-  const rows = range(shape.rows).map((row) => place('x', row, 0, 4, 0));
-  const panelBytes = 10 * lineBytes,
-    pixelBytes = 256;
+  const rows = range(shape.rows).map((row) => place('x', row, 0, 4));
   return [
-    declare(shape, (_, j) => `v128.load(w, ${String(9 * lineBytes + (j >> 2) * panelBytes + (j & 3) * 16)})`),
+    declare(shape, (_, j) => `v128.load(w, ${String(9 * lineBytes + j * 16)})`),
     'let x = image, b = w;',
     'for (let row = 0; row < 3; row++) {',
     '  const end = x + 12;',
     '  do {',
-    ...indent(multiplyAdd(shape, rows, 'b', panelBytes), 2),
+    ...indent(multiplyAdd(rows, 'b'), 2),
     '    x += 4;',
     '    b += 64;',
     '  } while (x != end);',
     '  x += 100;',
     '}',
     'const zero = f32x4.splat(0);',
-    ...store(shape, 'target', pixelBytes, (c) => `f32x4.max(${c}, zero)`),
-    ...range(shape.rows).flatMap((i) =>
-      range(shape.panels).map((panel) => {
-        const sums = range(4)
-          .map((j) => name(i, 4 * panel + j))
-          .join(', ');
-        return `store<u16>(bits, <u16>signsOf(${sums}), ${String(8 * i + 2 * panel)});`;
-      }),
-    ),
+    ...store(shape, 'target', (c) => `f32x4.max(${c}, zero)`),
+    ...range(shape.rows).map((i) => {
+      const sums = columns.map((j) => name(i, j)).join(', ');
+      return `store<u16>(bits, <u16>signsOf(${sums}), ${String(8 * i)});`;
+    }),
   ];
 }
 
@@ -189,13 +164,13 @@ function conv1LineGradient(shape: Shape): string[] {
     return [
       '{',
       ...indent([
-        `const sums = ${sums}, end = d + 6656;`,
+        `const sums = ${sums}, end = d + 1664;`,
         'let x = image, y = d;',
-        declare(shape, (i, j) => `v128.load(${place('sums', i, j, lineBytes, lineBytes)})`),
+        declare(shape, (i, j) => `v128.load(${place('sums', i, j)})`),
         'do {',
-        ...indent(multiplyAdd(shape, rows, 'y')),
+        ...indent(multiplyAdd(rows, 'y')),
         '  x += 4;',
-        '  y += 256;',
+        '  y += 64;',
         '} while (y != end);',
         ...store(shape, 'sums'),
       ]),
@@ -218,7 +193,7 @@ export function tilesSource(): string {
   const functions = [
     ...products.map((shape) => functionText(`product${sizeOf(shape)}(${productParameters})`, productTile(shape))),
     ...products.map((shape) => functionText(`weights${sizeOf(shape)}(${weightParameters})`, weightTile(shape))),
-    ...conv1Forward.map((shape) =>
+    ...products.map((shape) =>
       functionText(`conv1Pixels${sizeOf(shape)}(image: usize, w: usize, target: usize, bits: usize)`, conv1Tile(shape)),
     ),
     ...conv1Gradient.map((shape) =>
@@ -229,4 +204,4 @@ export function tilesSource(): string {
 }
 
 const imports = "import { runBytes, word } from '../runs';\nimport { signsOf } from '../signs';";
-const sizeOf = ({ rows, panels }: Shape): string => `${String(rows)}x${String(16 * panels)}`;
+const sizeOf = ({ rows }: Shape): string => `${String(rows)}x16`;
