@@ -8,9 +8,9 @@ import tseslint from 'typescript-eslint';
 
 /** Of the coordinator, what a browser's page runs too. */
 const portableCoordinator = [
-  ...['batch-norm', 'checkpoint-format', 'dataset-parts', 'evaluation', 'golden-hashes', 'host', 'launch', 'metrics'],
-  ...['plain-msgpack', 'reproducing-command', 'resume', 'run-recorder', 'sampler', 'state', 'training', 'validate'],
-  'worker-group',
+  ...['batch-norm', 'checkpoint-format', 'dataset-parts', 'evaluation', 'golden-hashes', 'host', 'kernels', 'launch'],
+  ...['metrics', 'plain-msgpack', 'reproducing-command', 'resume', 'run-recorder', 'sampler', 'state', 'training'],
+  ...['validate', 'worker-group'],
 ];
 
 /** What runs in a browser too. */

@@ -1,4 +1,10 @@
-/** mnist-ddp as a library; the commands use nothing else. */
+/**
+ * mnist-ddp as a library; the commands use nothing else.
+ *
+ * V8's flags are those of the process, and so of the program that uses this library. What computes with the `wasm` engine sets
+ * four of them while it compiles its kernels to vectors of 256 bits, and back before anything else of this thread runs; see
+ * `train`.
+ */
 export { benchmark, type BenchmarkOptions } from './library/benchmark.js';
 export { demo, type Demo, type DemoOptions } from './library/demo.js';
 export { devices, type DevicesReport } from './library/devices.js';
@@ -18,6 +24,7 @@ export { loadCheckpoint } from './library/weights.js';
 export type { BenchmarkRow } from './coordinator/benchmark.js';
 export type { Checkpoint } from './coordinator/checkpoint.js';
 export type { Accuracy } from './coordinator/evaluation.js';
+export type { Simd } from './coordinator/host.js';
 export type { Machine } from './coordinator/machine.js';
 export type {
   EvaluationMetric,
@@ -31,5 +38,6 @@ export type {
 export type { Verification, VerificationRow } from './coordinator/verification.js';
 export { weightFormats, type WeightFormat } from './interchange/formats.js';
 export { defaultConfig, type BatchNormMode, type TrainConfig } from './shared/config.js';
+export type { SimdBits } from './shared/engine.js';
 export { OperationalError, type ErrorCode } from './shared/errors.js';
 export { parameters, type Parameter } from './shared/network.js';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Packr, unpack } from 'msgpackr';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { decodeCheckpoint, encodeCheckpoint } from '../dist/coordinator/checkpoint-format.js';
+import { arithmeticSha256 } from '../dist/coordinator/golden-hashes.js';
 import { parametersSha256, readCheckpoint, writeCheckpoint } from '../dist/coordinator/checkpoint.js';
 import type { Checkpoint } from '../dist/coordinator/checkpoint.js';
 import { isPlainMessagePack } from '../dist/coordinator/plain-msgpack.js';
@@ -37,7 +38,7 @@ async function example(step: number, local = false): Promise<Checkpoint> {
     config: { ...defaultConfig, batchNorm: local ? 'local' : 'sync', seed: 4_294_967_295 },
     dataset: 'mnist',
     engine: 'wasm',
-    kernelsSha256: null,
+    arithmetic: arithmeticSha256,
     step,
     worldSize: 3,
     parameters,
@@ -66,7 +67,7 @@ function expectSame(actual: Checkpoint, expected: Checkpoint): void {
 }
 
 /** A payload with a valid header around it. */
-function sealed(payload: Uint8Array, version = 1): Buffer {
+function sealed(payload: Uint8Array, version = 2): Buffer {
   const head = Buffer.alloc(headerLength);
   head.write('mnistddp');
   head.writeUInt32LE(version, 8);
@@ -202,6 +203,25 @@ describe('the payload is plain MessagePack', () => {
 const whole = await encodeCheckpoint(await example(9));
 const fields = unpack(whole.subarray(headerLength)) as Record<string, unknown>;
 
+describe('checkpoints of version 1, up to 0.3.0, which named the hash of the kernels', () => {
+  const versionOne = (kernelsSha256: unknown): Buffer => {
+    const old = Object.entries(fields).filter(([name]) => name !== 'arithmetic');
+    return sealed(new Packr({ useRecords: false }).pack({ ...Object.fromEntries(old), kernelsSha256 }), 1);
+  };
+
+  it.each([
+    ['of wasm', 'ab'.repeat(32), '7dd3d01281174df1141ae5476db08333f0a94a0540fe4def4739ffbe50cae340'],
+    ['of an engine without kernels', null, null],
+  ])('%s are of the arithmetic that all of these versions had', async (_, kernelsSha256, arithmetic) => {
+    const checkpoint = await decodeCheckpoint(versionOne(kernelsSha256));
+    expectSame(checkpoint, { ...(await example(9)), arithmetic });
+  });
+
+  it('and are refused without it', async () => {
+    expect(await refusal(versionOne(5))).toContain('its field "kernelsSha256"');
+  });
+});
+
 describe('bad files are one clear line', () => {
   const pack = (value: unknown): Buffer => sealed(new Packr({ useRecords: false }).pack(value));
 
@@ -253,7 +273,10 @@ describe('bad files are one clear line', () => {
   });
 
   it('another version', async () => {
-    expect(await refusal(sealed(whole.subarray(headerLength), 2))).toMatch(/is of format version 2, but .* reads 1/);
+    for (const version of [0, 3]) {
+      const says = new RegExp(`is of format version ${String(version)}, but .* reads 1 to 2`);
+      expect(await refusal(sealed(whole.subarray(headerLength), version))).toMatch(says);
+    }
   });
 
   it('another network: names the first tensor that differs', async () => {
@@ -274,7 +297,7 @@ describe('bad files are one clear line', () => {
     ['worldSize', 0],
     ['worldSize', 17],
     ['dataset', 5],
-    ['kernelsSha256', 5],
+    ['arithmetic', 5],
     ['init', { file: 'weights.pth' }],
     ['beta1Power', 'x'],
     ['parameters', new Uint8Array(8)],

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '../dist/index.js';
 import { cli, cliPath, type CliResult } from './support/cli.js';
+import { adviceExpected, expectedBits } from './support/kernels.js';
 import { idxHeader, temporaryDirectory, writeIdxSet } from './support/idx-files.js';
 
 let directory: string;
@@ -53,6 +54,13 @@ describe('train', () => {
     expect(lines.slice(5)).toEqual(['']);
   });
 
+  it('says on stderr how wide its vectors are, and once which Node would have wider ones', () => {
+    const lines = trained.stderr.split('\n');
+    expect(lines[0]).toContain(`, ${String(expectedBits())}-bit vectors, data set `);
+    const advice = lines.filter((line) => line.includes('Node 24 or later would train about twice as fast'));
+    expect(advice).toHaveLength(adviceExpected() ? 1 : 0);
+  });
+
   it('writes checkpoint, metrics and summary to a folder named by the start time, without colons', async () => {
     expect(await readdir(join(home, 'runs'))).toEqual([expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d$/)]);
     expect((await readdir(await runFolder())).sort()).toEqual([
@@ -71,6 +79,7 @@ describe('train', () => {
       epochs: 2,
       workers: 2,
       engine: 'wasm',
+      simdBits: expectedBits(),
       batchNorm: 'sync',
       microBatch: 2,
       seed: 0,
@@ -177,8 +186,9 @@ describe('bench', () => {
   it('prints a table for people', async () => {
     const result = await cli(['bench', '--data', data, ...flags]);
     const lines = result.stdout.trimEnd().split('\n');
-    expect(lines).toHaveLength(3);
-    expect(lines[0]).toMatch(/workers +images\/s +step ms +efficiency +compute +all-reduce +optimiser +waiting +data/);
+    expect(lines).toHaveLength(4);
+    expect(lines[0]).toBe(`${String(expectedBits())}-bit vectors`);
+    expect(lines[1]).toMatch(/workers +images\/s +step ms +efficiency +compute +all-reduce +optimiser +waiting +data/);
   });
 });
 

@@ -1,8 +1,10 @@
 /** `mnist-ddp devices`: its two forms say the same of this machine. */
 import { describe, expect, it } from 'vitest';
 import { describe as describeReport, ranges } from '../dist/commands/devices.js';
+import { nodeSimd } from '../dist/coordinator/node-simd.js';
 import { devices, type DevicesReport } from '../dist/index.js';
 import { cli } from './support/cli.js';
+import { adviceExpected } from './support/kernels.js';
 
 describe('mnist-ddp devices', () => {
   it('prints one JSON object: machine, engines, and what auto takes', async () => {
@@ -14,7 +16,9 @@ describe('mnist-ddp devices', () => {
     expect(report).toEqual(await devices());
     const wasm = report.engines.find(({ name }) => name === 'wasm');
     expect(wasm).toMatchObject({ available: true, exact: true });
-    expect(wasm?.detail).toMatch(/^WebAssembly SIMD, kernels [0-9a-f]{8,}$/);
+    const { bits, why, advice } = await nodeSimd();
+    expect(wasm?.simd).toEqual({ bits, why, advice });
+    expect(wasm?.detail).toBe(`WebAssembly SIMD of ${String(bits)} bits (${why}), golden hash 7dd3d0128117`);
     expect(report.engines.filter(({ available }) => available).map(({ name }) => name)).toContain(report.choice.engine);
   });
 
@@ -33,6 +37,9 @@ describe('mnist-ddp devices', () => {
     ]);
     for (const line of stdout.split('\n').filter((line) => line.startsWith(' '))) expect(line).toMatch(/^ {2}\S/);
     expect(stdout).toContain(`processor         ${report.machine.processor.model ?? 'unknown'}\n`);
+    expect(stdout).toMatch(/^ {2}WebAssembly SIMD {2}(128|256) bits wide: \S/m);
+    const advice = /^ {2}advice +Node 24 or later would train about twice as fast on this processor: \S/m;
+    expect(advice.test(stdout)).toBe(adviceExpected());
     expect(stdout).toMatch(/^ {2}wasm \S+ +available, same bits on every machine: WebAssembly SIMD/m);
     expect(stdout).toMatch(/^ {2}--engine auto +wasm: \S/m);
     expect(stdout).toMatch(/^ {2}--devices cpu +any core$/m);
@@ -61,7 +68,7 @@ describe('the text', () => {
   it('says why an engine is not available, and what is unknown', async () => {
     const report = await devices();
     const processor = { ...report.machine.processor, model: null, physicalCores: null, usableCpus: [] };
-    const none = { available: false, device: null };
+    const none = { available: false, device: null, simd: null };
     const gpu = { vendor: 'NVIDIA', model: 'H100', memoryGiB: 79.6, driver: null };
     const text = describeReport({
       machine: { ...report.machine, processor, memoryLimitGiB: 2, gpus: [gpu, { ...gpu, memoryGiB: null }] },

@@ -127,7 +127,9 @@ describe('auto', () => {
   it('says which and why before training, in the metrics too', async () => {
     const run = out();
     const result = await trained([...flags, '--max-steps', '1', '--out', run], nothing);
-    expect(result.stderr).toMatch(/^2 workers, engine wasm \(tfjs-node-gpu is not installed\), data set /);
+    expect(result.stderr).toMatch(
+      /^2 workers, engine wasm \(tfjs-node-gpu is not installed\), (128|256)-bit vectors, data set /,
+    );
     expect(result.stdout).toMatch(/^Using device: cpu\n/);
     const [start = ''] = (await readFile(join(run, 'metrics.jsonl'), 'utf8')).split('\n');
     expect(JSON.parse(start)).toMatchObject({ kind: 'start', engine: 'wasm', why: 'tfjs-node-gpu is not installed' });
@@ -193,7 +195,7 @@ describe.skipIf(missing !== null)(title('tfjs-node', missing), () => {
     expect(ours).toMatchObject({ engine: 'tfjs-node', workers: 2, steps: 3 });
     expect(Math.abs(ours.finalLoss - theirs.finalLoss)).toBeLessThan(1e-3);
     expect(ours.finalLoss).not.toBe(theirs.finalLoss);
-    expect(await loadCheckpoint(tfjs)).toMatchObject({ engine: 'tfjs-node', kernelsSha256: null });
+    expect(await loadCheckpoint(tfjs)).toMatchObject({ engine: 'tfjs-node', arithmetic: null });
     const [start = ''] = (await readFile(join(tfjs, 'metrics.jsonl'), 'utf8')).split('\n');
     expect(JSON.parse(start)).toMatchObject({ kind: 'start', engine: 'tfjs-node', device: 'cpu' });
   });

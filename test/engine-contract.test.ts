@@ -2,7 +2,6 @@
  * What every engine owes its callers, the same body for each. The figures are PyTorch's in float64; how far off an engine
  * may be is said beside it.
  */
-import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, ShardReport } from '../dist/shared/engine.js';
 import { batchNormChannels, parameterCount, parameters } from '../dist/shared/network.js';
@@ -21,6 +20,7 @@ import {
   sample,
   worstGradientError,
 } from './support/golden.js';
+import { compileKernels } from './support/kernels.js';
 import { mnistRows, pickMnistRows } from './support/mnist.js';
 import { adamScalars, makeReplica } from './support/replica.js';
 import type { TestReplica } from './support/replica.js';
@@ -69,10 +69,6 @@ const everyone: readonly (Candidate & { readonly missing?: string | null })[] = 
 ];
 const candidates: readonly Candidate[] = everyone.filter(({ missing }) => typeof missing !== 'string');
 const absent = everyone.filter(({ missing }) => typeof missing === 'string');
-
-async function compileKernels(): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(await readFile(new URL('../dist/kernels/wasm.wasm', import.meta.url)));
-}
 
 const microBatch = 4;
 const { steps, secondRank, uneven } = figures.batches;

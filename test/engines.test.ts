@@ -154,6 +154,7 @@ describe('with packages in the folder that the variable names', () => {
         exact: false,
         device: 'cpu',
         detail: 'TensorFlow 2.15.1 on the CPU',
+        simd: null,
       });
     });
 
@@ -277,10 +278,10 @@ it('a software adapter is named as one', () => {
 });
 
 describe('a run goes on from a checkpoint', () => {
-  const checkpoint = { dataset: 'mnist', engine: 'wasm', kernelsSha256: 'aa' };
-  const other = { dataset: 'mnist', engine: 'tfjs-node', kernelsSha256: null };
+  const checkpoint = { dataset: 'mnist', engine: 'wasm', arithmetic: 'aa' };
+  const other = { dataset: 'mnist', engine: 'tfjs-node', arithmetic: null };
 
-  it('of the same data, engine and kernels', () => {
+  it('of the same data, engine and arithmetic', () => {
     expect(() => {
       refuseOtherBits(checkpoint, checkpoint, []);
     }).not.toThrow();
@@ -288,7 +289,7 @@ describe('a run goes on from a checkpoint', () => {
 
   it.each([
     { run: { ...checkpoint, dataset: 'x' }, override: ['engine', 'kernels'], says: 'data set mnist, but this is x' },
-    { run: { ...checkpoint, kernelsSha256: 'bb' }, override: ['engine', 'data'], says: 'add --override kernels' },
+    { run: { ...checkpoint, arithmetic: 'bb' }, override: ['engine', 'data'], says: 'add --override kernels' },
     {
       run: other,
       override: ['kernels', 'data'],

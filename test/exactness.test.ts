@@ -1,6 +1,4 @@
 /** The promise of equal bits: across workers, against the golden hashes, and the proofs and hashes that guard it. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stateSha256, type TrainingStep } from '../dist/coordinator/checkpoint-format.js';
 import { goldenHashes } from '../dist/coordinator/golden-hashes.js';
@@ -9,6 +7,7 @@ import { batchNormChannels, parameterCount } from '../dist/shared/network.js';
 import { proveFloatingPoint, type Probes } from '../dist/worker/engines/wasm/floating-point.js';
 import { instantiateKernels } from '../dist/worker/engines/wasm/kernels.js';
 import { operationalError } from './support/errors.js';
+import { compileKernels, expectedBits } from './support/kernels.js';
 import { mnistDirectory, temporaryDirectory, writeIdxSet } from './support/idx-files.js';
 
 describe('verify', () => {
@@ -39,7 +38,8 @@ describe('verify', () => {
   });
 
   it('gives the golden hashes of two steps on MNIST, which every machine must reproduce', async () => {
-    const { rows, equal, golden } = await verify({ data: mnistDirectory, workers: [2], steps: 2 });
+    const { rows, equal, golden, simdBits } = await verify({ data: mnistDirectory, workers: [2], steps: 2 });
+    expect(simdBits, 'as wide as this Node and this processor allow').toBe(expectedBits());
     const hashes = {
       parametersSha256: 'fedd33d197d75e09057b332d54696074d85a597b5344ea88902e7e7a42fc34b3',
       stateSha256: '4770a326406cf0f371946f8885aa9d832f7e724f64f1286431a3c8a77968f02e',
@@ -85,8 +85,7 @@ describe('proof of floating point', () => {
   };
 
   it('accepts the kernels here, and a machine that is right', async () => {
-    const path = join(import.meta.dirname, '../dist/kernels/wasm.wasm');
-    const module = await WebAssembly.compile(await readFile(path));
+    const module = await compileKernels();
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
     expect(() => {
       proveFloatingPoint(instantiateKernels(module, memory));

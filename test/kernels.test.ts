@@ -2,7 +2,6 @@
  * Each kernel of the `wasm` engine alone, against the reference layers in float64: convolutions forward and backward, the
  * batch norm, the loss, Adam, and the products of panels with their tree.
  */
-import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { convolutions } from '../dist/shared/network.js';
 import { mergesOfLeaves, subtreesOf } from '../dist/shared/tree.js';
@@ -26,6 +25,7 @@ import { instantiateKernels, type Kernels } from '../dist/worker/engines/wasm/ke
 import { sumGroup } from '../dist/worker/engines/wasm/weight-gradients.js';
 import { scratchBytes } from '../dist/worker/engines/wasm/workspace.js';
 import { relativeL2 } from './support/golden.js';
+import { compileKernels } from './support/kernels.js';
 
 const pages = 2048;
 const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -33,8 +33,7 @@ let kernels: Kernels;
 let free = 0;
 
 beforeAll(async () => {
-  const bytes = await readFile(new URL('../dist/kernels/wasm.wasm', import.meta.url));
-  kernels = instantiateKernels(await WebAssembly.compile(bytes), memory);
+  kernels = instantiateKernels(await compileKernels(), memory);
 });
 
 /** Room for that many bytes; each test starts anew. */

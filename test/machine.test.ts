@@ -12,7 +12,6 @@ import {
   machineSummary,
   macosOf,
   processorName,
-  webAssemblySimdOf,
   type Machine,
 } from '../dist/coordinator/machine.js';
 import { physicalCores } from '../dist/coordinator/topology.js';
@@ -43,16 +42,6 @@ describe('instruction sets', () => {
     );
     expect(flagsOf('Features\t: fp asimd sve\n')).toBe('fp asimd sve');
     expect(flagsOf('')).toBeNull();
-  });
-
-  it.each([
-    [['SSE4.1', 'AVX', 'AVX2', 'AVX-512'], 'x64', '128 bits wide, by AVX'],
-    [['SSE4.1'], 'x64', '128 bits wide, by SSE4.1'],
-    [[], 'x64', '128 bits wide, by AVX or SSE4.1'],
-    [['NEON'], 'arm64', '128 bits wide, by NEON'],
-    [[], 'riscv64', '128 bits wide'],
-  ])('WebAssembly with %j on %s is %s', (names, architecture, simd) => {
-    expect(webAssemblySimdOf(names, architecture)).toBe(simd);
   });
 });
 
@@ -129,7 +118,6 @@ describe('the record of a run', () => {
       usableCores: 2,
       usableCpus: [0, 1],
       instructionSets: ['AVX2', 'AMX'],
-      webAssemblySimd: '128 bits wide, by AVX',
     },
     memoryGiB: 24,
     memoryLimitGiB: null,

@@ -1,14 +1,22 @@
 /** Whole runs: stopping and going on, anywhere and in any way, comes to the bits of a run that was never stopped. */
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { appendFile, copyFile, cp, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { evaluate, loadCheckpoint, type Summary, type TrainMetric, type TrainOptions } from '../dist/index.js';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { goldenHashes } from '../dist/coordinator/golden-hashes.js';
+import { nodeSimd } from '../dist/coordinator/node-simd.js';
+import {
+  defaultConfig,
+  evaluate,
+  loadCheckpoint,
+  type Summary,
+  type TrainMetric,
+  type TrainOptions,
+} from '../dist/index.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
+import { expectedBits } from './support/kernels.js';
 import { metricsOf, trainRun } from './support/runs.js';
 
 let directory: string;
@@ -276,9 +284,31 @@ describe('a run to go on from', () => {
   });
 });
 
-it('stores which kernels computed', async () => {
+it('stores which arithmetic computed, and says how wide', async () => {
   const folder = out();
-  await trainRun({ ...config, data, workers: 1, out: folder, maxSteps: 1 });
-  const kernels = await readFile(fileURLToPath(new URL('../dist/kernels/wasm.wasm', import.meta.url)));
-  expect((await loadCheckpoint(folder)).kernelsSha256).toBe(createHash('sha256').update(kernels).digest('hex'));
+  const { metrics, summary } = await trainRun({ ...config, data, workers: 1, out: folder, maxSteps: 1 });
+  expect((await loadCheckpoint(folder)).arithmetic).toBe(goldenHashes('mnist', defaultConfig, 20)?.parametersSha256);
+  const { bits, why, advice } = await nodeSimd();
+  expect(metrics[0]).toMatchObject({ kind: 'start', simd: { bits, why, advice } });
+  expect(summary.simdBits).toBe(bits);
+});
+
+describe('vectors of another width', () => {
+  const asked = process.env['MNIST_DDP_SIMD'];
+  afterEach(() => {
+    if (asked === undefined) delete process.env['MNIST_DDP_SIMD'];
+    else process.env['MNIST_DDP_SIMD'] = asked;
+  });
+
+  it('go on with a run, to the same bits', async () => {
+    const folder = out();
+    const undisturbed = await trainRun({ ...config, data, workers: 1, out: out(), maxSteps: 2 });
+    process.env['MNIST_DDP_SIMD'] = '128';
+    const first = await trainRun({ ...config, data, workers: 1, out: folder, maxSteps: 1 });
+    expect(first.summary.simdBits).toBe(128);
+    delete process.env['MNIST_DDP_SIMD'];
+    const { summary } = await trainRun({ resume: folder, data, workers: 1, maxSteps: 2 });
+    expect(summary.simdBits).toBe(expectedBits());
+    expect(summary.stateSha256).toBe(undisturbed.summary.stateSha256);
+  });
 });

@@ -1,5 +1,5 @@
 /** A network that reads one digit at a time, on the page's own thread: that works without cross-origin isolation too. */
-import { loadKernels } from '../coordinator/launch.js';
+import { loadKernels } from '../coordinator/kernels.js';
 import { TrainingState, type NetworkState } from '../coordinator/state.js';
 import { defaultConfig } from '../shared/config.js';
 import type { Replica } from '../shared/engine.js';

@@ -5,6 +5,8 @@ import type { RankTask } from '../shared/protocol.js';
 import { fetchBytes } from './fetch-bytes.js';
 
 export const pageHost: Host = {
+  // No page can switch a pass of its browser on.
+  simd: () => Promise.resolve({ bits: 128, why: 'in a browser', advice: null, compileWide: null }),
   readKernels: (file) => fetchBytes(`${demoPaths.kernels}${file}`),
   startThreads: () => new WebWorkers(),
 };

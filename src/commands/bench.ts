@@ -66,5 +66,7 @@ function table(rows: readonly BenchmarkRow[]): string {
     Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0)),
   );
   const format = (line: readonly string[]): string => line.map((cell, i) => cell.padStart(widths[i] ?? 0)).join('  ');
-  return [header, ...lines].map((line) => `${format(line)}\n`).join('');
+  const simdBits = rows[0]?.simdBits ?? null;
+  const width = simdBits === null ? '' : `${String(simdBits)}-bit vectors\n`;
+  return width + [header, ...lines].map((line) => `${format(line)}\n`).join('');
 }

@@ -19,7 +19,7 @@ export const devicesCommand: CommandModule<object, DevicesArguments> = {
 /** The report for people: sections of aligned lines. */
 export function describe({ machine, engines, mpi, choice }: DevicesReport): string {
   const sections = [
-    ['Machine', ...aligned(machineLines(machine))],
+    ['Machine', ...aligned([...machineLines(machine), ...simdLines(engines)])],
     ['GPUs', ...aligned(gpuLines(machine))],
     ['Engines', ...aligned(engines.map(engineLine))],
     ['Several machines', ...aligned([['MPI', mpi.available ? mpi.detail : `not available: ${mpi.detail}`]])],
@@ -44,11 +44,18 @@ function machineLines({ processor, ...machine }: Machine): Line[] {
     ['vendor', processor.vendor ?? 'unknown'],
     ['cores', cores.join(', ')],
     ['instruction sets', processor.instructionSets.join(', ') || 'unknown'],
-    ['WebAssembly SIMD', processor.webAssemblySimd],
     ['memory', `${gib(machine.memoryGiB)}${limited}`],
     ['system', `${machine.system}, ${machine.kernel}, ${machine.architecture}`],
     ['Node', `${machine.node}, V8 ${machine.v8}`],
   ];
+}
+
+/** How wide the kernels' vectors are, and what would make them wider. */
+function simdLines(engines: DevicesReport['engines']): Line[] {
+  const simd = engines.find(({ name }) => name === 'wasm')?.simd ?? null;
+  if (simd === null) return [];
+  const line: Line = ['WebAssembly SIMD', `${String(simd.bits)} bits wide: ${simd.why}`];
+  return simd.advice === null ? [line] : [line, ['advice', simd.advice]];
 }
 
 function gpuLines({ gpus }: Machine): Line[] {

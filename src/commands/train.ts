@@ -69,9 +69,11 @@ export function trainCommand(exit: (code: number) => void): CommandModule<object
 
 function show(metric: TrainMetric, display: ProgressDisplay): void {
   if (metric.kind === 'start') {
-    const { engine, why, dataset, out } = metric;
+    const { engine, why, simd, dataset, out } = metric;
+    const vectors = simd === null ? '' : `, ${String(simd.bits)}-bit vectors`;
     const workers = metric.workers === 1 ? '1 worker' : `${String(metric.workers)} workers`;
-    display.note(`${workers}, engine ${engine} (${why}), data set ${dataset}; writing to ${out}`);
+    display.note(`${workers}, engine ${engine} (${why})${vectors}, data set ${dataset}; writing to ${out}`);
+    if (typeof simd?.advice === 'string') display.note(simd.advice);
   }
   if (metric.kind === 'evaluation') display.evaluated(metric.accuracy);
   for (const line of linesOf(metric)) display.line(line);

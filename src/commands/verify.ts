@@ -37,10 +37,11 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
   },
 };
 
-function text({ dataset, steps, rows, golden }: Verification): string {
+function text({ dataset, simdBits, steps, rows, golden }: Verification): string {
   const lines = rows.map(({ how, parametersSha256, stateSha256 }) => [how, parametersSha256, stateSha256]);
   if (golden !== null) lines.push(['every machine', golden.parametersSha256, golden.stateSha256]);
   const width = Math.max(...lines.map(([how = '']) => how.length));
-  const heading = `${String(steps)} steps on ${dataset}; SHA-256 of the parameters, and of the whole state:\n`;
+  const vectors = simdBits === null ? '' : ` with ${String(simdBits)}-bit vectors`;
+  const heading = `${String(steps)} steps on ${dataset}${vectors}; SHA-256 of the parameters, and of the whole state:\n`;
   return heading + lines.map(([how = '', ...hashes]) => `${how.padEnd(width)}  ${hashes.join('  ')}\n`).join('');
 }

@@ -1,6 +1,6 @@
 /** Throughput of training steps by number of workers, measured in turns so that a drifting machine favours none. */
 import type { TrainConfig } from '../shared/config.js';
-import type { Engine } from '../shared/engine.js';
+import type { Engine, SimdBits } from '../shared/engine.js';
 import type { RankReport, StepTimes } from '../shared/protocol.js';
 import { positionOf } from '../shared/schedule.js';
 import type { OpenDataset } from './dataset.js';
@@ -23,6 +23,8 @@ export interface BenchmarkRequest {
 
 export interface BenchmarkRow {
   readonly workers: number;
+  /** Bits of the kernels' vectors; null for an engine without kernels. */
+  readonly simdBits: SimdBits | null;
   /** Of the median step. */
   readonly imagesPerSecond: number;
   readonly stepMsP50: number;
@@ -41,6 +43,7 @@ export type ContenderRequest = Omit<BenchmarkRequest, 'workers' | 'steps'> & { r
 /** A group that trains full batches on demand and waits in between. */
 export interface Contender {
   readonly workers: number;
+  readonly simdBits: SimdBits | null;
   /** Trains that many steps and returns their images. */
   run(steps: number, onStep?: (reports: readonly RankReport[]) => void): Promise<number>;
   close(): Promise<void>;
@@ -91,6 +94,7 @@ export async function startBenchmark(request: ContenderRequest): Promise<Contend
   let step = 0;
   return {
     workers,
+    simdBits: launched.simd?.bits ?? null,
     async run(steps, onStep = () => undefined) {
       for (let left = steps; left > 0; left--) {
         // Back to the start, in a step of the same parity: it names the state set.
@@ -110,12 +114,13 @@ function record({ stepMs, times }: Measured, reports: readonly RankReport[]): vo
   for (const report of reports) for (const part of parts) times[part] += report.times[part];
 }
 
-function rowOf({ contender: { workers }, stepMs, times }: Measured, batchSize: number): BenchmarkRow {
+function rowOf({ contender: { workers, simdBits }, stepMs, times }: Measured, batchSize: number): BenchmarkRow {
   const stepMsP50 = median(stepMs);
   const total = parts.reduce((sum, part) => sum + times[part], 0);
   const share = (part: keyof StepTimes): number => times[part] / total;
   return {
     workers,
+    simdBits,
     imagesPerSecond: (1000 * batchSize) / stepMsP50,
     stepMsP50,
     efficiency: null,

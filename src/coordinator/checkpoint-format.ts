@@ -2,7 +2,7 @@
  * A checkpoint as bytes.
  *
  *   0   8  "mnistddp"
- *   8   4  version of this format, little-endian uint32
+ *   8   4  version of this format, little-endian uint32: 2, or 1 up to mnist-ddp 0.3.0, see `arithmeticIn`
  *   12  4  bytes of the payload, little-endian uint32
  *   16 32  SHA-256 of the payload
  *   48     the payload: one MessagePack map without extension types; floats are binaries of little-endian float32
@@ -15,6 +15,7 @@ import type { TrainConfig } from '../shared/config.js';
 import { assert, OperationalError } from '../shared/errors.js';
 import { batchNormChannels, batchNorms, parameterCount, parameters } from '../shared/network.js';
 import { hexSha256, sha256 } from '../shared/sha256.js';
+import { firstArithmeticSha256 } from './golden-hashes.js';
 import { isPlainMessagePack } from './plain-msgpack.js';
 import { resolveConfig } from './validate.js';
 
@@ -24,8 +25,8 @@ export interface Checkpoint {
   /** Name of the data set it was trained on: `mnist`, or a hash. */
   readonly dataset: string;
   readonly engine: string;
-  /** Hex SHA-256 of the engine's WebAssembly module; null for an engine without one. */
-  readonly kernelsSha256: string | null;
+  /** The golden hash that names the engine's arithmetic, see golden-hashes.ts; null for an engine that is not exact. */
+  readonly arithmetic: string | null;
   /** Optimiser steps taken since training began. */
   readonly step: number;
   readonly worldSize: number;
@@ -57,7 +58,8 @@ export class CheckpointFormatError extends Error {
   }
 }
 
-export const checkpointVersion = 1;
+export const checkpointVersion = 2;
+const oldestVersion = 1;
 /** Bytes in front of the payload. */
 export const checkpointHeaderLength = 48;
 /** No payload of this network comes near; a file that declares more is not read. */
@@ -142,8 +144,9 @@ export function payloadLengthOf(head: Uint8Array): number {
   if (head.length < checkpointHeaderLength) throw new CheckpointFormatError('is truncated inside its header');
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const version = view.getUint32(8, true);
-  if (version !== checkpointVersion) {
-    const versions = `is of format version ${String(version)}, but this mnist-ddp reads ${String(checkpointVersion)}`;
+  if (version < oldestVersion || version > checkpointVersion) {
+    const read = `${String(oldestVersion)} to ${String(checkpointVersion)}`;
+    const versions = `is of format version ${String(version)}, but this mnist-ddp reads ${read}`;
     throw new CheckpointFormatError(versions, 'use the mnist-ddp that wrote it, or choose another checkpoint');
   }
   const length = view.getUint32(12, true);
@@ -181,7 +184,7 @@ async function checkpointOf(fields: Fields): Promise<Checkpoint> {
     config,
     dataset: textIn(fields, 'dataset'),
     engine: textIn(fields, 'engine'),
-    kernelsSha256: fields['kernelsSha256'] === null ? null : textIn(fields, 'kernelsSha256'),
+    arithmetic: arithmeticIn(fields),
     step: integerIn(fields, 'step', 0, Number.MAX_SAFE_INTEGER),
     worldSize,
     parameters: floatsOf(fields['parameters'], 'parameters', parameterCount),
@@ -196,6 +199,14 @@ async function checkpointOf(fields: Fields): Promise<Checkpoint> {
   if (checkpoint.parametersSha256 !== (await parametersSha256(checkpoint.parameters)))
     throw malformed('parametersSha256');
   return checkpoint;
+}
+
+/** Version 1 named the hash of the WebAssembly module instead, which said the same and changed when no bit did. */
+function arithmeticIn(fields: Fields): string | null {
+  if ('arithmetic' in fields) return fields['arithmetic'] === null ? null : textIn(fields, 'arithmetic');
+  if (fields['kernelsSha256'] === null) return null;
+  textIn(fields, 'kernelsSha256');
+  return firstArithmeticSha256;
 }
 
 function statisticsCount(config: TrainConfig, worldSize: number): number {

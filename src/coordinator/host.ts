@@ -1,11 +1,26 @@
 /**
- * What a group needs of the world that it runs in: threads, and the engine's module. There are two: Node (node-host.ts) and
+ * What a group needs of the world that it runs in: threads, and the engine's modules. There are two: Node (node-host.ts) and
  * a browser's page (src/browser/page-host.ts).
  */
+import type { SimdBits } from '../shared/engine.js';
 import type { RankTask } from '../shared/protocol.js';
 
+/** How wide the kernels' vectors are. */
+export interface Simd {
+  readonly bits: SimdBits;
+  /** In a few words. */
+  readonly why: string;
+  /** One line on what would make them wider on this processor; null where nothing would, or they are wide. */
+  readonly advice: string | null;
+}
+
+/** A host that can make them 256 bits wide compiles the modules for that itself, on the calling thread. */
+export type HostSimd = Simd & { readonly compileWide: ((bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module) | null };
+
 export interface Host {
-  /** The bytes of an engine's WebAssembly module, by its file name. Rejects where they cannot be had. */
+  /** How wide vectors can be here. Rejects with an OperationalError USAGE where more is asked for than that. */
+  simd(): Promise<HostSimd>;
+  /** The bytes of one of an engine's WebAssembly modules, by its file name. Rejects where they cannot be had. */
   readKernels(file: string): Promise<Uint8Array<ArrayBuffer>>;
   /** Threads for so many ranks. */
   startThreads(count: number): RankThreads;

@@ -1,15 +1,15 @@
 /** From a request to a running group: data set, memory, kernels and worker threads, in that order. */
 import type { TrainConfig } from '../shared/config.js';
 import type { Engine } from '../shared/engine.js';
-import { OperationalError } from '../shared/errors.js';
 import type { Job } from '../shared/job.js';
 import { allocateMemory, planMemory, type MemoryLayout, type MemoryShape } from '../shared/memory.js';
 import type { Device } from '../shared/protocol.js';
-import { hexSha256 } from '../shared/sha256.js';
 import { alone, leafCount, rowsOf, sharesOf, shardWithin, subtreesOf, type Place } from '../shared/tree.js';
 import { together } from './agreement.js';
 import type { OpenDataset } from './dataset-parts.js';
-import type { Host } from './host.js';
+import { arithmeticOf } from './golden-hashes.js';
+import type { Host, Simd } from './host.js';
+import { loadKernels } from './kernels.js';
 import { fillPermutation } from './sampler.js';
 import { TrainingState } from './state.js';
 import { checkBatchNormRows } from './validate.js';
@@ -47,8 +47,8 @@ export interface Launched {
   readonly buffer: ArrayBufferLike;
   readonly dataset: string;
   readonly job: Job | null;
-  /** Hex SHA-256 of the engine's WebAssembly module, or null. */
-  readonly kernelsSha256: string | null;
+  /** How wide the vectors of the engine's kernels are; null for an engine without. */
+  readonly simd: Simd | null;
 }
 
 /**
@@ -62,10 +62,11 @@ export async function launchTogether(request: LaunchRequest): Promise<Launched> 
     return await together(
       job,
       async () => (own = await launch(request)),
-      ({ dataset, kernelsSha256 }) => ({
+      // Not how wide the kernels are: processors of each kind may train together.
+      ({ dataset }) => ({
         'data set': dataset,
         engine: engine.name,
-        'WebAssembly module': kernelsSha256 ?? 'none',
+        'golden hash': arithmeticOf(engine) ?? 'none',
         configuration: JSON.stringify(config),
       }),
     );
@@ -89,6 +90,7 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
     testLabels: test.labels,
   };
   const [name, kernels] = await Promise.all([dataset.load(buffer, offsets), loadKernels(engine, host)]);
+  if (typeof kernels?.warning === 'string') request.onNote(kernels.warning);
   await job?.attach(memory, layout);
   let attempt = 0;
   const startGroup = (): WorkerGroup =>
@@ -132,7 +134,7 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
     buffer,
     dataset: name,
     job: job ?? null,
-    kernelsSha256: kernels?.sha256 ?? null,
+    simd: kernels?.simd ?? null,
   };
 }
 
@@ -162,26 +164,4 @@ function memoryShape(
   }
   const shape = { worldSize, shardRows, subtrees, microBatch, trainCount, testCount };
   return processes === 1 ? shape : { ...shape, job: { process, processes, nodes, roots } };
-}
-
-/**
- * Compiles the WebAssembly module of an engine; null for an engine without one.
- * @throws OperationalError ENGINE_UNAVAILABLE where it is missing, or this machine cannot run it
- */
-export async function loadKernels(
-  engine: Engine,
-  host: Host,
-): Promise<{ module: WebAssembly.Module; sha256: string } | null> {
-  if (engine.kernels === null) return null;
-  try {
-    const bytes = await host.readKernels(engine.kernels);
-    return { module: await WebAssembly.compile(bytes), sha256: await hexSha256(bytes) };
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new OperationalError(
-      'ENGINE_UNAVAILABLE',
-      `cannot load the kernels of the engine ${engine.name} (${reason}): install the package again`,
-      { cause },
-    );
-  }
 }

@@ -21,8 +21,6 @@ export interface Processor {
   readonly usableCpus: readonly number[];
   /** Those that matter to training, by their usual names; empty where they cannot be found out. */
   readonly instructionSets: readonly string[];
-  /** What WebAssembly's SIMD compiles to; its vectors have 128 bits on every processor. */
-  readonly webAssemblySimd: string;
 }
 
 export interface Gpu {
@@ -148,14 +146,6 @@ export function instructionSetsOf(flags: string, architecture: string): string[]
   return [...new Set(names.filter(([, flag]) => has.has(flag)).map(([name]) => name))];
 }
 
-/** What V8 makes of WebAssembly's SIMD on a processor with these instruction sets. */
-export function webAssemblySimdOf(instructionSets: readonly string[], architecture: string): string {
-  if (architecture === 'arm64') return '128 bits wide, by NEON';
-  if (architecture !== 'x64') return '128 bits wide';
-  if (instructionSets.length === 0) return '128 bits wide, by AVX or SSE4.1';
-  return `128 bits wide, by ${instructionSets.includes('AVX') ? 'AVX' : 'SSE4.1'}`;
-}
-
 /** One name of maker and model, without marks: `Intel` and `Xeon® Processor` are `Intel Xeon Processor`. */
 export function processorName(manufacturer: string, brand: string): string | null {
   const clean = (text: string): string =>
@@ -224,7 +214,6 @@ function processorOf(cpu: NonNullable<Probed['cpu']>, status: string, cpuinfo: s
     usableCores: physicalCores(),
     usableCpus: allowedCpus(status),
     instructionSets,
-    webAssemblySimd: webAssemblySimdOf(instructionSets, process.arch),
   };
 }
 

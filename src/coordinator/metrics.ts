@@ -1,7 +1,9 @@
 /** What a training run tells on its way: the lines of `metrics.jsonl`, the summary, and its progress. */
 import type { TrainConfig } from '../shared/config.js';
+import type { SimdBits } from '../shared/engine.js';
 import type { Traffic } from '../shared/job.js';
 import type { Accuracy } from './evaluation.js';
+import type { Simd } from './host.js';
 
 /** Weights from a file, by name and by the hash of their parameters. */
 export interface InitialWeights {
@@ -20,6 +22,8 @@ export interface StartMetric {
   readonly engine: string;
   /** Why that engine: a few words. */
   readonly why: string;
+  /** How wide the kernels' vectors are, of this process; null for an engine without kernels. */
+  readonly simd: Simd | null;
   readonly dataset: string;
   readonly out: string;
   readonly step: number;
@@ -66,6 +70,8 @@ export interface Summary extends Accuracy {
   readonly workers: number;
   readonly processes: number;
   readonly engine: string;
+  /** Bits of the kernels' vectors, of this process; null for an engine without kernels. No bit of the result depends on them. */
+  readonly simdBits: SimdBits | null;
   readonly batchNorm: TrainConfig['batchNorm'];
   readonly batchSize: number;
   readonly microBatch: number;

@@ -4,8 +4,10 @@ import { MessageChannel } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { RankTask } from '../shared/protocol.js';
 import type { Host, RankThreads } from './host.js';
+import { nodeSimd } from './node-simd.js';
 
 export const nodeHost: Host = {
+  simd: nodeSimd,
   readKernels: (file) => readFile(new URL(`../kernels/${file}`, import.meta.url)),
   startThreads: (count) => new ThreadPool(count),
 };

@@ -3,13 +3,13 @@ import { OperationalError } from '../shared/errors.js';
 import type { Checkpoint } from './checkpoint-format.js';
 
 /**
- * A resumed run goes on with the same bits only on the same data, engine and kernels.
+ * A resumed run goes on with the same bits only on the same data, engine and arithmetic.
  * @param override what may differ on purpose: `data`, `engine`, `kernels`
  * @throws OperationalError CONFIGURATION_CHANGED
  */
 export function refuseOtherBits(
-  resume: Pick<Checkpoint, 'dataset' | 'engine' | 'kernelsSha256'>,
-  run: Pick<Checkpoint, 'dataset' | 'engine' | 'kernelsSha256'>,
+  resume: Pick<Checkpoint, 'dataset' | 'engine' | 'arithmetic'>,
+  run: Pick<Checkpoint, 'dataset' | 'engine' | 'arithmetic'>,
   override: readonly string[],
 ): void {
   if (resume.dataset !== run.dataset && !override.includes('data')) {
@@ -25,10 +25,10 @@ export function refuseOtherBits(
         `${resume.engine}, or add --override engine`,
     );
   }
-  if (resume.kernelsSha256 !== run.kernelsSha256 && !override.includes('kernels')) {
+  if (resume.arithmetic !== run.arithmetic && !override.includes('kernels')) {
     throw changed(
-      'the checkpoint was trained with other kernels than this version has, so its bits may change: resume it with the ' +
-        'version of mnist-ddp that wrote it, or add --override kernels',
+      'the checkpoint was trained with other arithmetic than the kernels of this version have, so its bits would change: ' +
+        'resume it with the version of mnist-ddp that wrote it, or add --override kernels',
     );
   }
 }

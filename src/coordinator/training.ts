@@ -8,6 +8,7 @@ import { CommonEnd, together } from './agreement.js';
 import { parametersSha256, stateSha256, type Checkpoint } from './checkpoint-format.js';
 import { synchroniseStatistics } from './batch-norm.js';
 import { evaluateGroup, type Accuracy } from './evaluation.js';
+import { arithmeticOf } from './golden-hashes.js';
 import { launchTogether, type Launched } from './launch.js';
 import type { EvaluationMetric, InitialWeights, Progress, StartMetric, StepMetric, Summary } from './metrics.js';
 import type { TrainMetric } from './metrics.js';
@@ -78,12 +79,12 @@ class TrainingRun {
   /** Sets the state up and has the ranks derive what they need of it. */
   async start(): Promise<void> {
     const { engine, resume, init, config, folder, override } = this.#request;
-    const { state, group, dataset, kernelsSha256 } = this.#launched;
+    const { state, group, dataset } = this.#launched;
     if (resume === null) {
       if (init === null) state.initialise(config.seed);
       else state.startFrom(init);
     } else {
-      refuseOtherBits(resume, { dataset, engine: engine.name, kernelsSha256 }, override);
+      refuseOtherBits(resume, { dataset, engine: engine.name, arithmetic: arithmeticOf(engine) }, override);
       state.restore(resume, resume.step);
       // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
       const evaluated = this.step % this.#perEpoch === 0 && this.step < this.lastStep;
@@ -103,6 +104,7 @@ class TrainingRun {
       hosts,
       engine: engine.name,
       why,
+      simd: this.#launched.simd,
       dataset: this.#launched.dataset,
       out: folder?.directory ?? '',
       step: this.step,
@@ -166,7 +168,7 @@ class TrainingRun {
   /** Writes the summary and returns it. */
   async summary(): Promise<Summary> {
     const { config, engine, worldSize, allWorkers, folder, job } = this.#request;
-    const { state, dataset } = this.#launched;
+    const { state, dataset, simd } = this.#launched;
     if (this.accuracy === null) throw new Error('a summary needs an evaluation');
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
     const summary: Summary = {
@@ -179,6 +181,7 @@ class TrainingRun {
       workers: allWorkers,
       processes: job?.processes ?? 1,
       engine: engine.name,
+      simdBits: simd?.bits ?? null,
       batchNorm: config.batchNorm,
       batchSize: config.batchSize,
       microBatch: config.microBatch,
@@ -349,12 +352,12 @@ class TrainingRun {
   /** The committed state, as a checkpoint. */
   async #checkpoint(): Promise<Checkpoint> {
     const { config, engine, worldSize, allWorkers } = this.#request;
-    const { state, dataset, kernelsSha256 } = this.#launched;
+    const { state, dataset } = this.#launched;
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
     const sha256 = await parametersSha256(saved.parameters);
     const { step } = this;
-    const [name, init] = [engine.name, this.#init()];
-    const where = { config, dataset, engine: name, kernelsSha256, step, worldSize: allWorkers, init };
+    const [name, arithmetic, init] = [engine.name, arithmeticOf(engine), this.#init()];
+    const where = { config, dataset, engine: name, arithmetic, step, worldSize: allWorkers, init };
     return { ...where, ...saved, parametersSha256: sha256 };
   }
 

@@ -1,12 +1,12 @@
 /** Showing on this machine that the result of training depends on what was asked for alone. */
 import type { TrainConfig } from '../shared/config.js';
-import type { Engine } from '../shared/engine.js';
+import type { Engine, SimdBits } from '../shared/engine.js';
 import { processName, type Job } from '../shared/job.js';
 import { stepsPerEpoch } from '../shared/schedule.js';
 import { gatherValues } from './agreement.js';
 import { decodeCheckpoint, encodeCheckpoint, parametersSha256, stateSha256 } from './checkpoint-format.js';
 import type { OpenDataset } from './dataset-parts.js';
-import { goldenHashes, type Hashes } from './golden-hashes.js';
+import { arithmeticOf, goldenHashes, type Hashes } from './golden-hashes.js';
 import type { Host } from './host.js';
 import { launchTogether, type Launched } from './launch.js';
 
@@ -34,6 +34,8 @@ export interface Verification {
   /** Of this process in its job; 0 without one. */
   readonly process: number;
   readonly dataset: string;
+  /** Bits of the kernels' vectors, of this process. */
+  readonly simdBits: SimdBits | null;
   readonly steps: number;
   readonly rows: readonly VerificationRow[];
   /** The hashes that every machine gives for this data set and configuration, where they are known. */
@@ -50,24 +52,29 @@ export interface Verification {
 export async function runVerification(request: VerificationRequest): Promise<Verification> {
   const { workers, steps, config, job } = request;
   const rows: VerificationRow[] = [];
-  let dataset = '';
+  let [dataset, simdBits]: [string, SimdBits | null] = ['', null];
   const each = job === null ? '' : `${String(job.processes)} processes of `;
   const addRows = async (how: string, bytes: Uint8Array): Promise<void> => {
     ({ dataset } = await decodeCheckpoint(bytes));
     rows.push(...(await rowsOver(job, how, await hashesOf(bytes))));
   };
+  const train = async (...how: Parameters<typeof trainTo>): Promise<Uint8Array> => {
+    const trained = await trainTo(...how);
+    ({ simdBits } = trained);
+    return trained.bytes;
+  };
   if (job !== null) {
-    const alone = await trainTo({ ...request, job: null }, workers[0] ?? 1, steps, null);
+    const alone = await train({ ...request, job: null }, workers[0] ?? 1, steps, null);
     await addRows(`${plural(workers[0] ?? 1)}, each process alone`, alone);
   }
   for (const worldSize of workers) {
-    await addRows(each + plural(worldSize), await trainTo(request, worldSize, steps, null));
+    await addRows(each + plural(worldSize), await train(request, worldSize, steps, null));
   }
   const [first, second] = [workers[workers.length - 1] ?? 1, workers[0] ?? 1];
   const middle = Math.floor(steps / 2);
   if (middle > 0) {
-    const half = await trainTo(request, first, middle, null);
-    const whole = await trainTo(request, second, steps, half);
+    const half = await train(request, first, middle, null);
+    const whole = await train(request, second, steps, half);
     await addRows(
       `${each}${plural(first)}, stopped after step ${String(middle)}, resumed with ${String(second)}`,
       whole,
@@ -78,7 +85,7 @@ export async function runVerification(request: VerificationRequest): Promise<Ver
   const equal = rows.every(
     (row) => row.parametersSha256 === expected?.parametersSha256 && row.stateSha256 === expected.stateSha256,
   );
-  return { process: job?.process ?? 0, dataset, steps, rows, golden, equal };
+  return { process: job?.process ?? 0, dataset, simdBits, steps, rows, golden, equal };
 }
 
 /** The row of hashes that every process came to, and further ones for those of processes that came to others. */
@@ -98,7 +105,7 @@ async function trainTo(
   worldSize: number,
   steps: number,
   from: Uint8Array | null,
-): Promise<Uint8Array> {
+): Promise<{ bytes: Uint8Array; simdBits: SimdBits | null }> {
   const { config } = request;
   const launched = await launchTogether({ ...request, worldSize, devices: null, trains: true });
   try {
@@ -114,7 +121,8 @@ async function trainTo(
       await launched.group.run({ name: 'train', first: step, end });
       step = end;
     }
-    return await checkpointBytes(request, launched, worldSize, steps);
+    const bytes = await checkpointBytes(request, launched, worldSize, steps);
+    return { bytes, simdBits: launched.simd?.bits ?? null };
   } finally {
     await launched.group.close();
   }
@@ -127,10 +135,11 @@ async function checkpointBytes(
   step: number,
 ): Promise<Uint8Array> {
   const { engine, config } = request;
-  const { dataset, kernelsSha256, state } = launched;
+  const { dataset, state } = launched;
   const saved = state.save(step, 1);
   const hash = await parametersSha256(saved.parameters);
-  const where = { config, dataset, engine: engine.name, kernelsSha256, step, worldSize, init: null };
+  const arithmetic = arithmeticOf(engine);
+  const where = { config, dataset, engine: engine.name, arithmetic, step, worldSize, init: null };
   return encodeCheckpoint({ ...where, ...saved, parametersSha256: hash });
 }
 

@@ -6,7 +6,7 @@ import { resolveConfig } from '../coordinator/validate.js';
 import type { BatchNormMode } from '../shared/config.js';
 import { usageError } from '../shared/errors.js';
 import { selectEngine } from './engines.js';
-import { datasetOf, defaultTimeout, ignore, noteEngine, positive, type GroupOptions } from './options.js';
+import { datasetOf, defaultTimeout, ignore, noteEngine, once, positive, type GroupOptions } from './options.js';
 
 export interface BenchmarkOptions extends Omit<GroupOptions, 'workers'> {
   /** Default 1 and the number of physical cores; 1 alone where all would share one device. */
@@ -18,7 +18,10 @@ export interface BenchmarkOptions extends Omit<GroupOptions, 'workers'> {
   readonly microBatch?: number | undefined;
 }
 
-/** Measures training steps for several numbers of workers, in turns. Throws OperationalError. */
+/**
+ * Measures training steps for several numbers of workers, in turns. Sets V8's flags for a moment, as `train` does. Throws
+ * OperationalError.
+ */
 export async function benchmark(options: BenchmarkOptions = {}): Promise<BenchmarkRow[]> {
   const config = resolveConfig({
     batchNorm: options.batchNorm,
@@ -30,7 +33,7 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
   if (counts.length === 0) throw usageError('--workers needs at least one number, such as 1,2');
   for (const count of counts) resolveWorldSize(parseWorkers(count), null, config);
   const steps = positive('--steps', options.steps) ?? 30;
-  const onNote = options.onNote ?? ignore;
+  const onNote = once(options.onNote ?? ignore);
   const most = Math.max(...counts);
   const selected = await selectEngine(options.engine, { workers: most, onNote });
   noteEngine(selected, onNote);

@@ -1,5 +1,7 @@
 /** Whether an engine works here, and what it computes on. */
-import { loadKernels } from '../coordinator/launch.js';
+import { arithmeticOf } from '../coordinator/golden-hashes.js';
+import type { Simd } from '../coordinator/host.js';
+import { loadKernels } from '../coordinator/kernels.js';
 import { nodeHost } from '../coordinator/node-host.js';
 import type { EngineName, TensorFlowName } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
@@ -20,6 +22,8 @@ export interface EngineStatus {
   readonly device: 'cpu' | 'gpu' | null;
   /** What it computes with; where it is not available, why, and what to do about it. */
   readonly detail: string;
+  /** How wide the vectors of its kernels are here; null for an engine without, or one that is not available. */
+  readonly simd: Simd | null;
 }
 
 /** CUDA takes its time when it starts for the first time. */
@@ -40,18 +44,19 @@ async function wasmStatus(): Promise<EngineStatus> {
   const engine = engineOf('wasm');
   const status = { name: engine.name, version: ownVersion, exact: engine.exact };
   try {
-    const kernels = await loadKernels(engine, nodeHost);
-    const sha256 = kernels === null ? 'none' : kernels.sha256.slice(0, 12);
-    return { ...status, available: true, device: 'cpu', detail: `WebAssembly SIMD, kernels ${sha256}` };
+    const simd = (await loadKernels(engine, nodeHost))?.simd ?? null;
+    const vectors = simd === null ? '' : ` of ${String(simd.bits)} bits (${simd.why})`;
+    const detail = `WebAssembly SIMD${vectors}, golden hash ${arithmeticOf(engine)?.slice(0, 12) ?? 'none'}`;
+    return { ...status, available: true, device: 'cpu', detail, simd };
   } catch (error) {
     if (!(error instanceof OperationalError)) throw error;
-    return { ...status, available: false, device: null, detail: error.message };
+    return { ...status, available: false, device: null, detail: error.message, simd: null };
   }
 }
 
 async function tensorFlowStatus(name: TensorFlowName, timeoutMs: number): Promise<EngineStatus> {
   const search = findLibraries(name);
-  const status = { name, version: search.version, exact: engineOf(name).exact };
+  const status = { name, version: search.version, exact: engineOf(name).exact, simd: null };
   if (!search.found) return { ...status, available: false, device: null, detail: search.why };
   const request: ProbeRequest = { name, libraries: search.libraries };
   const answer = (await probe('./engine-probe.js', request, timeoutMs)) as ProbeAnswer;

@@ -36,6 +36,15 @@ export function positive(flag: string, value: number | undefined): number | unde
   return value === undefined ? undefined : integer(flag, value, 1, 0x7fffffff);
 }
 
+/** Tells each note once, where several groups are launched one after the other. */
+export function once(onNote: (text: string) => void): (text: string) => void {
+  const told = new Set<string>();
+  return (text) => {
+    if (!told.has(text)) onNote(text);
+    told.add(text);
+  };
+}
+
 export function ignore(): void {
   // Notes are for whoever asks for them.
 }

@@ -70,6 +70,10 @@ type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
  * Trains the network, yielding metrics on the way: `start`, a `step` every 100 steps, an `evaluation` after each epoch, and
  * the `summary` last. Where a launcher of MPI started several processes, they train together, and all but process 0 yield
  * nothing and write nothing. Nothing starts before the first metric is asked for; ending the iteration ends the workers.
+ *
+ * Where V8 and the processor can compute with vectors of 256 bits, four of V8's flags, which are those of the whole process,
+ * are set while the kernels are compiled, some 25 ms without a turn of the event loop, and then set back: WebAssembly that
+ * another thread compiles just then is compiled likewise. MNIST_DDP_SIMD=128 in the environment forbids it.
  * @throws OperationalError for whatever a user or a machine can cause, with a `code`
  */
 export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMetric, void, undefined> {

@@ -9,7 +9,7 @@ import type { Job } from '../shared/job.js';
 import { OperationalError } from '../shared/errors.js';
 import { engineOf } from '../worker/engines/registry.js';
 import { inJob } from './job.js';
-import { datasetOf, defaultTimeout, ignore, positive, type GroupOptions } from './options.js';
+import { datasetOf, defaultTimeout, ignore, once, positive, type GroupOptions } from './options.js';
 
 export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
   /** Numbers of workers to compare; default 1, 2 and 4. */
@@ -21,7 +21,7 @@ export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
 /**
  * Trains the same steps of the default configuration with several numbers of workers, and once stopped and resumed, and
  * compares the hashes, with the golden ones too where they are known. Where a launcher of MPI started several processes,
- * they train together, and all return the same. Throws OperationalError.
+ * they train together, and all return the same. Sets V8's flags for a moment, as `train` does. Throws OperationalError.
  */
 export async function verify(options: VerifyOptions = {}): Promise<Verification> {
   const timeoutMs = 1000 * defaultTimeout;
@@ -52,6 +52,6 @@ async function* verifyIn(
     dataset,
     timeoutMs,
     job,
-    onNote: options.onNote ?? ignore,
+    onNote: once(options.onNote ?? ignore),
   });
 }

@@ -14,6 +14,21 @@ import type { LeafRange } from './tree.js';
 export type TensorFlowName = 'tfjs-node-gpu' | 'tfjs-node' | 'tfjs-webgpu';
 export type EngineName = 'wasm' | 'reference' | TensorFlowName;
 
+/** Bits of the vectors that kernels are compiled to: those of WebAssembly, or pairs of them. */
+export type SimdBits = 128 | 256;
+
+/** The WebAssembly modules of an engine: what both compute has the same bits. */
+export interface KernelModules {
+  /** File names under `dist/kernels`: for vectors of 128 bits, and for those of 256 that V8 makes of pairs. */
+  readonly narrow: string;
+  readonly wide: string;
+  /**
+   * Runs every kernel of both compiled modules on the same data.
+   * @returns the first kernel that gives other bits in the wide one; null where none does
+   */
+  firstDifference(narrow: WebAssembly.Module, wide: WebAssembly.Module): string | null;
+}
+
 export interface ParameterRange {
   /** Position in the flat array of all parameters (PyTorch's order and layout). */
   readonly offset: number;
@@ -43,8 +58,8 @@ export interface Engine {
   readonly name: EngineName;
   /** Whether its sums follow the tree to the bit, on every machine. */
   readonly exact: boolean;
-  /** File name of its WebAssembly module under `dist/kernels`, or null. */
-  readonly kernels: string | null;
+  /** Null for an engine without WebAssembly modules. */
+  readonly kernels: KernelModules | null;
   readonly units: readonly Unit[];
   /** Floats of one accumulator: the sum of one subtree's gradients in the engine's own layout. */
   readonly accumulatorLength: number;

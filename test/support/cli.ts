@@ -7,6 +7,8 @@ export const cliPath = fileURLToPath(new URL('../../dist/cli.js', import.meta.ur
 
 export interface CliOptions {
   readonly cwd?: string;
+  /** Of another copy than the one that was built. */
+  readonly path?: string;
   /** Arguments of node itself. */
   readonly node?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -23,8 +25,8 @@ export interface CliResult {
 
 /** Runs `mnist-ddp` with these arguments to its end. */
 export async function cli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
-  const { cwd, node = [], env = {}, onStart = () => undefined } = options;
-  const child = spawn(process.execPath, [...node, cliPath, ...args], {
+  const { cwd, path = cliPath, node = [], env = {}, onStart = () => undefined } = options;
+  const child = spawn(process.execPath, [...node, path, ...args], {
     cwd,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
