@@ -91,11 +91,13 @@ const load = loadavg()[0];
 if (load > 0.5)
   console.error(`other work on this machine (load ${load.toFixed(1)}): take no figure of this run for a result`);
 const cpu = cpus()[0]?.model;
-console.log(`${cpu}, Node ${process.version}, ${workers} workers, ${rounds} rounds of ${steps} steps\n`);
+const ours = await startOurs(workers);
+const { simdBits } = ours;
+const vectors = `${simdBits}-bit vectors`;
+console.log(`${cpu}, Node ${process.version}, ${vectors}, ${workers} workers, ${rounds} rounds of ${steps} steps\n`);
 console.log(
   '| rival | threads | batch | images/s | mnist-ddp images/s | ratio |\n| --- | --- | --- | --- | --- | --- |',
 );
-const ours = await startOurs(workers);
 const measured = [];
 try {
   for (const rival of rivals) {
@@ -110,7 +112,16 @@ if (values.json !== undefined) {
   const blocks = measured
     .filter(({ unavailable }) => unavailable === undefined)
     .map((rival) => rival.oursImagesPerSecond);
-  const run = { cpu, node: process.version, load, workers, batchSize: defaultConfig.batchSize, rounds, steps };
+  const run = {
+    cpu,
+    node: process.version,
+    simdBits,
+    load,
+    workers,
+    batchSize: defaultConfig.batchSize,
+    rounds,
+    steps,
+  };
   const result = { ...run, imagesPerSecond: median(blocks), rivals: measured };
   await writeFile(values.json, `${JSON.stringify(result, null, 2)}\n`);
 }
