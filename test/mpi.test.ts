@@ -72,6 +72,17 @@ describe.skipIf(mpiMissing !== null)(title, () => {
     else expect(summary.traffic?.statistics.exchanges).toBe(6 * whole.steps);
   });
 
+  it('train together with vectors of different widths, to the same hash', async () => {
+    const folder = out();
+    const args = trainArgs(folder, 1, '--epochs', '1');
+    const { code, stderr } = await mpirun([
+      { count: 1, args, env: { MNIST_DDP_SIMD: '128' } },
+      { count: 1, args },
+    ]);
+    expect(code, stderr).toBe(0);
+    expect(resultOf(await summaryIn(folder))).toEqual(resultOf(whole));
+  });
+
   it('end by name when one is killed, and the run goes on as one process, to the same hash', async () => {
     const folder = out();
     let [killed, killedAt] = [false, 0];
