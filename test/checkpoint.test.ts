@@ -110,6 +110,11 @@ describe('writing and reading', () => {
     expectSame(await readCheckpoint(await writing), await example(5));
   });
 
+  it.each([32, 64])('is of a job of %i workers in all processes', async (worldSize) => {
+    const checkpoint = { ...(await example(6)), worldSize };
+    expectSame(await decodeCheckpoint(await encodeCheckpoint(checkpoint)), checkpoint);
+  });
+
   it('refuses a folder that is not there, and one that is a file, by name', async () => {
     const missing = await operationalError(async () => writeCheckpoint(join(directory, 'gone'), await example(1)));
     expect(missing.code).toBe('OUT_NOT_WRITABLE');
@@ -295,7 +300,7 @@ describe('bad files are one clear line', () => {
     ['step', -1],
     ['step', 1.5],
     ['worldSize', 0],
-    ['worldSize', 17],
+    ['worldSize', 2.5],
     ['dataset', 5],
     ['arithmetic', 5],
     ['init', { file: 'weights.pth' }],

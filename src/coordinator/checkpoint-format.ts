@@ -10,7 +10,6 @@
  * Reading trusts nothing: each length is checked before it is used, and the checksum before anything is decoded.
  */
 import { Packr, Unpackr } from 'msgpackr';
-import { maxWorldSize } from '../shared/config.js';
 import type { TrainConfig } from '../shared/config.js';
 import { assert, OperationalError } from '../shared/errors.js';
 import { batchNormChannels, batchNorms, parameterCount, parameters } from '../shared/network.js';
@@ -178,7 +177,8 @@ type Fields = Readonly<Record<string, unknown>>;
 
 async function checkpointOf(fields: Fields): Promise<Checkpoint> {
   if (JSON.stringify(fields['tensors']) !== JSON.stringify(tensorTable)) throw otherNetwork(fields['tensors']);
-  const worldSize = integerIn(fields, 'worldSize', 1, maxWorldSize);
+  // Of all processes together, so no more is known of it.
+  const worldSize = integerIn(fields, 'worldSize', 1, Number.MAX_SAFE_INTEGER);
   const config = configOf(fields['config']);
   const checkpoint: Checkpoint = {
     config,
