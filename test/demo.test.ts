@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { demo, type Demo } from '../dist/index.js';
+import { hostsOn } from '../dist/library/file-server.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
@@ -131,6 +132,11 @@ describe('the demo refuses', () => {
       expect(status, host).toBe(403);
       expect(body.toString()).not.toContain('trainCount');
     }
+  });
+
+  it("no host without its port, but on HTTP's own, which clients leave out", () => {
+    expect(hostsOn(80)).toEqual(['127.0.0.1', 'localhost', '127.0.0.1:80', 'localhost:80']);
+    expect(hostsOn(8080)).toEqual(['127.0.0.1:8080', 'localhost:8080']);
   });
 
   it('a port in use, a port that is none, and a run that is not there, each in one line', async () => {

@@ -6,7 +6,8 @@ import { resolveConfig } from '../coordinator/validate.js';
 import type { BatchNormMode } from '../shared/config.js';
 import { usageError } from '../shared/errors.js';
 import { selectEngine } from './engines.js';
-import { datasetOf, defaultTimeout, ignore, noteEngine, once, positive, type GroupOptions } from './options.js';
+import { datasetOf, defaultTimeout, groupOptionNames, ignore, noteEngine, once, positive } from './options.js';
+import { refuseUnknownOptions, type GroupOptions, type OptionNames } from './options.js';
 
 export interface BenchmarkOptions extends Omit<GroupOptions, 'workers'> {
   /** Default 1 and the number of physical cores; 1 alone where all would share one device. */
@@ -23,6 +24,7 @@ export interface BenchmarkOptions extends Omit<GroupOptions, 'workers'> {
  * OperationalError.
  */
 export async function benchmark(options: BenchmarkOptions = {}): Promise<BenchmarkRow[]> {
+  refuseUnknownOptions(options, optionNames);
   const config = resolveConfig({
     batchNorm: options.batchNorm,
     batchSize: options.batchSize,
@@ -55,3 +57,11 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
     onNote,
   });
 }
+
+const optionNames: OptionNames<BenchmarkOptions> = {
+  ...groupOptionNames,
+  steps: true,
+  batchNorm: true,
+  batchSize: true,
+  microBatch: true,
+};

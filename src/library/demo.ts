@@ -7,6 +7,7 @@ import { integer } from '../coordinator/validate.js';
 import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
 import { OperationalError } from '../shared/errors.js';
 import { serveFiles, type FileServer, type ServedFile } from './file-server.js';
+import { refuseUnknownOptions } from './options.js';
 import { openWeights, type OpenWeights } from './weights.js';
 
 export interface DemoOptions {
@@ -33,6 +34,7 @@ const pageFiles = {
 
 /** Starts to serve the page. Throws OperationalError; close it in the end. */
 export async function demo(options: DemoOptions = {}): Promise<Demo> {
+  refuseUnknownOptions(options, { run: true, port: true, data: true });
   const port = integer('--port', options.port ?? 0, 0, 65_535);
   const weights = await weightsOf(options.run);
   const location = await locateDataset(options.data);

@@ -2,7 +2,8 @@
 import type { Accuracy } from '../coordinator/evaluation.js';
 import { newestRun } from '../coordinator/run-folder.js';
 import { infer } from './inference.js';
-import { datasetOf, type GroupOptions } from './options.js';
+import { datasetOf, groupOptionNames, refuseUnknownOptions } from './options.js';
+import type { GroupOptions, OptionNames } from './options.js';
 import { openWeights } from './weights.js';
 
 export interface EvaluateOptions extends GroupOptions {
@@ -20,7 +21,10 @@ export interface Evaluation extends Accuracy {
 
 /** Scores a trained network on the test set: the same figures with any number of workers. Throws OperationalError. */
 export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluation> {
+  refuseUnknownOptions(options, optionNames);
   const { path, weights, parametersSha256, checkpoint } = await openWeights(options.checkpoint ?? (await newestRun()));
   const { correct, total, accuracy, dataset } = await infer(weights, await datasetOf(options.data), options);
   return { correct, total, accuracy, checkpoint: path, dataset, step: checkpoint?.step ?? null, parametersSha256 };
 }
+
+const optionNames: OptionNames<EvaluateOptions> = { ...groupOptionNames, checkpoint: true };

@@ -3,6 +3,7 @@ import { writeFileAtomically } from '../coordinator/atomic-file.js';
 import { newestRun } from '../coordinator/run-folder.js';
 import { weightFormats, writeWeights, type WeightFormat } from '../interchange/formats.js';
 import { usageError } from '../shared/errors.js';
+import { refuseUnknownOptions } from './options.js';
 import { version } from './version.js';
 import { openWeights } from './weights.js';
 
@@ -22,7 +23,9 @@ export interface Exported {
 }
 
 /** Writes all of the file or nothing. Throws OperationalError. */
-export async function exportWeights({ checkpoint, format, out }: ExportOptions): Promise<Exported> {
+export async function exportWeights(options: ExportOptions): Promise<Exported> {
+  refuseUnknownOptions(options, { checkpoint: true, format: true, out: true });
+  const { checkpoint, format, out } = options;
   if (!weightFormats.includes(format)) {
     throw usageError(`--format must be ${weightFormats.join(', ')}, not "${format as string}"`);
   }

@@ -55,7 +55,7 @@ const headers = {
  */
 export async function serveFiles(files: ReadonlyMap<string, ServedFile>, port: number): Promise<FileServer> {
   const server = createServer((request, response) => {
-    void answer(files, hostsOf(server), request, response);
+    void answer(files, hostsOn(portOf(server)), request, response);
   });
   server.listen(port, loopback);
   try {
@@ -83,8 +83,11 @@ function portOf(server: Server): number {
 }
 
 /** What a browser of this machine asks for. A page elsewhere whose name leads here (DNS rebinding) has another host. */
-function hostsOf(server: Server): readonly string[] {
-  return [loopback, 'localhost'].map((name) => `${name}:${String(portOf(server))}`);
+export function hostsOn(port: number): readonly string[] {
+  const names = [loopback, 'localhost'];
+  const hosts = names.map((name) => `${name}:${String(port)}`);
+  // Clients leave HTTP's own port out.
+  return port === 80 ? [...names, ...hosts] : hosts;
 }
 
 async function answer(

@@ -1,6 +1,7 @@
 /** Options that several functions of the library share, and what becomes of them. */
 import { integer } from '../coordinator/validate.js';
 import { locateDataset, openDataset, type OpenDataset } from '../coordinator/dataset.js';
+import { usageError } from '../shared/errors.js';
 import type { EngineChoice, SelectedEngine } from './engines.js';
 
 /** Seconds without a sign of life after which a rank counts as stalled. */
@@ -15,6 +16,21 @@ export interface GroupOptions {
   readonly data?: string | undefined;
   /** Receives notes for the user, one line each. */
   readonly onNote?: ((text: string) => void) | undefined;
+}
+
+/** Every option of a function: the type sees to it that none is forgotten. */
+export type OptionNames<Options> = Readonly<Record<keyof Required<Options>, true>>;
+
+export const groupOptionNames: OptionNames<GroupOptions> = { workers: true, engine: true, data: true, onNote: true };
+
+/**
+ * What JavaScript lets pass: an option by a name that is not one, which would be taken for left out.
+ * @throws OperationalError USAGE
+ */
+export function refuseUnknownOptions<Options extends object>(options: Options, known: OptionNames<Options>): void {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name));
+  if (unknown === undefined) return;
+  throw usageError(`there is no option "${unknown}"; there are ${Object.keys(known).join(', ')}`);
 }
 
 /** The number of workers, where `auto` has taken one for each core: on a device that all share, one is enough. */

@@ -6,7 +6,7 @@ import { readPictures } from '../images/pictures.js';
 import { classes } from '../shared/network.js';
 import { usageError } from '../shared/errors.js';
 import { infer } from './inference.js';
-import type { GroupOptions } from './options.js';
+import { refuseUnknownOptions, type GroupOptions, type OptionNames } from './options.js';
 import { openWeights } from './weights.js';
 
 export interface PredictOptions extends Omit<GroupOptions, 'data'> {
@@ -29,6 +29,7 @@ export interface Prediction {
 
 /** Classifies pictures, in their order. Throws OperationalError; nothing is classified unless all can be read. */
 export async function predict(options: PredictOptions): Promise<Prediction[]> {
+  refuseUnknownOptions(options, optionNames);
   if (options.files.length === 0) throw usageError('name at least one picture or IDX file');
   const { weights } = await openWeights(options.checkpoint ?? (await newestRun()));
   const { images, sources } = await readPictures(options.files, options.rows);
@@ -52,3 +53,12 @@ function datasetOfRows(images: Uint8Array, count: number): OpenDataset {
     },
   };
 }
+
+const optionNames: OptionNames<PredictOptions> = {
+  workers: true,
+  engine: true,
+  onNote: true,
+  files: true,
+  checkpoint: true,
+  rows: true,
+};

@@ -13,7 +13,8 @@ import { stepsPerEpoch } from '../shared/schedule.js';
 import { engineOf } from '../worker/engines/registry.js';
 import { engineNames } from './engines.js';
 import { infer } from './inference.js';
-import { datasetOf, ignore, type GroupOptions } from './options.js';
+import { datasetOf, groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
+import type { GroupOptions, OptionNames } from './options.js';
 import { version } from './version.js';
 import { openWeights } from './weights.js';
 
@@ -32,6 +33,7 @@ export interface Report {
 
 /** Evaluates the run's newest checkpoint, and writes all of the file or nothing. Throws OperationalError. */
 export async function report(options: ReportOptions = {}): Promise<Report> {
+  refuseUnknownOptions(options, optionNames);
   const { path, weights, checkpoint } = await openWeights(options.run ?? (await newestRun()));
   if (checkpoint === null) {
     const message = `${path} is a file of weights, and a report is about a run: name a run's folder or its checkpoint`;
@@ -119,3 +121,5 @@ function isPairs(value: unknown): boolean {
 function isExact(engine: string): boolean {
   return engineNames.some((name) => name === engine && engineOf(name).exact);
 }
+
+const optionNames: OptionNames<ReportOptions> = { ...groupOptionNames, run: true, out: true };

@@ -17,7 +17,8 @@ import { processName, type Job } from '../shared/job.js';
 import type { Device } from '../shared/protocol.js';
 import { leafCount } from '../shared/tree.js';
 import { selectEngine, selectEngineToResume } from './engines.js';
-import { datasetOf, defaultTimeout, ignore, positive, workersOn, type GroupOptions } from './options.js';
+import { datasetOf, defaultTimeout, groupOptionNames, ignore, positive, refuseUnknownOptions } from './options.js';
+import { workersOn, type GroupOptions, type OptionNames } from './options.js';
 import { inJob } from './job.js';
 import { openWeights, type OpenWeights } from './weights.js';
 
@@ -77,6 +78,7 @@ type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
  * @throws OperationalError for whatever a user or a machine can cause, with a `code`
  */
 export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMetric, void, undefined> {
+  refuseUnknownOptions(options, optionNames);
   const timeoutMs = 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout);
   yield* inJob(timeoutMs, (job) => trainIn(job, timeoutMs, options));
 }
@@ -220,3 +222,26 @@ function changed(field: string, was: unknown, is: unknown): OperationalError {
     `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add --override ${field}`,
   );
 }
+
+const optionNames: OptionNames<TrainOptions> = {
+  ...groupOptionNames,
+  epochs: true,
+  batchSize: true,
+  microBatch: true,
+  learningRate: true,
+  lrStep: true,
+  lrGamma: true,
+  seed: true,
+  batchNorm: true,
+  devices: true,
+  out: true,
+  init: true,
+  resume: true,
+  override: true,
+  maxSteps: true,
+  checkpointEvery: true,
+  timeout: true,
+  maxRestarts: true,
+  signal: true,
+  onProgress: true,
+};

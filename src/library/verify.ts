@@ -9,7 +9,8 @@ import type { Job } from '../shared/job.js';
 import { OperationalError } from '../shared/errors.js';
 import { engineOf } from '../worker/engines/registry.js';
 import { inJob } from './job.js';
-import { datasetOf, defaultTimeout, ignore, once, positive, type GroupOptions } from './options.js';
+import { datasetOf, defaultTimeout, ignore, once, positive, refuseUnknownOptions } from './options.js';
+import type { GroupOptions, OptionNames } from './options.js';
 
 export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
   /** Numbers of workers to compare; default 1, 2 and 4. */
@@ -24,6 +25,7 @@ export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
  * they train together, and all return the same. Sets V8's flags for a moment, as `train` does. Throws OperationalError.
  */
 export async function verify(options: VerifyOptions = {}): Promise<Verification> {
+  refuseUnknownOptions(options, optionNames);
   const timeoutMs = 1000 * defaultTimeout;
   let verification: Verification | null = null;
   for await (const result of inJob(timeoutMs, (job) => verifyIn(job, timeoutMs, options))) verification = result;
@@ -55,3 +57,5 @@ async function* verifyIn(
     onNote: once(options.onNote ?? ignore),
   });
 }
+
+const optionNames: OptionNames<VerifyOptions> = { workers: true, steps: true, data: true, onNote: true };
