@@ -1,5 +1,6 @@
 /** The commands as a user meets them: what they print where, their exit codes, and what they leave on disk. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -57,7 +58,7 @@ describe('train', () => {
   it('says on stderr how wide its vectors are, and once which Node would have wider ones', () => {
     const lines = trained.stderr.split('\n');
     expect(lines[0]).toContain(`, ${String(expectedBits())}-bit vectors, data set `);
-    const advice = lines.filter((line) => line.includes('Node 24 or later would train about twice as fast'));
+    const advice = lines.filter((line) => line.includes('Node 24 or later would train 1.5 to 2 times as fast'));
     expect(advice).toHaveLength(adviceExpected() ? 1 : 0);
   });
 
@@ -100,6 +101,18 @@ describe('train', () => {
     expect(stderr).not.toMatch(/EPIPE|Error|bug/);
     expect((await loadCheckpoint(folder)).step).toBeLessThan(510);
   });
+
+  it.runIf(existsSync('/dev/full'))(
+    'trains on where stdout cannot be written, and says once what is lost',
+    async () => {
+      const folder = out();
+      const flags = `--data ${data} --batch-size 8 --max-steps 3 --out ${folder} --workers 1 --quiet`;
+      const command = `${process.execPath} ${cliPath} train ${flags} > /dev/full; echo "code $?" >&2`;
+      const { stderr } = await promisify(execFile)('sh', ['-c', command], { timeout: 60_000 });
+      expect(stderr).toMatch(/^mnist-ddp: warning: stdout cannot be written, its lines are lost: ENOSPC.*\ncode 1\n$/);
+      expect((await loadCheckpoint(folder)).step).toBe(3);
+    },
+  );
 
   it('goes on where nobody reads stderr any more', async () => {
     const flags = `--data ${data} --batch-size 8 --max-steps 3 --out ${out()} --workers 1`;
@@ -151,10 +164,10 @@ describe('eval', () => {
     expect(result.code).toBe(0);
   });
 
-  it.each(['positional', '--checkpoint'])('takes a run by name: %s', async (how) => {
+  it.each(['positional', '--', '--checkpoint'])('takes a run by name: %s', async (how) => {
     const path = join(await runFolder(), 'checkpoint.msgpack');
-    const args = how === 'positional' ? [path] : ['--checkpoint', path];
-    const result = await cli(['eval', ...args, '--data', data, '--json', '--workers', '1']);
+    const args = how === 'positional' ? [path] : [how, path];
+    const result = await cli(['eval', '--data', data, '--json', '--workers', '1', ...args]);
     expect(JSON.parse(result.stdout)).toMatchObject({ total: 20, step: 204, checkpoint: path });
   });
 
@@ -243,8 +256,18 @@ describe('a request that cannot be carried out as written', () => {
     [['train', '--seed', '1', '--seed', '2'], '--seed is given 2 times; give it once'],
     [['train', '--out', 'a', '--out', 'b'], '--out is given 2 times; give it once'],
     [['eval', '--data', 'a', '--data', 'b'], '--data is given 2 times; give it once'],
-    [['train', '--epochs', 'abc'], '--epochs must be a whole number'],
-    [['train', '--lr', 'x'], '--lr must be a finite number'],
+    [['train', '--epochs', 'abc'], '--epochs takes a number in decimal, not "abc"'],
+    [['train', '--epochs', '1.5'], '--epochs must be a whole number'],
+    [['train', '--lr', 'x'], '--lr takes a number in decimal, not "x"'],
+    // As of a shell variable that is not set.
+    [['train', '--lr', ''], '--lr takes a number in decimal, not ""'],
+    [['train', '--lr='], '--lr takes a number in decimal, not ""'],
+    [['train', '--epochs', '0x10'], '--epochs takes a number in decimal, not "0x10"'],
+    [['verify', '--steps', ' 2'], '--steps takes a number in decimal, not " 2"'],
+    [['train', '--timeout', 'Infinity'], '--timeout takes a number in decimal, not "Infinity"'],
+    [['train', '--lr', '1e999'], '--lr must be a finite number'],
+    [['train', '--lr', '-0.1'], '--lr must be a finite number of at least 0'],
+    [['train', '--', '--max-steps', '1'], 'Unknown arguments: ./--max-steps, 1'],
     [['train', '--workers', '0'], '--workers must be auto or a whole number from 1 to 16, not "0"'],
     [['train', '--workers', '17'], '--workers must be auto or a whole number from 1 to 16, not "17"'],
     [['train', '--workers', '5', '--batch-size', '32'], '32'],

@@ -1,7 +1,7 @@
 /** `mnist-ddp bench`: throughput of training by number of workers. */
 import type { CommandModule } from 'yargs';
 import { benchmark, type BenchmarkOptions, type BenchmarkRow } from '../index.js';
-import { dataOption, engineOption, note, numbersOf, once } from './options.js';
+import { dataOption, engineOption, note, numbersOf, numeric, once } from './options.js';
 
 interface BenchArguments {
   workers?: string | undefined;
@@ -20,11 +20,11 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
   builder: (yargs) =>
     yargs
       .option('workers', { ...once, describe: 'numbers of worker threads to compare, such as 1,2,4 [1 and all cores]' })
-      .option('steps', { ...once, type: 'number', describe: 'measured steps for each [30]' })
+      .option('steps', numeric('steps', 'measured steps for each [30]'))
       .option('engine', engineOption)
       .option('batch-norm', { ...once, describe: 'as in train [sync]', choices: ['sync', 'local'] })
-      .option('batch-size', { ...once, type: 'number', describe: 'as in train [128]' })
-      .option('micro-batch', { ...once, type: 'number', describe: 'as in train [8]' })
+      .option('batch-size', numeric('batch-size', 'as in train [128]'))
+      .option('micro-batch', numeric('micro-batch', 'as in train [8]'))
       .option('data', dataOption)
       .option('json', { type: 'boolean', default: false, describe: 'print one JSON array' }),
   handler: async ({ workers, steps, engine, batchNorm, batchSize, microBatch, data, json }) => {

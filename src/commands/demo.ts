@@ -2,7 +2,7 @@
 import { once as eventOnce } from 'node:events';
 import type { CommandModule } from 'yargs';
 import { demo } from '../index.js';
-import { dataOption, note, once, weightsDescription } from './options.js';
+import { dataOption, note, numeric, weightsDescription } from './options.js';
 
 interface DemoArguments {
   run?: string | undefined;
@@ -16,7 +16,7 @@ export const demoCommand: CommandModule<object, DemoArguments> = {
   builder: (yargs) =>
     yargs
       .positional('run', { type: 'string', describe: weightsDescription })
-      .option('port', { ...once, type: 'number', describe: 'port on 127.0.0.1 [one that is free]' })
+      .option('port', numeric('port', 'port on 127.0.0.1 [one that is free]'))
       .option('data', dataOption),
   handler: async ({ run, port, data }) => {
     const { url, network, close } = await demo({ run, port, data });

@@ -13,13 +13,13 @@ import { verifyCommand } from './verify.js';
 
 /**
  * Runs one command line to its end.
- * @returns the exit code: 0, 2 for a request that cannot be carried out as written, 1 for whatever else failed, or
+ * @returns the exit code: 0, 2 for a request that cannot be carried out as written, 1 for whatever else failed, also output, or
  *   128 + the signal's number
  */
 export async function run(argv: readonly string[]): Promise<number> {
-  quietOnClosedPipe();
+  const linesLost = surviveOutput();
   let exitCode = 0;
-  const parser = yargs([...argv])
+  const parser = yargs(withoutSeparator(argv))
     .scriptName('mnist-ddp')
     .usage(
       '$0 COMMAND [options]\n\nTrains a convolutional network on MNIST, data-parallel over worker threads,\nand over machines where MPI starts it on several: mpirun -n 4 mnist-ddp train (see docs/cluster.md).',
@@ -50,10 +50,21 @@ export async function run(argv: readonly string[]): Promise<number> {
     });
   try {
     await parser.parseAsync();
-    return exitCode;
+    return exitCode === 0 && linesLost() ? 1 : exitCode;
   } catch (error) {
     return reportError(error);
   }
+}
+
+/**
+ * What stands behind `--` are operands, whatever they begin with; yargs would drop them where a command has operands of its own.
+ * Ours are paths, so one that begins with a dash gets a folder in front.
+ */
+function withoutSeparator(argv: readonly string[]): string[] {
+  const separator = argv.indexOf('--');
+  if (separator < 0) return [...argv];
+  const operands = argv.slice(separator + 1).map((operand) => (operand.startsWith('-') ? `./${operand}` : operand));
+  return [...argv.slice(0, separator), ...operands];
 }
 
 /** yargs makes an array of a flag that is given twice; `files` are a list by themselves. */
@@ -77,15 +88,25 @@ function reportError(error: unknown): number {
 
 /**
  * `mnist-ddp train | head`: whoever read our lines is gone. That is taken as a hang-up: a run ends in its own time, anything
- * else at once. Lines on stderr, or for a terminal that was closed, go nowhere.
+ * else at once. Where stdout cannot be written for another reason, such as a full disk, its lines are lost, which is said once
+ * and ends nothing. Lines on stderr then go nowhere.
+ * @returns whether lines of stdout were lost
  */
-function quietOnClosedPipe(): void {
-  const rethrow = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== 'EIO' && error.code !== 'EPIPE') throw error;
+function surviveOutput(): () => boolean {
+  let lost = false;
+  const rethrowBugs = (error: NodeJS.ErrnoException): void => {
+    if (error.code === undefined) throw error;
   };
-  process.stderr.on('error', rethrow);
-  process.stdout.on('error', rethrow);
-  process.stdout.once('error', ({ code }: NodeJS.ErrnoException) => {
-    if (code === 'EPIPE' && !process.emit('SIGHUP', 'SIGHUP')) process.exit(0);
+  process.stderr.on('error', rethrowBugs);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    rethrowBugs(error);
+    if (lost) return;
+    lost = true;
+    if (error.code === 'EPIPE') {
+      if (!process.emit('SIGHUP', 'SIGHUP')) process.exit(0);
+    } else {
+      process.stderr.write(`mnist-ddp: warning: stdout cannot be written, its lines are lost: ${error.message}\n`);
+    }
   });
+  return () => lost;
 }

@@ -9,7 +9,7 @@ import {
   type TrainMetric,
   type TrainOptions,
 } from '../index.js';
-import { dataOption, engineOption, note, once, workersOption } from './options.js';
+import { dataOption, engineOption, note, numeric, once, workersOption } from './options.js';
 import { createProgressDisplay, type ProgressDisplay } from './progress.js';
 
 interface TrainArguments {
@@ -103,13 +103,13 @@ function builder(yargs: Argv): Argv<TrainArguments> {
       ...once,
       describe: 'device of each worker: cpu, or cpu:N to pin it to core N, such as cpu:0,cpu:1',
     })
-    .option('epochs', { ...once, type: 'number', describe: 'passes over the training set [13]' })
-    .option('batch-size', { ...once, type: 'number', describe: 'rows of a step, over all workers [128]' })
-    .option('micro-batch', { ...once, type: 'number', describe: 'rows that are summed before the tree [8]' })
-    .option('lr', { ...once, type: 'number', describe: 'learning rate [0.001]' })
-    .option('lr-step', { ...once, type: 'number', describe: 'steps between two decays of the learning rate [938]' })
-    .option('lr-gamma', { ...once, type: 'number', describe: 'factor of each decay [0.1]' })
-    .option('seed', { ...once, type: 'number', describe: 'seed of initialisation and shuffling [0]' })
+    .option('epochs', numeric('epochs', 'passes over the training set [13]'))
+    .option('batch-size', numeric('batch-size', 'rows of a step, over all workers [128]'))
+    .option('micro-batch', numeric('micro-batch', 'rows that are summed before the tree [8]'))
+    .option('lr', numeric('lr', 'learning rate [0.001]'))
+    .option('lr-step', numeric('lr-step', 'steps between two decays of the learning rate [938]'))
+    .option('lr-gamma', numeric('lr-gamma', 'factor of each decay [0.1]'))
+    .option('seed', numeric('seed', 'seed of initialisation and shuffling [0]'))
     .option('engine', engineOption)
     .option('batch-norm', {
       ...once,
@@ -127,14 +127,10 @@ function builder(yargs: Argv): Argv<TrainArguments> {
       ...once,
       describe: `what may differ from the run to resume: ${overridable.join(', ')} (comma-separated)`,
     })
-    .option('max-steps', { ...once, type: 'number', describe: 'end after so many steps since training began' })
-    .option('checkpoint-every', { ...once, type: 'number', describe: 'steps between checkpoints within an epoch' })
-    .option('timeout', {
-      ...once,
-      type: 'number',
-      describe: 'seconds without a sign of life before a worker is stalled [60]',
-    })
-    .option('max-restarts', { ...once, type: 'number', describe: 'how often failed workers are started again [3]' })
+    .option('max-steps', numeric('max-steps', 'end after so many steps since training began'))
+    .option('checkpoint-every', numeric('checkpoint-every', 'steps between checkpoints within an epoch'))
+    .option('timeout', numeric('timeout', 'seconds without a sign of life before a worker is stalled [60]'))
+    .option('max-restarts', numeric('max-restarts', 'how often failed workers are started again [3]'))
     .option('quiet', { type: 'boolean', default: false, describe: 'no progress and no notes but warnings on stderr' });
 }
 

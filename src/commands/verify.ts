@@ -1,7 +1,7 @@
 /** `mnist-ddp verify`: shows that the number of workers, and stopping and resuming, change no bit. */
 import type { CommandModule } from 'yargs';
 import { OperationalError, verify, type Verification } from '../index.js';
-import { dataOption, note, numbersOf, once } from './options.js';
+import { dataOption, note, numbersOf, numeric, once } from './options.js';
 
 interface VerifyArguments {
   workers?: string | undefined;
@@ -16,7 +16,7 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
   builder: (yargs) =>
     yargs
       .option('workers', { ...once, describe: 'numbers of worker threads to compare [1,2,4]' })
-      .option('steps', { ...once, type: 'number', describe: 'steps to train with each [20]' })
+      .option('steps', numeric('steps', 'steps to train with each [20]'))
       .option('data', dataOption)
       .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' }),
   handler: async ({ workers, steps, data, json }) => {
