@@ -47,7 +47,8 @@ describe('the choice', () => {
   ])('%s', (_, given, bits, why, advised) => {
     const simd = chooseSimd({ ...facts, ...given });
     expect([simd.bits, simd.why]).toEqual([bits, expect.stringContaining(why)]);
-    if (advised) expect(simd.advice).toMatch(/^Node 24 or later would train about twice as fast on this processor: /);
+    if (advised)
+      expect(simd.advice).toMatch(/^Node 24 or later would train 1.5 to 2 times as fast on this processor: /);
     else expect(simd.advice).toBeNull();
   });
 

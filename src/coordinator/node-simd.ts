@@ -49,7 +49,7 @@ export function chooseSimd({ asked = '', architecture, v8, builtWithPass, avx2 }
     return narrow(
       why,
       avx2 === true
-        ? `${nodeWithPass} would train about twice as fast on this processor: it computes with vectors of 256 bits, AVX2's, instead of 128`
+        ? `${nodeWithPass} would train 1.5 to 2 times as fast on this processor: it computes with vectors of 256 bits, AVX2's, instead of 128`
         : null,
     );
   }
