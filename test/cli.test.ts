@@ -114,6 +114,15 @@ describe('train', () => {
     },
   );
 
+  it.runIf(existsSync('/dev/full'))(
+    'is no success where what a command prints is lost, such as its version',
+    async () => {
+      const command = `${process.execPath} ${cliPath} --version > /dev/full; echo "code $?" >&2`;
+      const { stderr } = await promisify(execFile)('sh', ['-c', command], { timeout: 60_000 });
+      expect(stderr).toMatch(/stdout cannot be written.*\ncode 1\n$/);
+    },
+  );
+
   it('goes on where nobody reads stderr any more', async () => {
     const flags = `--data ${data} --batch-size 8 --max-steps 3 --out ${out()} --workers 1`;
     const command = `${process.execPath} ${cliPath} train ${flags} 2>&1 >&3 | true`;

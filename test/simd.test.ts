@@ -15,7 +15,7 @@ import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { mnistDirectory, temporaryDirectory } from './support/idx-files.js';
 import { expectedBits } from './support/kernels.js';
-import { breakAddition, exportedFunctions } from './support/wasm-binary.js';
+import { breakAddition, breakData, exportedFunctions } from './support/wasm-binary.js';
 
 const dist = fileURLToPath(new URL('../dist/', import.meta.url));
 const kernelFile = (name: string): Promise<Uint8Array<ArrayBuffer>> => readFile(join(dist, 'kernels', name));
@@ -114,6 +114,10 @@ describe('the comparison of kernels', async () => {
 
   it.each(broken)('finds $name where its $which addition of vectors is a subtraction', ({ name, bytes }) => {
     expect(firstDifference(narrow, new WebAssembly.Module(bytes))).toBe(name);
+  });
+
+  it.each([0.25, 0.5, 0.75])('finds a bit of the static data that is turned over, %d of the way in', (share) => {
+    expect(firstDifference(narrow, new WebAssembly.Module(breakData(wideBytes, share)))).toBe('static data');
   });
 
   it('takes a kernel that fails for one that differs', () => {

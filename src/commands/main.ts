@@ -102,6 +102,8 @@ function surviveOutput(): () => boolean {
     rethrowBugs(error);
     if (lost) return;
     lost = true;
+    // The last lines of a command are found to be lost when it has ended already.
+    process.exitCode ||= 1;
     if (error.code === 'EPIPE') {
       if (!process.emit('SIGHUP', 'SIGHUP')) process.exit(0);
     } else {

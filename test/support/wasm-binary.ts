@@ -33,6 +33,15 @@ export function breakAddition(
   return null;
 }
 
+/** A copy of the module with one bit of its static data turned over, at a share from 0 to 1 of the section. */
+export function breakData(module: Uint8Array<ArrayBuffer>, share: number): Uint8Array<ArrayBuffer> {
+  const { start, end } = sectionOf(module, 11);
+  const broken = Uint8Array.from(module);
+  const at = Math.floor(start + share * (end - start));
+  broken[at] = (broken[at] ?? 0) ^ 32;
+  return broken;
+}
+
 function bodyOf(module: Uint8Array, name: string): { start: number; end: number } {
   const index = exportsOf(module).get(name);
   if (index === undefined) throw new Error(`no export ${name}`);

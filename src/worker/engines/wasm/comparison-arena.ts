@@ -123,6 +123,12 @@ export class Arena {
     this.#results.push({ start: offset / 4, end: offset / 4 + words, format });
   }
 
+  /** Whether the modules have written the same static data, their tables: no trial reads all of these. */
+  isStaticDataEqual(): boolean {
+    const [expected, actual] = this.#words;
+    return areEqual(expected, actual, { start: 0, end: this.#start / 4, format: 'bits' });
+  }
+
   /** Whether all results are the same in both memories. */
   isEqual(): boolean {
     const [expected, actual] = this.#words;

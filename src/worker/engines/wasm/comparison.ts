@@ -18,7 +18,8 @@ import { scratchBytes } from './workspace.js';
 type Trials = { readonly [Name in keyof Kernels]: (arena: Arena) => Parameters<Kernels[Name]> };
 
 /**
- * @returns the first kernel whose results differ, or which fails in the wide module alone; null where there is none
+ * @returns `static data` where that differs, else the first kernel whose results do, or which fails in the wide module alone; null
+ *   where there is none
  * @throws whatever the narrow kernels throw
  */
 export function firstDifference(narrow: WebAssembly.Module, wide: WebAssembly.Module): string | null {
@@ -27,6 +28,7 @@ export function firstDifference(narrow: WebAssembly.Module, wide: WebAssembly.Mo
     instantiateKernels(narrow, arena.memories[0]),
     instantiateKernels(wide, arena.memories[1]),
   ];
+  if (!arena.isStaticDataEqual()) return 'static data';
   for (const name of kernelNames) {
     arena.reset();
     const parameters = trials[name](arena);
