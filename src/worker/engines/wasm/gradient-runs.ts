@@ -49,7 +49,7 @@ export function maxRuns(layer: ProductLayer, leaves: number, rows: number): numb
 }
 
 /** Rows of a group at most. */
-export function maxGroupRows(layer: ProductLayer, microBatch: number, rows: number): number {
+function maxGroupRows(layer: ProductLayer, microBatch: number, rows: number): number {
   return Math.min(rows, groupLeaves(layer, microBatch) * microBatch);
 }
 
