@@ -1,6 +1,6 @@
 /** This process's place in a job that MPI started, as the main thread sees it; thread.ts calls MPI. */
 import { once } from 'node:events';
-import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
 import { deserialiseError, OperationalError } from '../shared/errors.js';
 import { processName, type Job, type Traffic } from '../shared/job.js';
 import { exchangeName, Mailbox } from '../shared/mailbox.js';
@@ -47,6 +47,7 @@ export class MpiJob implements Job {
   readonly library: Mpi;
   readonly #waiting: { resolve: (value: unknown) => void; reject: (error: Error) => void }[] = [];
   #failure: Error | null = null;
+  #finishing = false;
   #ended = false;
 
   constructor(library: Mpi, launched: Launched, timeoutMs: number) {
@@ -62,14 +63,16 @@ export class MpiJob implements Job {
     };
     this.#worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: data, transferList: [port2] });
     port1.on('message', (message: ThreadMessage) => {
-      if (message.kind === 'answer') this.#waiting.shift()?.resolve(message.value);
-      else this.#failed(deserialiseError(message.error));
+      this.#hear(message);
     });
     this.#worker.on('error', (error) => {
       this.fail(error);
     });
     this.#worker.on('exit', () => {
-      if (!this.#ended) this.fail(new Error('the MPI thread ended early'));
+      // The thread's end may be told before its last words.
+      for (let last; (last = receiveMessageOnPort(port1)) !== undefined;) this.#hear(last.message as ThreadMessage);
+      const finished = this.#finishing && this.#waiting.length === 0;
+      if (!finished && !this.#ended) this.fail(new Error('the MPI thread ended early'));
     });
   }
 
@@ -117,6 +120,7 @@ export class MpiJob implements Job {
   async close(): Promise<void> {
     if (this.#ended) return;
     const exited = once(this.#worker, 'exit');
+    this.#finishing = true;
     await this.#ask({ kind: 'finish' });
     this.#ended = true;
     await exited;
@@ -145,6 +149,11 @@ export class MpiJob implements Job {
       this.#port.postMessage(request);
       this.mailbox.ring();
     });
+  }
+
+  #hear(message: ThreadMessage): void {
+    if (message.kind === 'answer') this.#waiting.shift()?.resolve(message.value);
+    else this.#failed(deserialiseError(message.error));
   }
 
   /** Of the MPI thread: says who is missing, where it knows. */
