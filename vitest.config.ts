@@ -18,6 +18,8 @@ export default defineConfig({
     ],
     exclude: [...configDefaults.exclude, 'test/long/**'],
     pool: 'forks',
+    // Lets tests have the threads of their runs fail.
+    execArgv: [`--import=${new URL('./test/support/fault.mjs', import.meta.url).href}`],
     // Half of the tests wait for other processes.
     maxWorkers: 2,
     testTimeout: 120_000,

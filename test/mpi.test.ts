@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type Summary } from '../dist/index.js';
 import { launchedAs } from '../dist/mpi/environment.js';
 import { cli } from './support/cli.js';
+import { faultImport } from './support/faults.js';
 import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
 import { mpiMissing, mpirun, pidOf } from './support/mpi.js';
 import { metricsOf, trainRun } from './support/runs.js';
@@ -135,7 +136,7 @@ describe.skipIf(mpiMissing !== null)(title, () => {
 
   it('name the process, its host, rank, phase and step where a worker stalls', async () => {
     const args = trainArgs(out(), 2, '--epochs', '300', '--timeout', '1');
-    const stalled = { count: 1, args, env: { MNIST_DDP_FAULT: 'stall:optimiser:1:2' } };
+    const stalled = { count: 1, args, env: { MNIST_DDP_FAULT: 'stall:optimiser:1:3', NODE_OPTIONS: faultImport } };
     const { code, stderr } = await mpirun([{ count: 1, args }, stalled]);
     expect(code).toBe(1);
     const named = `mnist-ddp: process 1 on host ${hostname()}: rank 1 (in optimiser of step 3) kept the others waiting for 1 s`;

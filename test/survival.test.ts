@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, train, type Summary, type TrainOptions } from '../dist/index.js';
 import { cli, cliPath } from './support/cli.js';
 import { operationalError } from './support/errors.js';
-import { faultCases, survive } from './support/faults.js';
+import { faultCases, faultImport, survive } from './support/faults.js';
 import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
 import { randomBits } from './support/random.js';
 import { trainRun } from './support/runs.js';
@@ -43,8 +43,8 @@ describe('a rank that fails', () => {
   it('again and again ends the run by name, with its last good step saved, to go on from', async () => {
     const folder = out();
     const flags = '--batch-size 16 --micro-batch 2 --epochs 2 --seed 9 --workers 3 --max-restarts 2'.split(' ');
-    const env = { MNIST_DDP_FAULT: 'throw:reduce:1:4:99' };
-    const { code, stderr } = await cli(['train', '--data', data, '--out', folder, ...flags], { env });
+    const faulty = { env: { MNIST_DDP_FAULT: 'throw:reduce:1:5:99' }, node: [faultImport] };
+    const { code, stderr } = await cli(['train', '--data', data, '--out', folder, ...flags], faulty);
     expect(code).toBe(1);
     const last = stderr.trimEnd().split('\n').at(-1);
     expect(last).toMatch(/^mnist-ddp: rank 1 failed in reduce of step 5: a fault on purpose; gave up after 2 restarts/);
@@ -179,11 +179,11 @@ describe('a process that is killed', () => {
   it('by a second SIGINT ends at once, and its last checkpoint is whole', async () => {
     const folder = out();
     // A rank that stalls keeps the first SIGINT from being heard.
-    const env = { MNIST_DDP_FAULT: 'stall:reduce:0:20' };
+    const faulty = { env: { MNIST_DDP_FAULT: 'stall:reduce:0:21' }, node: [faultImport] };
     const args = ['train', '--data', longData, '--out', folder, ...flags, '--workers', '2', '--checkpoint-every', '1'];
     let second = 0;
     const { code } = await cli(args, {
-      env,
+      ...faulty,
       onStart: (child) => {
         void reached(folder, 20).then(() => child.kill('SIGINT'));
         child.stderr?.on('data', (text: Buffer) => {

@@ -30,7 +30,6 @@ function start(module: WebAssembly.Module | null, worldSize: number): WorkerGrou
     mailbox: null,
     cores: [],
     timeoutMs: 5000,
-    attempt: 0,
     onNote: () => undefined,
   });
   return group;

@@ -29,8 +29,6 @@ export interface WorkerGroupOptions {
   /** Core of each rank, or null. */
   readonly cores: readonly (number | null)[];
   readonly timeoutMs: number;
-  /** How often the group was started before in this run. */
-  readonly attempt: number;
   /** Receives lines for the user that are no errors. */
   readonly onNote: (text: string) => void;
 }
@@ -128,10 +126,10 @@ export class WorkerGroup {
   }
 
   async #startRank(rank: number): Promise<void> {
-    const { worldSize, engine, libraries, config, layout, cores, timeoutMs, attempt } = this.#options;
+    const { worldSize, engine, libraries, config, layout, cores, timeoutMs } = this.#options;
     const { memory, module, mailbox } = this.#options;
     const core = cores[rank] ?? null;
-    const packed = packMessage({ rank, worldSize, engine, libraries, config, layout, timeoutMs, attempt, core });
+    const packed = packMessage({ rank, worldSize, engine, libraries, config, layout, timeoutMs, core });
     try {
       await this.#threads.run({ config: packed, memory, module, mailbox }, (message) => {
         this.#receive(unpackMessage(message));

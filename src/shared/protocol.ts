@@ -16,8 +16,6 @@ export interface RankConfig {
   readonly layout: MemoryLayout;
   /** How long a rank may keep the others waiting. */
   readonly timeoutMs: number;
-  /** How often the group was started before in this run. */
-  readonly attempt: number;
   /** Processor core to pin the thread to, or null. */
   readonly core: number | null;
 }

@@ -2,7 +2,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import { packMessage, unpackConfig, type RankMessage, type RankTask } from '../shared/protocol.js';
 import { engineOf } from './engines/registry.js';
-import { plannedFault } from './fault.js';
 import { pinThread } from './pin.js';
 import { serveRank } from './rank.js';
 
@@ -17,7 +16,7 @@ export default async function main({ port, ...task }: RankTask & { readonly port
       const reason = await pinThread(config.core);
       if (reason !== null) send({ kind: 'note', rank: config.rank, text: reason });
     }
-    await serveRank({ ...task, config }, engineOf(config.engine), send, plannedFault(config));
+    await serveRank({ ...task, config }, engineOf(config.engine), send);
   } finally {
     port.close();
   }

@@ -1,5 +1,5 @@
 /** The loop of one rank: waits for a command, carries it out with the group, reports, until it is told to exit. */
-import { Control, type Command, type Phase } from '../shared/control.js';
+import { Control, type Command } from '../shared/control.js';
 import { Mailbox } from '../shared/mailbox.js';
 import { bindReplica } from '../shared/memory.js';
 import type { RankConfig, RankMessage, RankReport, RankTask } from '../shared/protocol.js';
@@ -16,11 +16,10 @@ export async function serveRank(
   task: UnpackedTask,
   engine: Engine,
   send: (message: RankMessage) => void,
-  onPhase: (phase: Phase, step: number) => void = () => undefined,
 ): Promise<void> {
   const { rank } = task.config;
   try {
-    await runRank(task, engine, send, onPhase);
+    await runRank(task, engine, send);
   } catch (error) {
     send({ kind: 'failure', rank, error: serialiseError(error, rank) });
   }
@@ -31,13 +30,12 @@ async function runRank(
   { config, memory, module, mailbox: words }: UnpackedTask,
   engine: Engine,
   report: (report: RankReport) => void,
-  onPhase: (phase: Phase, step: number) => void,
 ): Promise<void> {
   const { rank, worldSize, layout } = config;
   const control = new Control(memory.buffer, layout.control, worldSize, config.timeoutMs);
   const mailbox = words === null ? null : new Mailbox(words);
   const replica = await engine.createReplica(bindReplica(layout, memory, module, config.libraries, rank));
-  const context: RankContext = { ...config, engine, buffer: memory.buffer, control, mailbox, onPhase };
+  const context: RankContext = { ...config, engine, buffer: memory.buffer, control, mailbox };
   const step = new RankStep(context, replica);
   for (let seen = 0; ;) {
     control.setPhase(rank, 'idle');
@@ -63,9 +61,8 @@ async function carryOut(command: Command, context: RankContext, replica: Replica
   if (command.name === 'evaluate') {
     const count = command.end - command.first;
     const share = rowsOf(shardOf(leafCount(count, config.microBatch), rank, worldSize), count, config.microBatch);
-    for (let start = share.start, rows = firstRows; start < share.end;) {
+    for (let start = share.start, rows = firstRows; start < share.end && !control.stopRequested;) {
       control.setPhase(rank, 'evaluation');
-      context.onPhase('evaluation', control.committed);
       const begun = performance.now();
       const end = Math.min(start + rows, share.end);
       await replica.evaluate(command.first + start, command.first + end, control.committed & 1 ? 1 : 0);

@@ -37,8 +37,6 @@ export interface RankContext {
   readonly control: Control;
   /** Where exchanges with other processes are asked for; null where there are none. */
   readonly mailbox: Mailbox | null;
-  /** Called when the rank enters a phase; tests make it fail there. */
-  readonly onPhase: (phase: Phase, step: number) => void;
 }
 
 type Mutable<T> = { -readonly [key in keyof T]: T[key] };
@@ -176,9 +174,8 @@ export class RankStep {
   }
 
   #enter(phase: Phase): void {
-    const { control, rank, onPhase } = this.#context;
+    const { control, rank } = this.#context;
     control.setPhase(rank, phase, phase === 'prepare' ? control.committed : this.#step + 1);
-    onPhase(phase, this.#step);
   }
 
   #barrier(): void {

@@ -1,6 +1,7 @@
 /** Memory stays flat, over many steps and over many restarts. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { rearmFault } from '../support/faults.js';
 import { temporaryDataset } from '../support/idx-files.js';
 import { trainRun } from '../support/runs.js';
 
@@ -39,7 +40,8 @@ it(`2,000 steps with 40 checkpoints grow it by less than ${String(boundMiB)} MiB
 
 it(`20 restarts grow it by less than ${String(boundMiB)} MiB`, async () => {
   const samples: number[] = [];
-  process.env['MNIST_DDP_FAULT'] = 'throw:reduce:1:3:20';
+  rearmFault();
+  process.env['MNIST_DDP_FAULT'] = 'throw:reduce:1:4:20';
   try {
     const options = { batchSize: 8, microBatch: 4, epochs: 1, maxSteps: 6, workers: 2, maxRestarts: 20, data };
     const onNote = (text: string): void => {

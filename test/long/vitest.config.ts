@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     include: ['test/long/**/*.test.ts'],
     pool: 'forks',
+    // Lets tests have the threads of their runs fail.
+    execArgv: [`--import=${new URL('../support/fault.mjs', import.meta.url).href}`],
     fileParallelism: false,
     testTimeout: 900_000,
     hookTimeout: 120_000,

@@ -1,7 +1,16 @@
 /** Faults on purpose: every way to fail in every phase of a step. */
+import { setEnvironmentData } from 'node:worker_threads';
 import { expect } from 'vitest';
 import type { Summary, TrainOptions } from '../../dist/index.js';
 import { trainRun } from './runs.js';
+
+/** What has a process of Node fail as MNIST_DDP_FAULT says. */
+export const faultImport = `--import=${new URL('./fault.mjs', import.meta.url).href}`;
+
+/** Has the fault of MNIST_DDP_FAULT happen again as often as it says, in threads that are started from now on. */
+export function rearmFault(): void {
+  setEnvironmentData('faults on purpose', new SharedArrayBuffer(4));
+}
 
 export interface FaultCase {
   readonly kind: 'throw' | 'exit' | 'stall';
@@ -43,7 +52,8 @@ const boundMs = 15_000;
 export async function survive({ kind, phase, rank, step }: FaultCase, options: TrainOptions): Promise<Summary> {
   const notes: string[] = [];
   const start = performance.now();
-  process.env['MNIST_DDP_FAULT'] = [kind, phase, rank, phase === 'evaluation' ? step : step - 1].join(':');
+  rearmFault();
+  process.env['MNIST_DDP_FAULT'] = [kind, phase, rank, step].join(':');
   try {
     const { summary } = await trainRun({ ...options, onNote: (text) => notes.push(text) });
     expect(performance.now() - start).toBeLessThan(boundMs);
