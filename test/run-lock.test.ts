@@ -1,11 +1,11 @@
 /** One live run in a folder: the second is refused by name; the lock of a run that is gone holds nobody up. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { RunLock } from '../dist/coordinator/run-lock.js';
+import { reachOf, RunLock } from '../dist/coordinator/run-lock.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDirectory } from './support/idx-files.js';
 
@@ -22,13 +22,14 @@ afterEach(async () => {
 });
 
 /** A process that takes the lock, says so or why not, and lives on until it is killed. */
-async function holder(): Promise<{ child: ChildProcess; said: string }> {
+async function holder(within: readonly string[] = []): Promise<{ child: ChildProcess; said: string }> {
   const module = new URL('../dist/coordinator/run-lock.js', import.meta.url).href;
   const script = `
     const { RunLock } = await import(${JSON.stringify(module)});
     await RunLock.take(${JSON.stringify(directory)}).then(() => console.log('taken'), (error) => console.log(error.message));
     setTimeout(() => undefined, 30_000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+  const [command, ...args] = [...within, process.execPath, '--input-type=module', '--eval', script];
+  const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const [said] = (await once(child.stdout, 'data')) as [Buffer];
@@ -60,7 +61,7 @@ describe('the lock of a live run', () => {
   });
 
   it('names the other process; of several at once exactly one has it', async () => {
-    const holders = await Promise.all(Array.from({ length: 4 }, holder));
+    const holders = await Promise.all(Array.from({ length: 4 }, () => holder()));
     try {
       const winner = holders.find(({ said }) => said === 'taken');
       const refused = holders.filter((other) => other !== winner);
@@ -122,4 +123,55 @@ describe('a stale lock is taken over', () => {
     const error = await operationalError(() => RunLock.take(directory));
     expect(error.message).toContain(`delete ${path} if it is gone`);
   });
+
+  it('but not that of another container with the same host name, whose process numbers mean nothing here', async () => {
+    const holder = { ...(await own()), pid: 4_194_303, pidNamespace: 'pid:[1]' };
+    await writeFile(path, JSON.stringify(holder));
+    const error = await operationalError(() => RunLock.take(directory));
+    expect(error.message).toContain(`delete ${path} if it is gone`);
+  });
+});
+
+describe('where a holder is', () => {
+  const first = 'pid:[4026531836]';
+  const here = { host: 'a', machine: 'm', boot: 'b', pidNamespace: first };
+  const container = { ...here, pidNamespace: 'pid:[7]' };
+
+  it.each([
+    ['the same', here, here, 'here'],
+    ['the same container', container, container, 'here'],
+    [
+      'an earlier version, or a system that does not tell',
+      { ...here, machine: null, boot: null, pidNamespace: null },
+      here,
+      'here',
+    ],
+    ['another host', { ...here, host: 'c' }, here, 'elsewhere'],
+    ['another machine of that name', { ...here, machine: 'n' }, here, 'elsewhere'],
+    ['a container on this machine', container, here, 'elsewhere'],
+    ['the machine around this container', here, container, 'elsewhere'],
+    ['this machine, before it was started again', { ...here, boot: 'c' }, here, 'past'],
+    ['a machine that has no id', { ...here, machine: null, boot: 'c' }, here, 'elsewhere'],
+    ['a container of the same image on another kernel', { ...container, boot: 'c' }, container, 'elsewhere'],
+  ] as const)('%s', (_name, holder, own, reach) => {
+    expect(reachOf(holder, own)).toBe(reach);
+  });
+});
+
+const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const;
+const mayUnshare = spawnSync(unshare[0], [...unshare.slice(1), 'true']).status === 0;
+
+it.runIf(mayUnshare)('a process with another table of processes is refused, and refuses', async () => {
+  const inContainer = await holder(unshare);
+  try {
+    expect(inContainer.said).toBe('taken');
+    expect((await operationalError(() => RunLock.take(directory))).code).toBe('OUT_IN_USE');
+    await rm(path);
+    await RunLock.take(directory);
+    const second = await holder(unshare);
+    await kill(second);
+    expect(second.said).toContain('is held by the run of process');
+  } finally {
+    await kill(inContainer);
+  }
 });

@@ -1,7 +1,7 @@
 /** The lock of a run's folder: one live run at a time writes there, and a run that was killed stands in nobody's way. */
 import { randomUUID } from 'node:crypto';
 import { constants, rmSync } from 'node:fs';
-import { copyFile, link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, link, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { OperationalError } from '../shared/errors.js';
@@ -15,6 +15,10 @@ interface Holder {
   /** When the process started, in clock ticks since the machine did; null where the system does not tell. */
   readonly startTime: string | null;
   readonly host: string;
+  /** Which machine, which start of it, and which of its tables of processes gave the pid; null where the system does not tell. */
+  readonly machine: string | null;
+  readonly boot: string | null;
+  readonly pidNamespace: string | null;
   /** Tells apart runs of one process. */
   readonly id: string;
 }
@@ -40,7 +44,7 @@ export class RunLock {
     const holder: Holder = {
       pid,
       startTime: (await processStat(pid))?.startTime ?? null,
-      host: hostname(),
+      ...(await whereabouts()),
       id: randomUUID(),
     };
     const lock = new RunLock(directory, `${JSON.stringify(holder)}\n`);
@@ -103,7 +107,10 @@ export class RunLock {
   /** Moves a stale lock away. Throws OUT_IN_USE where its process lives. */
   async #takeOver(text: string): Promise<void> {
     const holder = parseHolder(text);
-    if (holder !== null && (await mayLive(holder))) throw this.#inUse(holder);
+    if (holder !== null) {
+      const reach = reachOf(holder, await whereabouts());
+      if (reach === 'elsewhere' || (reach === 'here' && (await lives(holder)))) throw this.#inUse(holder, reach);
+    }
     const aside = temporaryName(this.#path);
     try {
       await rename(this.#path, aside);
@@ -116,9 +123,10 @@ export class RunLock {
     }
   }
 
-  #inUse({ pid, host }: Holder): OperationalError {
+  #inUse({ pid, host }: Holder, reach: Reach): OperationalError {
+    const where = host === hostname() ? ` on another machine or in another container named ${host}` : ` on ${host}`;
     const elsewhere =
-      host === hostname() ? '' : ` on ${host}, which cannot be asked from here: delete ${this.#path} if it is gone`;
+      reach === 'here' ? '' : `${where}, which cannot be asked from here: delete ${this.#path} if it is gone`;
     const message = `${this.#path} is held by the run of process ${String(pid)}${elsewhere}; wait for it, or choose another --out`;
     return new OperationalError('OUT_IN_USE', message);
   }
@@ -129,15 +137,51 @@ function parseHolder(text: string): Holder | null {
   try {
     const value = JSON.parse(text) as Partial<Holder> | null;
     if (typeof value?.pid !== 'number' || typeof value.host !== 'string') return null;
-    return { pid: value.pid, startTime: value.startTime ?? null, host: value.host, id: value.id ?? '' };
+    const { pid, host, startTime = null, machine = null, boot = null, pidNamespace = null, id = '' } = value;
+    return { pid, startTime, host, machine, boot, pidNamespace, id };
   } catch {
     return null;
   }
 }
 
-/** Whether the process may still run; a process of that number which started at another time is another one. */
-async function mayLive({ pid, startTime, host }: Holder): Promise<boolean> {
-  if (host !== hostname()) return true;
+export type Whereabouts = Pick<Holder, 'host' | 'machine' | 'boot' | 'pidNamespace'>;
+
+/** Where this process runs, as far as the system tells. */
+async function whereabouts(): Promise<Whereabouts> {
+  const idIn = async (path: string): Promise<string | null> => {
+    const text = await readFile(path, 'utf8').catch(() => '');
+    return text.trim() || null;
+  };
+  return {
+    host: hostname(),
+    machine: await idIn('/etc/machine-id'),
+    boot: await idIn('/proc/sys/kernel/random/boot_id'),
+    pidNamespace: await readlink('/proc/self/ns/pid').catch(() => null),
+  };
+}
+
+/** Whether the holder's pid means something `here`, only `elsewhere`, or nothing since the machine was started again (`past`). */
+export type Reach = 'here' | 'elsewhere' | 'past';
+
+/** Linux's first table of processes, that of no container: PROC_PID_INIT_INO in include/linux/proc_ns.h. */
+const firstPidNamespace = 'pid:[4026531836]';
+
+/**
+ * Machines, and containers too, may have the same host name. What a lock of an earlier version, or another system, does not
+ * say is taken as the same.
+ */
+export function reachOf(holder: Whereabouts, own: Whereabouts): Reach {
+  const differs = (name: keyof Whereabouts): boolean =>
+    holder[name] !== null && own[name] !== null && holder[name] !== own[name];
+  if (differs('host') || differs('machine') || differs('pidNamespace')) return 'elsewhere';
+  if (!differs('boot')) return 'here';
+  // Containers may have their image's machine-id.
+  const known = holder.machine !== null && own.machine !== null && holder.pidNamespace === firstPidNamespace;
+  return known && own.pidNamespace === firstPidNamespace ? 'past' : 'elsewhere';
+}
+
+/** Whether the process still runs; a process of that number which started at another time is another one. */
+async function lives({ pid, startTime }: Holder): Promise<boolean> {
   const stat = await processStat(pid);
   if (stat !== null) return !stat.dead && (startTime === null || stat.startTime === startTime);
   if (process.platform === 'linux') return false;
