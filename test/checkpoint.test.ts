@@ -14,6 +14,7 @@ import { operationalError } from './support/errors.js';
 import { temporaryDirectory } from './support/idx-files.js';
 
 const headerLength = 48;
+const keep = { keepPrevious: true };
 let directory: string;
 let remove: () => Promise<void>;
 
@@ -24,11 +25,31 @@ afterEach(async () => {
   await remove();
 });
 
-/** Floats with NaN payloads, subnormals and negative zero among them, on shared memory as in training. */
+/** Finite floats of every size, subnormals and negative zero among them, on shared memory as in training. */
 function floats(length: number, seed: number): Float32Array {
   const bits = new Uint32Array(new SharedArrayBuffer(4 * length));
-  for (let i = 0; i < length; i++) bits[i] = Math.imul(i + seed, 0x9e3779b1) >>> 0;
+  for (let i = 0; i < length; i++) {
+    const random = Math.imul(i + seed, 0x9e3779b1) >>> 0;
+    const isFinite = (random & 0x7f800000) !== 0x7f800000;
+    bits[i] = isFinite ? random : random & ~0x40000000;
+  }
+  bits.set([0x80000000, 1, 0x7f7fffff]);
   return new Float32Array(bits.buffer);
+}
+
+/** The same without signs. */
+function squares(length: number, seed: number): Float32Array {
+  const values = floats(length, seed);
+  const bits = new Uint32Array(values.buffer);
+  bits.forEach((value, i) => (bits[i] = value & 0x7fffffff));
+  return values;
+}
+
+/** Means, then variances. */
+function statistics(rank: number): Float32Array {
+  const values = floats(2 * batchNormChannels, rank);
+  values.set(squares(batchNormChannels, rank), batchNormChannels);
+  return values;
 }
 
 async function example(step: number, local = false): Promise<Checkpoint> {
@@ -43,8 +64,8 @@ async function example(step: number, local = false): Promise<Checkpoint> {
     worldSize: 3,
     parameters,
     firstMoments: floats(parameterCount, step + 1),
-    secondMoments: floats(parameterCount, step + 2),
-    runningStatistics: Array.from({ length: local ? 3 : 1 }, (_, rank) => floats(2 * batchNormChannels, rank)),
+    secondMoments: squares(parameterCount, step + 2),
+    runningStatistics: Array.from({ length: local ? 3 : 1 }, (_, rank) => statistics(rank)),
     beta1Power: 0.9 * 0.9 * 0.9,
     beta2Power: 0.1 + 0.2,
     parametersSha256: sha256,
@@ -90,22 +111,30 @@ async function refusal(bytes: Uint8Array): Promise<string> {
 describe('writing and reading', () => {
   it.each([false, true])('gives every bit back (batch norm local: %s)', async (local) => {
     const checkpoint = await example(469, local);
-    const path = await writeCheckpoint(directory, checkpoint);
+    const path = await writeCheckpoint(directory, checkpoint, keep);
     expect(path).toBe(join(directory, 'checkpoint.msgpack'));
     expectSame(await readCheckpoint(path), checkpoint);
     expect(await readdir(directory)).toEqual(['checkpoint.msgpack']);
   });
 
   it('keeps the one before, and no more', async () => {
-    for (const step of [1, 2, 3]) await writeCheckpoint(directory, await example(step));
+    for (const step of [1, 2, 3]) await writeCheckpoint(directory, await example(step), keep);
     expect((await readdir(directory)).sort()).toEqual(['checkpoint.msgpack', 'checkpoint.previous.msgpack']);
     expect((await readCheckpoint(join(directory, 'checkpoint.msgpack'))).step).toBe(3);
     expect((await readCheckpoint(join(directory, 'checkpoint.previous.msgpack'))).step).toBe(2);
   });
 
+  it('keeps the one before where the newest is not known to be whole', async () => {
+    for (const step of [1, 2]) await writeCheckpoint(directory, await example(step), keep);
+    await writeFile(join(directory, 'checkpoint.msgpack'), 'damaged');
+    await writeCheckpoint(directory, await example(3), { keepPrevious: false });
+    expect((await readCheckpoint(join(directory, 'checkpoint.msgpack'))).step).toBe(3);
+    expect((await readCheckpoint(join(directory, 'checkpoint.previous.msgpack'))).step).toBe(1);
+  });
+
   it('takes the arrays as they are when called, whatever the caller does next', async () => {
     const checkpoint = await example(5);
-    const writing = writeCheckpoint(directory, checkpoint);
+    const writing = writeCheckpoint(directory, checkpoint, keep);
     checkpoint.parameters.fill(0);
     expectSame(await readCheckpoint(await writing), await example(5));
   });
@@ -116,20 +145,23 @@ describe('writing and reading', () => {
   });
 
   it('refuses a folder that is not there, and one that is a file, by name', async () => {
-    const missing = await operationalError(async () => writeCheckpoint(join(directory, 'gone'), await example(1)));
+    const missing = await operationalError(async () =>
+      writeCheckpoint(join(directory, 'gone'), await example(1), keep),
+    );
     expect(missing.code).toBe('OUT_NOT_WRITABLE');
     expect(missing.message).toMatch(/gone.checkpoint\.msgpack: the folder does not exist .*ENOENT/);
     await writeFile(join(directory, 'file'), '');
-    const notFolder = await operationalError(async () => writeCheckpoint(join(directory, 'file'), await example(1)));
+    const notFolder = await operationalError(async () =>
+      writeCheckpoint(join(directory, 'file'), await example(1), keep),
+    );
     expect(notFolder.code).toBe('OUT_NOT_WRITABLE');
   });
 
   it('leaves the old files whole, and no temporary one, where the new one cannot be put in place', async () => {
-    await writeCheckpoint(directory, await example(1));
+    await writeCheckpoint(directory, await example(1), keep);
     await mkdir(join(directory, 'checkpoint.previous.msgpack', 'in-the-way'), { recursive: true });
-    expect((await operationalError(async () => writeCheckpoint(directory, await example(2)))).code).toBe(
-      'OUT_NOT_WRITABLE',
-    );
+    const error = await operationalError(async () => writeCheckpoint(directory, await example(2), keep));
+    expect(error.code).toBe('OUT_NOT_WRITABLE');
     expect((await readdir(directory)).sort()).toEqual(['checkpoint.msgpack', 'checkpoint.previous.msgpack']);
     expect((await readCheckpoint(join(directory, 'checkpoint.msgpack'))).step).toBe(1);
   });
@@ -305,6 +337,8 @@ describe('bad files are one clear line', () => {
     ['arithmetic', 5],
     ['init', { file: 'weights.pth' }],
     ['beta1Power', 'x'],
+    ['beta1Power', 5],
+    ['beta2Power', -1],
     ['parameters', new Uint8Array(8)],
     ['firstMoments', 'text'],
     ['runningStatistics', []],
@@ -315,6 +349,27 @@ describe('bad files are one clear line', () => {
     ['parametersSha256', '0'.repeat(64)],
   ])('a valid checksum around a field that is wrong: %s', async (field, value) => {
     expect(await refusal(pack({ ...fields, [field]: value }))).toContain(`its field "${field}"`);
+  });
+
+  it.each([
+    ['parameters', 5, NaN],
+    ['parameters', parameterCount - 1, -Infinity],
+    ['firstMoments', 0, Infinity],
+    ['secondMoments', 3, -1e-30],
+    ['secondMoments', 3, Infinity],
+    ['runningStatistics', 0, NaN],
+    ['runningStatistics', batchNormChannels, -1],
+    ['runningStatistics', 2 * batchNormChannels - 1, Infinity],
+  ] as const)('a valid checksum around a network that cannot be: %s[%i] = %d', async (field, index, value) => {
+    const arrays = { ...fields } as Record<string, unknown>;
+    const bytes = field === 'runningStatistics' ? (fields[field] as Uint8Array[])[0] : (fields[field] as Uint8Array);
+    const floatsThere = new Float32Array(Uint8Array.from(bytes ?? []).buffer);
+    floatsThere[index] = value;
+    const changed = new Uint8Array(floatsThere.buffer);
+    arrays[field] = field === 'runningStatistics' ? [changed] : changed;
+    // A hash that fits, so that it is not what is wrong.
+    if (field === 'parameters') arrays['parametersSha256'] = await parametersSha256(floatsThere);
+    expect(await refusal(pack(arrays))).toContain(`its field "${field}"`);
   });
 
   it('a valid checksum around hostile MessagePack', async () => {
@@ -333,7 +388,7 @@ describe('bad files are one clear line', () => {
   });
 
   it('offers the generation before where that one is whole, and only then', async () => {
-    for (const step of [1, 2]) await writeCheckpoint(directory, await example(step));
+    for (const step of [1, 2]) await writeCheckpoint(directory, await example(step), keep);
     const [path, previous] = ['checkpoint.msgpack', 'checkpoint.previous.msgpack'].map((name) => join(directory, name));
     await writeFile(path ?? '', whole.subarray(0, 1000));
     const offered = await operationalError(() => readCheckpoint(path ?? ''));

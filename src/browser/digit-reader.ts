@@ -1,4 +1,5 @@
 /** A network that reads one digit at a time, on the page's own thread: that works without cross-origin isolation too. */
+import { isAnswer } from '../coordinator/evaluation.js';
 import { loadKernels } from '../coordinator/kernels.js';
 import { TrainingState, type NetworkState } from '../coordinator/state.js';
 import { defaultConfig } from '../shared/config.js';
@@ -42,12 +43,12 @@ export class DigitReader {
   }
 
   /**
-   * The probabilities of the ten digits.
+   * The probabilities of the ten digits; null where the network computes infinite values or NaN.
    * @param row uint8 [784], bright on black, as MNIST's are
    */
-  async read(row: Uint8Array): Promise<readonly number[]> {
+  async read(row: Uint8Array): Promise<readonly number[] | null> {
     this.#image.set(row);
     await this.#replica.evaluate(0, 1, 0);
-    return [...this.#probabilities];
+    return isAnswer(this.#probabilities) ? [...this.#probabilities] : null;
   }
 }

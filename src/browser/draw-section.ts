@@ -16,8 +16,10 @@ export class DrawSection {
   readonly #pad: DrawingPad;
   readonly #centred = contextOf(element('centred', HTMLCanvasElement));
   readonly #bars = Array.from({ length: classes }, (_, digit) => makeBar(digit));
-  /** Of the drawing as it is; null where no digit can be made out. */
+  /** Of the drawing as it is; null where no digit can be made out, or the network has no answer. */
   #probabilities: readonly number[] | null = null;
+  /** Whether a digit can be made out. */
+  #legible = false;
   #frame: number | null = null;
 
   /** @param reader which already reads with some network */
@@ -41,7 +43,9 @@ export class DrawSection {
 
   async #answer(): Promise<void> {
     await this.#read();
-    setText('answer', answerTo(this.#pad.picture() === null, this.#probabilities));
+    if (this.#pad.picture() === null) setText('answer', 'Draw a digit from 0 to 9.');
+    else if (!this.#legible) setText('answer', 'No digit can be made out yet: draw on.');
+    else setText('answer', answerOf(this.#probabilities));
   }
 
   async #read(): Promise<void> {
@@ -50,6 +54,7 @@ export class DrawSection {
     const picture = this.#pad.picture();
     const row = picture === null ? null : centreDigit(picture);
     this.#showRow(row);
+    this.#legible = row !== null;
     this.#probabilities = row === null ? null : await this.#reader.read(row);
     this.#show();
   }
@@ -86,9 +91,8 @@ function makeBar(digit: number): Bar {
   return { row, value };
 }
 
-function answerTo(empty: boolean, probabilities: readonly number[] | null): string {
-  if (empty) return 'Draw a digit from 0 to 9.';
-  if (probabilities === null) return 'No digit can be made out yet: draw on.';
+function answerOf(probabilities: readonly number[] | null): string {
+  if (probabilities === null) return 'This network computes infinite values: its training diverged.';
   const ranked = [...probabilities.entries()].sort(([, a], [, b]) => b - a);
   const [best, second] = ranked.map(([digit, value]) => `${String(digit)}, ${percent(value)}`);
   return `This is a ${best ?? ''}. Next: ${second ?? ''}.`;

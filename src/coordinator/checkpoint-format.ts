@@ -99,9 +99,36 @@ export function stateSha256(state: TrainingStep): Promise<string> {
   return hexSha256(new Uint8Array(scalars.buffer), ...arrays.map(floatBytes));
 }
 
-/** The bytes of a checkpoint. Its arrays are read before the first wait. */
+/**
+ * The first field of a state that no training which goes well leaves behind, such as a negative variance; null where all are
+ * sound. Readers refuse such a state, so it is not to be written.
+ */
+export function unsoundField(state: Omit<TrainingStep, 'step'>): keyof TrainingStep | null {
+  for (const name of ['parameters', 'firstMoments'] as const) if (!state[name].every(isFinite)) return name;
+  if (!state.secondMoments.every(isSquare)) return 'secondMoments';
+  for (const statistics of state.runningStatistics) {
+    const [means, variances] = [statistics.subarray(0, batchNormChannels), statistics.subarray(batchNormChannels)];
+    if (!means.every(isFinite) || !variances.every(isSquare)) return 'runningStatistics';
+  }
+  return (['beta1Power', 'beta2Power'] as const).find((name) => !(state[name] >= 0 && state[name] <= 1)) ?? null;
+}
+
+function isFinite(value: number): boolean {
+  return Number.isFinite(value);
+}
+
+/** Whether a mean of squares can be that. */
+function isSquare(value: number): boolean {
+  return value >= 0 && value < Infinity;
+}
+
+/**
+ * The bytes of a checkpoint. Its arrays are read before the first wait.
+ * @param checkpoint whose state is sound, see `unsoundField`
+ */
 export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Array<ArrayBuffer>> {
   checkLengths(checkpoint);
+  assert(unsoundField(checkpoint) === null, 'a checkpoint that is written can be read');
   const { config, parameters, firstMoments, secondMoments, runningStatistics, ...scalars } = checkpoint;
   const payload = packr.pack({
     config: { ...config },
@@ -196,6 +223,8 @@ async function checkpointOf(fields: Fields): Promise<Checkpoint> {
     parametersSha256: textIn(fields, 'parametersSha256'),
     init: initOf(fields['init'] ?? null),
   };
+  const unsound = unsoundField(checkpoint);
+  if (unsound !== null) throw malformed(unsound);
   if (checkpoint.parametersSha256 !== (await parametersSha256(checkpoint.parameters)))
     throw malformed('parametersSha256');
   return checkpoint;

@@ -1,7 +1,8 @@
 /** Exact evaluation: every test row counted once, whichever rank of whichever process computes it. */
+import { OperationalError } from '../shared/errors.js';
 import { batchNormChannels, classes, imagePixels } from '../shared/network.js';
 import { alone, shardOf } from '../shared/tree.js';
-import { sumOver } from './agreement.js';
+import { CommonEnd, gatherValues } from './agreement.js';
 import type { Launched } from './launch.js';
 
 export interface Accuracy {
@@ -24,19 +25,59 @@ export interface TestSplit {
 /**
  * Scores the committed state of a group on its test split.
  * @param statistics float32 [2][batchNormChannels], see `synchroniseStatistics`
+ * @returns null where this process or another one of its job was asked to stop before the end
+ * @throws OperationalError NOT_FINITE, in a job CommonEnd with it, where the network has no answer to an image
  */
-export async function evaluateGroup(launched: Launched, statistics: Float32Array): Promise<Accuracy> {
+export async function evaluateGroup(launched: Launched, statistics: Float32Array): Promise<Accuracy | null> {
   const { group, layout, buffer, job } = launched;
   new Float32Array(buffer, layout.evaluationStatistics, 2 * batchNormChannels).set(statistics);
   const total = layout.test.count;
   const { process, processes } = job ?? alone;
   const share = shardOf(total, process, processes);
   await group.run({ name: 'evaluate', first: share.start, end: share.end });
-  const { labels, probabilities } = testSplit(launched);
-  let own = 0;
-  for (let row = share.start; row < share.end; row++) if (argmax(probabilities, row) === labels[row]) own++;
-  const correct = await sumOver(job, own);
+  const stopped = group.control.stopRequested;
+  const own = stopped ? null : scoreRows(testSplit(launched), share);
+  const scores = job === null ? [own] : await gatherValues(job, own);
+  let [correct, unanswered] = [0, 0];
+  for (const score of scores) {
+    if (score === null) return null;
+    correct += score.correct;
+    unanswered += score.unanswered;
+  }
+  if (unanswered > 0) {
+    const error = notFinite(unanswered, total);
+    throw job === null ? error : new CommonEnd(error);
+  }
   return { correct, total, accuracy: (100 * correct) / total };
+}
+
+interface Score {
+  readonly correct: number;
+  /** Rows whose logits are infinite or NaN, which no class wins. */
+  readonly unanswered: number;
+}
+
+function scoreRows({ labels, probabilities }: TestSplit, { start, end }: { start: number; end: number }): Score {
+  let [correct, unanswered] = [0, 0];
+  for (let row = start; row < end; row++) {
+    if (!isAnswer(probabilities.subarray(row * classes, (row + 1) * classes))) unanswered++;
+    else if (argmax(probabilities, row) === labels[row]) correct++;
+  }
+  return { correct, unanswered };
+}
+
+/** Whether the softmax of one row, [classes], is one: it is NaN where a logit was NaN or infinite. */
+export function isAnswer(probabilities: ArrayLike<number>): boolean {
+  for (let j = 0; j < classes; j++) if (!Number.isFinite(probabilities[j])) return false;
+  return true;
+}
+
+function notFinite(count: number, total: number): OperationalError {
+  return new OperationalError(
+    'NOT_FINITE',
+    `the network computes infinite values or NaN for ${String(count)} of ${String(total)} images, so it cannot be used: ` +
+      'its training diverged; train again with a smaller learning rate, or choose an earlier checkpoint',
+  );
 }
 
 export function testSplit({ buffer, layout: { test, probabilities } }: Launched): TestSplit {

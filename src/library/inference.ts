@@ -4,6 +4,7 @@ import { evaluateGroup, testSplit, type Accuracy, type TestSplit } from '../coor
 import { nodeHost } from '../coordinator/node-host.js';
 import { launch } from '../coordinator/launch.js';
 import { maxWorldSize, defaultConfig } from '../shared/config.js';
+import { assert } from '../shared/errors.js';
 import { leafCount } from '../shared/tree.js';
 import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
 import type { NetworkState } from '../coordinator/state.js';
@@ -41,6 +42,7 @@ export async function infer(network: NetworkState, dataset: OpenDataset, options
     launched.state.startFrom(network);
     await launched.group.run({ name: 'prepare', first: 0, end: 0 });
     const accuracy = await evaluateGroup(launched, network.runningStatistics);
+    assert(accuracy !== null, 'nobody stops an inference');
     const { images, labels, probabilities } = testSplit(launched);
     const test = { images: images.slice(), labels: labels.slice(), probabilities: probabilities.slice() };
     return { ...accuracy, dataset: launched.dataset, test };
