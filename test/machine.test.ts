@@ -155,7 +155,7 @@ describe('this machine', () => {
   });
 
   it('is described: figures that agree with what Node and the topology say', async () => {
-    const { processor, gpus, ...machine } = await describeMachine({ gpus: true });
+    const { processor, gpus, ...machine } = await describeMachine({ thorough: true });
     expect(processor.model).toMatch(/\S/);
     expect(processor.model).not.toMatch(/\(R\)|®|\n/);
     expect(processor.usableCores).toBe(physicalCores());
@@ -169,7 +169,7 @@ describe('this machine', () => {
   });
 
   it('is not asked for GPUs unasked', async () => {
-    expect((await describeMachine({ gpus: false })).gpus).toBeNull();
+    expect((await describeMachine({ thorough: false })).gpus).toBeNull();
   });
 
   it.runIf(process.platform === 'linux')('is described in time by what is known where programs hang', async () => {
@@ -181,7 +181,7 @@ describe('this machine', () => {
     }
     vi.stubEnv('PATH', `${directory}${delimiter}${process.env['PATH'] ?? ''}`);
     const start = performance.now();
-    const { processor, gpus, memoryGiB } = await describeMachine({ gpus: true, timeoutMs: 500 });
+    const { processor, gpus, memoryGiB } = await describeMachine({ thorough: true, timeoutMs: 500 });
     expect(performance.now() - start).toBeLessThan(3000);
     expect([processor.physicalCores, processor.vendor, gpus]).toEqual([null, null, null]);
     expect(processor.model).toMatch(/\S/);
@@ -191,7 +191,7 @@ describe('this machine', () => {
 
   it.runIf(process.platform === 'linux')('is described where there is no program at all', async () => {
     vi.stubEnv('PATH', '/nonexistent');
-    const { processor, gpus } = await describeMachine({ gpus: true });
+    const { processor, gpus } = await describeMachine({ thorough: true });
     expect(processor.usableCores).toBe(physicalCores());
     expect(processor.instructionSets).not.toEqual([]);
     expect(gpus).toEqual([]);

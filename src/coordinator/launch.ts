@@ -89,10 +89,9 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
     testImages: test.images,
     testLabels: test.labels,
   };
-  const [name, kernels] = await Promise.all([dataset.load(buffer, offsets), loadKernels(engine, host)]);
+  const kernels = await loadKernels(engine, host);
   if (typeof kernels?.warning === 'string') request.onNote(kernels.warning);
   await job?.attach(memory, layout);
-  let attempt = 0;
   const startGroup = (): WorkerGroup =>
     new WorkerGroup({
       host,
@@ -106,10 +105,14 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
       mailbox: job?.mailbox.buffer ?? null,
       cores: devices?.map((device) => device.core) ?? [],
       timeoutMs: request.timeoutMs,
-      attempt: attempt++,
       onNote: request.onNote,
     });
+  // The threads start while the data are read.
   let group = startGroup();
+  const name = await dataset.load(buffer, offsets).catch(async (error: unknown) => {
+    await group.close();
+    throw error;
+  });
   if (job !== undefined && job !== null) {
     job.onFailure = (error) => {
       group.fail(error);

@@ -71,19 +71,22 @@ const gibibyte = 2 ** 30;
 const defaultTimeoutMs = 5000;
 
 /**
- * Looks at the machine, off this thread: about 0.1 s without GPUs.
+ * Looks at the machine, off this thread.
+ * @param thorough whether vendor, cores and GPUs are worth a process of some tenths of a second; without it Linux reads a few
+ *   files, and other systems need that process for the processor's name
  * @returns what could be found out within the time limit; never rejects
  */
 export async function describeMachine({
-  gpus,
+  thorough,
   timeoutMs = defaultTimeoutMs,
 }: {
-  gpus: boolean;
+  thorough: boolean;
   timeoutMs?: number;
 }): Promise<Machine> {
+  const topics = thorough ? (['cpu', 'graphics'] as const) : process.platform === 'linux' ? [] : (['cpu'] as const);
   const [probed, nvidia, system, status, cpuinfo] = await Promise.all([
-    probe(gpus ? ['cpu', 'graphics'] : ['cpu'], timeoutMs),
-    gpus ? nvidiaSmi(timeoutMs) : null,
+    probe(topics, timeoutMs),
+    thorough ? nvidiaSmi(timeoutMs) : null,
     systemName(),
     read('/proc/self/status'),
     read('/proc/cpuinfo'),
@@ -225,6 +228,7 @@ async function probe(topics: readonly ('cpu' | 'graphics')[], timeoutMs: number)
   const script =
     'import(process.argv[1]).then(({ default: { get } }) => get(JSON.parse(process.argv[2])))' +
     '.then((answer) => process.stdout.write(JSON.stringify(answer)))';
+  if (topics.length === 0) return {};
   try {
     const request = JSON.stringify(Object.fromEntries(topics.map((topic) => [topic, '*'])));
     const args = ['-e', script, import.meta.resolve('systeminformation'), request];

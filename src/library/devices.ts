@@ -17,7 +17,7 @@ export interface DevicesReport {
 /** Looks at the machine and tries each engine. */
 export async function devices(): Promise<DevicesReport> {
   const [machine, mpi, ...engines] = await Promise.all([
-    describeMachine({ gpus: true }),
+    describeMachine({ thorough: true }),
     mpiStatus(),
     ...engineNames.map((name) => statusOf(name)),
   ]);

@@ -53,7 +53,7 @@ async function rehearse(engine: Engine, libraries: readonly string[]): Promise<v
 export async function severalGpus(): Promise<string | null> {
   const visible = process.env['CUDA_VISIBLE_DEVICES'];
   if (visible !== undefined && !visible.includes(',')) return null;
-  const { gpus } = await describeMachine({ gpus: true });
+  const { gpus } = await describeMachine({ thorough: true });
   const count = (gpus ?? []).filter(({ vendor }) => vendor === 'NVIDIA').length;
   if (count < 2) return null;
   return `tfjs-node-gpu computes on one of the ${String(count)} GPUs, whatever the number of workers: CUDA_VISIBLE_DEVICES chooses which`;
