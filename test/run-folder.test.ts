@@ -20,8 +20,8 @@ describe('opening', () => {
   const startTime = new Date('2025-03-04T05:06:07.891Z');
 
   it('without --out makes a new folder under runs/, named by the start time without colons', async () => {
-    const first = await openRunFolder({ resume: false, cwd: directory, startTime });
-    const second = await openRunFolder({ resume: false, cwd: directory, startTime });
+    const first = await openRunFolder({ loaded: null, cwd: directory, startTime });
+    const second = await openRunFolder({ loaded: null, cwd: directory, startTime });
     expect(first.directory).toBe(join(directory, 'runs', '2025-03-04T05-06-07'));
     expect(second.directory).toBe(join(directory, 'runs', '2025-03-04T05-06-07-2'));
     expect(await readdir(first.directory)).toEqual(['run.lock']);
@@ -29,21 +29,21 @@ describe('opening', () => {
 
   it('makes --out with the folders above it, and takes one that is there', async () => {
     const out = join(directory, 'a', 'b');
-    const run = await openRunFolder({ out, resume: false });
+    const run = await openRunFolder({ out, loaded: null });
     expect(run.directory).toBe(out);
     await run.close();
     expect(await readdir(out)).toEqual([]);
-    expect((await openRunFolder({ out, resume: false })).checkpointPath).toBe(join(out, checkpointName));
+    expect((await openRunFolder({ out, loaded: null })).checkpointPath).toBe(join(out, checkpointName));
   });
 
   it.each([checkpointName, 'checkpoint.previous.msgpack'])(
     'refuses an --out that holds %s, unless the run resumes',
     async (name) => {
       await writeFile(join(directory, name), 'x');
-      const error = await operationalError(() => openRunFolder({ out: directory, resume: false }));
+      const error = await operationalError(() => openRunFolder({ out: directory, loaded: null }));
       expect(error.code).toBe('OUT_IN_USE');
       expect(error.message).toContain(`--resume ${directory}`);
-      await openRunFolder({ out: directory, resume: true });
+      await openRunFolder({ out: directory, loaded: join(directory, checkpointName) });
       expect(await readFile(join(directory, name), 'utf8')).toBe('x');
     },
   );
@@ -52,7 +52,7 @@ describe('opening', () => {
     const file = join(directory, 'file');
     await writeFile(file, 'kept');
     for (const out of [file, join(file, 'below')]) {
-      const error = await operationalError(() => openRunFolder({ out, resume: false }));
+      const error = await operationalError(() => openRunFolder({ out, loaded: null }));
       expect(error.code).toBe('OUT_NOT_WRITABLE');
       expect(error.message).toContain(file);
     }
@@ -60,7 +60,7 @@ describe('opening', () => {
   });
 
   it.runIf(process.platform === 'linux')('finds by writing that a folder takes no files, before training', async () => {
-    const error = await operationalError(() => openRunFolder({ out: '/proc/self', resume: false }));
+    const error = await operationalError(() => openRunFolder({ out: '/proc/self', loaded: null }));
     expect(error.code).toBe('OUT_NOT_WRITABLE');
     expect(error.message).toContain('/proc/self');
   });
@@ -68,14 +68,14 @@ describe('opening', () => {
   it('clears what killed processes left, and nothing of a process that lives', async () => {
     const [dead, alive] = [4_194_303, process.pid].map((pid) => `.${checkpointName}.${String(pid)}-1.tmp`);
     for (const name of [dead, alive, '.other.tmp']) await writeFile(join(directory, name ?? ''), 'x');
-    await openRunFolder({ out: directory, resume: true });
+    await openRunFolder({ out: directory, loaded: join(directory, checkpointName) });
     expect((await readdir(directory)).sort()).toEqual([alive, '.other.tmp', 'run.lock'].sort());
   });
 });
 
 describe('metrics and summary', () => {
   it('appends one line a metric, and cuts back to a step, half-written lines included', async () => {
-    const run = await openRunFolder({ out: directory, resume: false });
+    const run = await openRunFolder({ out: directory, loaded: null });
     for (const step of [100, 200, 300, 400]) await run.appendMetric({ step, loss: step / 7 });
     await run.appendMetric({ step: 300, accuracy: 0.5 });
     await writeFile(run.metricsPath, 'no json\n{"loss":1}\n\n{"step":100,"lo', { flag: 'a' });
@@ -94,13 +94,13 @@ describe('metrics and summary', () => {
   });
 
   it('cutting a file that is not there is nothing', async () => {
-    const run = await openRunFolder({ out: directory, resume: false });
+    const run = await openRunFolder({ out: directory, loaded: null });
     await run.cutMetrics(5);
     expect(await readdir(directory)).toEqual(['run.lock']);
   });
 
   it('replaces the summary as a whole', async () => {
-    const run = await openRunFolder({ out: directory, resume: false });
+    const run = await openRunFolder({ out: directory, loaded: null });
     await run.writeSummary({ accuracy: 1, long: 'x'.repeat(1000) });
     await run.writeSummary({ accuracy: 2 });
     expect(JSON.parse(await readFile(run.summaryPath, 'utf8'))).toEqual({ accuracy: 2 });
@@ -108,7 +108,7 @@ describe('metrics and summary', () => {
   });
 
   it('names the folder that was deleted while training', async () => {
-    const run = await openRunFolder({ out: join(directory, 'run'), resume: false });
+    const run = await openRunFolder({ out: join(directory, 'run'), loaded: null });
     await rm(run.directory, { recursive: true });
     for (const act of [() => run.appendMetric({ step: 1 }), () => run.writeSummary({})]) {
       const error = await operationalError(act);

@@ -1,6 +1,6 @@
 /** Whole runs: stopping and going on, anywhere and in any way, comes to the bits of a run that was never stopped. */
 import { execFile } from 'node:child_process';
-import { appendFile, copyFile, cp, mkdir, readFile } from 'node:fs/promises';
+import { appendFile, copyFile, cp, mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -10,6 +10,8 @@ import {
   defaultConfig,
   evaluate,
   loadCheckpoint,
+  predict,
+  report,
   type Summary,
   type TrainMetric,
   type TrainOptions,
@@ -129,7 +131,7 @@ async function abortedAt(
     if (delayMs === 0) abort();
     else setTimeout(abort, delayMs);
   });
-  await expect(run).rejects.toBe(reason);
+  await expect(run).rejects.toMatchObject({ name: 'OperationalError', code: 'ABORTED', cause: reason });
   const { step } = await loadCheckpoint(folder);
   if (delayMs === 0) expect(step).toBe(stopped);
   expect(step).toBeLessThan(lastStep);
@@ -196,8 +198,9 @@ describe('a run of 102 steps an epoch', () => {
 
   it('does not start where its signal was aborted before', async () => {
     const folder = out();
-    const run = trainRun({ ...options, out: folder, signal: AbortSignal.abort(new Error('never')) });
-    await expect(run).rejects.toThrow('never');
+    const reason = new Error('never');
+    const run = trainRun({ ...options, out: folder, signal: AbortSignal.abort(reason) });
+    await expect(run).rejects.toMatchObject({ code: 'ABORTED', cause: reason });
     expect((await operationalError(() => loadCheckpoint(folder))).code).toBe('CHECKPOINT_MISSING');
   });
 
@@ -211,6 +214,82 @@ describe('a run of 102 steps an epoch', () => {
     const arguments_ = ['--input-type=module', '--eval', script];
     const { stdout } = await promisify(execFile)(process.execPath, arguments_, { timeout: 30_000 });
     expect(stdout).toBe('left\n');
+  });
+});
+
+describe('an evaluation', () => {
+  let manyImages: string;
+  let options: TrainOptions;
+  beforeAll(async () => {
+    manyImages = await writeIdxSet(join(directory, 'many-images'), 32, 3000);
+    options = { ...config, data: manyImages, workers: 2 };
+  });
+
+  /** A run that is aborted in its first evaluation. Returns its folder. */
+  async function abortedInEvaluation(more: TrainOptions = {}): Promise<string> {
+    const folder = out();
+    const controller = new AbortController();
+    const onProgress: TrainOptions['onProgress'] = ({ phase }) => {
+      if (phase !== 'evaluation') return;
+      setTimeout(() => {
+        controller.abort();
+      }, 50);
+    };
+    const run = trainRun({ ...options, ...more, out: folder, signal: controller.signal, onProgress });
+    expect((await operationalError(() => run)).code).toBe('ABORTED');
+    return folder;
+  }
+
+  it('comes after the checkpoint of its epoch, and is made up for where an abort cut it short', async () => {
+    const { summary: whole } = await trainRun({ ...options, out: out() });
+    const folder = await abortedInEvaluation();
+    expect((await loadCheckpoint(folder)).step).toBe(2);
+    expect(await metricsOf(folder)).toEqual([]);
+    const { summary, metrics } = await trainRun({ resume: folder, data: manyImages, workers: 1 });
+    expect(metrics.map(({ kind, step }) => [kind, step])).toEqual([
+      ['start', 2],
+      ['evaluation', 2],
+      ['evaluation', 4],
+      ['summary', 4],
+    ]);
+    expect(summary.stateSha256).toBe(whole.stateSha256);
+    expect(await metricsOf(folder)).toEqual(await metricsOf(whole.out));
+  });
+
+  it('at the end of a run is cut short too, and going on comes to the same summary', async () => {
+    const { summary: whole } = await trainRun({ ...options, out: out(), epochs: 1 });
+    const folder = await abortedInEvaluation({ epochs: 1 });
+    const { summary } = await trainRun({ resume: folder, data: manyImages, workers: 1 });
+    expect(summary).toMatchObject({ stateSha256: whole.stateSha256, correct: whole.correct });
+  });
+});
+
+describe('a network that computes infinite values', () => {
+  it('is an error wherever it is used, and never a score', async () => {
+    const folder = out();
+    const run = {
+      batchSize: 32,
+      microBatch: 4,
+      learningRate: 1e20,
+      maxSteps: 1,
+      seed: 0,
+      data,
+      workers: 2,
+      out: folder,
+    };
+    const uses: [string, () => Promise<unknown>][] = [
+      ['train', () => trainRun(run)],
+      ['evaluate', () => evaluate({ checkpoint: folder, data })],
+      ['predict', () => predict({ checkpoint: folder, files: [join(data, 't10k-images-idx3-ubyte')] })],
+      ['report', () => report({ run: folder, data })],
+    ];
+    for (const [name, use] of uses) {
+      const { code, message } = await operationalError(use);
+      expect(code, name).toBe('NOT_FINITE');
+      expect(message, name).toMatch(/^the network computes infinite values or NaN for \d+ of 20 images/);
+    }
+    // The step itself was sound.
+    expect((await loadCheckpoint(folder)).step).toBe(1);
   });
 });
 
@@ -274,6 +353,36 @@ describe('a run to go on from', () => {
     await trainRun({ ...config, data, workers: 1, out: other, maxSteps: 1 });
     const error = await operationalError(() => trainRun({ resume: folder, data, workers: 2, out: other }));
     expect(error.code).toBe('OUT_IN_USE');
+  });
+
+  it('is a loose checkpoint: its folder is left alone, and a new one begun', async () => {
+    const downloads = out();
+    await mkdir(downloads);
+    for (const name of ['download.msgpack', 'checkpoint.msgpack']) {
+      await copyFile(join(folder, 'checkpoint.msgpack'), join(downloads, name));
+      const script = `
+        const { train } = await import(${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)});
+        const options = ${JSON.stringify({ resume: join(downloads, name), data, workers: 2, maxSteps: 2 })};
+        for await (const metric of train(options)) if (metric.kind === 'summary') console.log(metric.out);`;
+      const arguments_ = ['--input-type=module', '--eval', script];
+      const { stdout } = await promisify(execFile)(process.execPath, arguments_, { cwd: directory, timeout: 60_000 });
+      expect(stdout.startsWith(join(await realpath(directory), 'runs'))).toBe(true);
+      expect((await loadCheckpoint(stdout.trim())).step).toBe(2);
+    }
+    expect((await readdir(downloads)).sort()).toEqual(['checkpoint.msgpack', 'download.msgpack']);
+  });
+
+  it('whose newest checkpoint is damaged goes on from the one before, which is there until the new one is', async () => {
+    const damaged = out();
+    await trainRun({ ...config, data, workers: 2, out: damaged, maxSteps: 2, checkpointEvery: 1 });
+    await writeFile(join(damaged, 'checkpoint.msgpack'), 'damaged');
+    const advice = (await operationalError(() => trainRun({ resume: damaged, data, workers: 2 }))).message;
+    const previous = join(damaged, 'checkpoint.previous.msgpack');
+    expect(advice).toContain(`use ${previous}`);
+    const { summary } = await trainRun({ resume: previous, data, workers: 2, maxSteps: 2 });
+    expect(summary).toMatchObject({ steps: 2, out: damaged });
+    expect((await loadCheckpoint(damaged)).step).toBe(2);
+    expect((await loadCheckpoint(previous)).step).toBe(1);
   });
 
   it('goes on in a new folder where one is named, and leaves its own alone', async () => {

@@ -71,8 +71,8 @@ export async function trainInPage(request: PageTrainingRequest): Promise<PageTra
     });
     for await (const metric of metrics) if (metric.kind === 'summary') summary = metric;
   } catch (error) {
-    if (error instanceof OperationalError) failure = error;
-    else if (!signal.aborted || error !== signal.reason) throw error;
+    if (!(error instanceof OperationalError)) throw error;
+    if (error.code !== 'ABORTED') failure = error;
   }
   return { checkpoint: store.checkpoint ?? resume, summary, failure };
 }

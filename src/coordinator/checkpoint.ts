@@ -20,15 +20,20 @@ export const checkpointName = 'checkpoint.msgpack';
 export const previousCheckpointName = 'checkpoint.previous.msgpack';
 
 /**
- * Writes `checkpoint.msgpack` into the folder; the one that was there becomes `checkpoint.previous.msgpack`. At every
- * instant at least one of the two is whole. Arrays are read before the first wait, so the caller may go on changing them.
+ * Writes `checkpoint.msgpack` into the folder. Arrays are read before the first wait, so the caller may go on changing them.
+ * @param keepPrevious whether the one that is there is whole and becomes `checkpoint.previous.msgpack`, so that at every
+ *   instant at least one of the two is whole; else it is replaced, and the one before it stays
  * @returns the path
  * @throws OperationalError OUT_NOT_WRITABLE; the files that were there are unharmed
  */
-export async function writeCheckpoint(directory: string, checkpoint: Checkpoint): Promise<string> {
+export async function writeCheckpoint(
+  directory: string,
+  checkpoint: Checkpoint,
+  { keepPrevious }: { readonly keepPrevious: boolean },
+): Promise<string> {
   const path = join(directory, checkpointName);
   const bytes = await encodeCheckpoint(checkpoint);
-  await writeFileAtomically(path, bytes, { keepPrevious: join(directory, previousCheckpointName) });
+  await writeFileAtomically(path, bytes, keepPrevious ? { keepPrevious: join(directory, previousCheckpointName) } : {});
   return path;
 }
 

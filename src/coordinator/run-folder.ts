@@ -3,9 +3,9 @@
  * `run.lock` (see run-lock.ts).
  */
 import { appendFile, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { OperationalError } from '../shared/errors.js';
-import { errorCode, notWritable, removeStaleTemporaries, writeFileAtomically } from './atomic-file.js';
+import { errorCode, notWritable, removeStaleTemporaries, temporaryName, writeFileAtomically } from './atomic-file.js';
 import { checkpointName, previousCheckpointName, writeCheckpoint, type Checkpoint } from './checkpoint.js';
 import { lockName, RunLock } from './run-lock.js';
 import type { Metric, RunStore } from './run-recorder.js';
@@ -18,12 +18,13 @@ export const summaryName = 'summary.json';
 export interface RunFolderRequest {
   /** The folder, made if it is not there; without it a new one under `runs/` of `cwd`, named by the start time. */
   readonly out?: string | undefined;
-  /** Whether the folder may hold a checkpoint already. */
-  readonly resume: boolean;
+  /** The checkpoint that the run goes on from, where the folder may hold it already; null for a folder that holds none. */
+  readonly loaded: string | null;
   readonly cwd?: string | undefined;
   readonly startTime?: Date | undefined;
 }
 
+const probeName = 'probe';
 const probeBytes = 4096;
 const maxSameSecond = 1000;
 
@@ -33,20 +34,21 @@ const maxSameSecond = 1000;
  *   resume; OUT_NOT_WRITABLE
  */
 export async function openRunFolder(request: RunFolderRequest): Promise<RunFolder> {
-  const { out, resume, cwd = process.cwd(), startTime = new Date() } = request;
+  const { out, loaded, cwd = process.cwd(), startTime = new Date() } = request;
   const directory = out === undefined ? await makeNewFolder(join(cwd, runsName), startTime) : await makeFolder(out);
   const lock = await RunLock.take(directory);
   try {
-    if (!resume) await refuseCheckpoint(directory);
+    if (loaded === null) await refuseCheckpoint(directory);
     await probe(directory);
-    for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName, lockName]) {
+    for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName, lockName, probeName]) {
       await removeStaleTemporaries(join(directory, name));
     }
   } catch (error) {
     await lock.release();
     throw error;
   }
-  return new RunFolder(directory, lock);
+  const isNewest = loaded !== null && resolve(loaded) === resolve(directory, checkpointName);
+  return new RunFolder(directory, lock, isNewest);
 }
 
 export class RunFolder implements RunStore {
@@ -55,13 +57,20 @@ export class RunFolder implements RunStore {
   readonly summaryPath: string;
 
   readonly #lock: RunLock;
+  /** Whether `checkpoint.msgpack` was read or written by this run: one that was not may be damaged, and is not kept. */
+  #checkpointIsKnown: boolean;
 
-  /** @param directory an existing folder, with its lock; `openRunFolder` makes one */
+  /**
+   * @param directory an existing folder, with its lock; `openRunFolder` makes one
+   * @param checkpointIsKnown whether its `checkpoint.msgpack` is what the run goes on from
+   */
   constructor(
     readonly directory: string,
     lock: RunLock,
+    checkpointIsKnown: boolean,
   ) {
     this.#lock = lock;
+    this.#checkpointIsKnown = checkpointIsKnown;
     this.checkpointPath = join(directory, checkpointName);
     this.metricsPath = join(directory, metricsName);
     this.summaryPath = join(directory, summaryName);
@@ -81,9 +90,10 @@ export class RunFolder implements RunStore {
     await this.#lock.renew();
   }
 
-  /** Writes the checkpoint; the one that was there becomes the one before. Throws OUT_NOT_WRITABLE. */
+  /** Writes the checkpoint; the one of this run that was there becomes the one before. Throws OUT_NOT_WRITABLE. */
   async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
-    await writeCheckpoint(this.directory, checkpoint);
+    await writeCheckpoint(this.directory, checkpoint, { keepPrevious: this.#checkpointIsKnown });
+    this.#checkpointIsKnown = true;
   }
 
   /** Appends one line to metrics.jsonl. Await it before the next. Throws OUT_NOT_WRITABLE. */
@@ -100,22 +110,28 @@ export class RunFolder implements RunStore {
    * killed process left half-written. Throws OUT_NOT_WRITABLE.
    * @param step the checkpoint's; lines of that very step stay
    * @param droppedKind but not those of this kind
+   * @returns whether there are metrics, and no evaluation of that step among them any more
    */
-  async cutMetrics(step: number, droppedKind?: string): Promise<void> {
+  async cutMetrics(step: number, droppedKind?: string): Promise<boolean> {
     let text: string;
     try {
       text = await readFile(this.metricsPath, 'utf8');
     } catch (cause) {
-      if (errorCode(cause) === 'ENOENT') return;
+      if (errorCode(cause) === 'ENOENT') return false;
       throw notWritable(this.metricsPath, cause);
     }
+    let evaluated = false;
     const lines = text.split('\n').slice(0, -1);
     const kept = lines.filter((line) => {
       const metric = parseMetric(line);
-      return metric !== null && (metric.step < step || (metric.step === step && metric.kind !== droppedKind));
+      if (metric === null || metric.step > step) return false;
+      if (metric.step === step && metric.kind === droppedKind) return false;
+      evaluated ||= metric.step === step && metric.kind === 'evaluation';
+      return true;
     });
     const cut = kept.map((line) => `${line}\n`).join('');
     if (cut !== text) await writeFileAtomically(this.metricsPath, cut);
+    return !evaluated;
   }
 
   /** Replaces summary.json. Throws OUT_NOT_WRITABLE. */
@@ -170,16 +186,28 @@ export async function resolveCheckpointPath(runOrFile: string): Promise<string> 
   throw new OperationalError('CHECKPOINT_MISSING', message);
 }
 
+/**
+ * The folder of the run that a checkpoint belongs to; null for a loose file, such as a download, whose folder is not the run's to
+ * write in.
+ */
+export async function runFolderOf(checkpointPath: string): Promise<string | null> {
+  const directory = dirname(checkpointPath);
+  const name = basename(checkpointPath);
+  if (name !== checkpointName && name !== previousCheckpointName) return null;
+  return (await isThere(join(directory, metricsName))) ? directory : null;
+}
+
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 async function checkpointIn(directory: string): Promise<string | null> {
   for (const name of [checkpointName, previousCheckpointName]) {
     const path = join(directory, name);
-    if (
-      await stat(path).then(
-        () => true,
-        () => false,
-      )
-    )
-      return path;
+    if (await isThere(path)) return path;
   }
   return null;
 }
@@ -216,7 +244,7 @@ async function makeNewFolder(runs: string, startTime: Date): Promise<string> {
 
 /** Permission bits do not tell (root, read-only mounts, quotas), so write and sync a block for real. */
 async function probe(directory: string): Promise<void> {
-  const path = join(directory, `.probe.${String(process.pid)}.tmp`);
+  const path = temporaryName(join(directory, probeName));
   try {
     const handle = await open(path, 'w');
     try {

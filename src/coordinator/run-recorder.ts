@@ -16,8 +16,11 @@ export interface RunStore {
   keep(): Promise<void>;
   writeCheckpoint(checkpoint: Checkpoint): Promise<void>;
   appendMetric(metric: Metric): Promise<void>;
-  /** Drops metrics of steps after that one, and of `droppedKind` those of that step too. */
-  cutMetrics(step: number, droppedKind?: string): Promise<void>;
+  /**
+   * Drops metrics of steps after that one, and of `droppedKind` those of that step too.
+   * @returns whether there are metrics, and no evaluation of that step among them any more
+   */
+  cutMetrics(step: number, droppedKind?: string): Promise<boolean>;
   writeSummary(summary: Readonly<Record<string, unknown>>): Promise<void>;
 }
 

@@ -1,11 +1,12 @@
 /** A training run: commands runs of steps to the group, and writes down what comes of them. */
 import { OperationalError } from '../shared/errors.js';
 import { planBatch } from '../shared/collectives.js';
+import { classes } from '../shared/network.js';
 import type { RankReport } from '../shared/protocol.js';
 import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
 import { leafCount } from '../shared/tree.js';
-import { CommonEnd, together } from './agreement.js';
-import { parametersSha256, stateSha256, type Checkpoint } from './checkpoint-format.js';
+import { CommonEnd, fromFirst, together } from './agreement.js';
+import { parametersSha256, stateSha256, unsoundField, type Checkpoint } from './checkpoint-format.js';
 import { synchroniseStatistics } from './batch-norm.js';
 import { evaluateGroup, type Accuracy } from './evaluation.js';
 import { arithmeticOf } from './golden-hashes.js';
@@ -19,22 +20,25 @@ import type { TrainingRequest } from './training-request.js';
 
 /** Steps between two lines of the log. */
 const logEvery = 100;
+/** What equal probabilities of the classes come to, but for rounding. */
+const chanceLoss = 0.999 * Math.log(classes);
 /** How often progress is told: a run of steps ends there, which costs the group one wake-up. */
 const progressMs = 400;
 
 /**
  * Trains to the end, yielding metrics on the way; the last is the summary. Ending the iteration early, an abort or an error
- * ends the workers; after an abort a checkpoint is written first and the signal's reason is thrown.
+ * ends the workers; after an abort a checkpoint is written first, and ABORTED is thrown, see `abortOf`.
  */
 export async function* runTraining(request: TrainingRequest): AsyncGenerator<TrainMetric, void, undefined> {
   const { signal, job } = request;
-  signal?.throwIfAborted();
+  if (signal?.aborted === true) throw abortOf(signal, 'before it began');
   const launched = await launchTogether({ ...request, trains: true });
   const release = stopOnSignal(request, launched);
   try {
     const run = new TrainingRun(request, launched);
     await together(job, () => run.start());
     yield await run.startMetric();
+    if (await fromFirst(job, () => Promise.resolve(run.owesEvaluation))) yield await run.evaluate();
     while (run.step < run.lastStep) {
       await run.throwIfAborted();
       yield* run.advance();
@@ -51,6 +55,8 @@ class TrainingRun {
   step: number;
   readonly lastStep: number;
   accuracy: Accuracy | null = null;
+  /** Whether the run to go on with ended between the checkpoint of an epoch and its evaluation. */
+  owesEvaluation = false;
   readonly #request: TrainingRequest;
   readonly #launched: Launched;
   readonly #perEpoch: number;
@@ -87,8 +93,9 @@ class TrainingRun {
       refuseOtherBits(resume, { dataset, engine: engine.name, arithmetic: arithmeticOf(engine) }, override);
       state.restore(resume, resume.step);
       // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
-      const evaluated = this.step % this.#perEpoch === 0 && this.step < this.lastStep;
-      await folder?.cutMetrics(resume.step, evaluated ? undefined : 'evaluation');
+      const evaluated = this.step > 0 && this.step % this.#perEpoch === 0 && this.step < this.lastStep;
+      const missing = await folder?.cutMetrics(resume.step, evaluated ? undefined : 'evaluation');
+      this.owesEvaluation = evaluated && missing === true;
     }
     group.control.startFrom(this.step);
     await group.run({ name: 'prepare', first: 0, end: 0 });
@@ -129,28 +136,48 @@ class TrainingRun {
     this.#tell('training');
     if (stepInEpoch !== 0 && stepInEpoch % logEvery === 0) yield await this.#log(stepInEpoch);
     if (stepInEpoch === 0 || this.step === this.lastStep) {
-      const evaluation = await this.evaluate();
-      if (this.step === this.lastStep) await this.#recorder.lastCheckpoint(await this.#checkpoint());
-      else await this.#recorder.checkpoint(await this.#checkpoint());
-      yield evaluation;
+      // The checkpoint comes first: an evaluation may take long, and what comes in it must not cost the epoch.
+      const unsaved = await this.#saveEpoch();
+      yield await this.evaluate();
+      if (unsaved !== null) throw unsaved;
     } else if (checkpointEvery !== undefined && this.step % checkpointEvery === 0) {
       await this.#recorder.checkpoint(await this.#checkpoint());
     }
   }
 
-  /**
-   * After an abort: sees to it that a checkpoint of this step is there, and throws the signal's reason. The processes of a
-   * job end together, after a step in which they told each other.
-   */
+  /** @returns why the checkpoint of the last step is not written; before that one this is only a warning */
+  async #saveEpoch(): Promise<OperationalError | null> {
+    const checkpoint = await this.#checkpoint();
+    if (this.step < this.lastStep) {
+      await this.#recorder.checkpoint(checkpoint);
+      return null;
+    }
+    try {
+      await this.#recorder.lastCheckpoint(checkpoint);
+      return null;
+    } catch (error) {
+      if (error instanceof OperationalError) return error;
+      throw error;
+    }
+  }
+
+  /** Throws ABORTED after an abort. The processes of a job end together, after a step in which they told each other. */
   async throwIfAborted(): Promise<void> {
     const { signal, job } = this.#request;
-    const aborted = signal?.aborted === true;
-    if (job === null ? !aborted : !this.#launched.group.control.stoppedAt(this.step)) return;
+    const aborted = job === null ? signal?.aborted === true : this.#launched.group.control.stoppedAt(this.step);
+    if (aborted) throw await this.#abort();
+  }
+
+  /** Sees to it that a checkpoint of this step is there, and returns what to throw. */
+  async #abort(): Promise<unknown> {
+    const { signal } = this.#request;
     if (this.#recorder.savedStep !== this.step) await this.#recorder.lastCheckpoint(await this.#checkpoint());
-    const reason: unknown = aborted
-      ? signal.reason
-      : new OperationalError('ABORTED', `another process was told to end, after step ${String(this.step)}`);
-    throw this.#commonEnd(reason);
+    const after = `after step ${String(this.step)}`;
+    const reason =
+      signal?.aborted === true
+        ? abortOf(signal, after)
+        : new OperationalError('ABORTED', `another process was told to end, ${after}`);
+    return this.#commonEnd(reason);
   }
 
   async evaluate(): Promise<EvaluationMetric> {
@@ -158,16 +185,18 @@ class TrainingRun {
     const statistics = this.#launched.state.runningStatistics(this.step).slice(0, worldSize);
     const synchronised = synchroniseStatistics(config, statistics);
     this.#tell('evaluation');
-    this.accuracy = await this.#withRestarts(() => evaluateGroup(this.#launched, synchronised));
+    const accuracy = await this.#withRestarts(() => evaluateGroup(this.#launched, synchronised));
+    if (accuracy === null) throw await this.#abort();
+    this.accuracy = accuracy;
     const epoch = Math.ceil(this.step / this.#perEpoch);
-    const metric: EvaluationMetric = { kind: 'evaluation', step: this.step, epoch, ...this.accuracy };
+    const metric: EvaluationMetric = { kind: 'evaluation', step: this.step, epoch, ...accuracy };
     await this.#recorder.metric({ ...metric });
     return metric;
   }
 
   /** Writes the summary and returns it. */
   async summary(): Promise<Summary> {
-    const { config, engine, worldSize, allWorkers, folder, job } = this.#request;
+    const { config, engine, worldSize, allWorkers, folder, job, onNote } = this.#request;
     const { state, dataset, simd } = this.#launched;
     if (this.accuracy === null) throw new Error('a summary needs an evaluation');
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
@@ -196,6 +225,12 @@ class TrainingRun {
       out: folder?.directory ?? '',
     };
     await this.#recorder.summary({ ...summary });
+    if (folder !== null && this.step >= logEvery && (this.#loss ?? 0) >= chanceLoss) {
+      onNote(
+        `warning: the loss of the last batch, ${summary.finalLoss?.toFixed(4) ?? ''}, is that of guessing: the network has ` +
+          'learned nothing; try a smaller learning rate',
+      );
+    }
     return summary;
   }
 
@@ -285,8 +320,8 @@ class TrainingRun {
     const { folder, job } = this.#request;
     await this.#launched.group.close();
     this.step = this.#launched.group.control.committed;
-    const checkpoint = await this.#checkpoint();
-    const saved = await this.#recorder.lastCheckpoint(checkpoint).then(
+    const saving = this.#checkpoint().then((checkpoint) => this.#recorder.lastCheckpoint(checkpoint));
+    const saved = await saving.then(
       () => (folder === null ? '' : `; step ${String(this.step)} is saved: go on with --resume ${folder.directory}`),
       (failure: unknown) => `; step ${String(this.step)} is not saved: ${messageOf(failure)}`,
     );
@@ -310,18 +345,18 @@ class TrainingRun {
   }
 
   #throwIfNotFinite(step: number): void {
-    const { engine, folder, resume } = this.#request;
     const index = this.#launched.group.control.notFinite;
     if (index === null) return;
-    const name = engine.units[index]?.name ?? 'a unit';
+    const name = this.#request.engine.units[index]?.name ?? 'a unit';
+    const what = `the gradient or the parameters of ${name} became infinite or NaN in step ${String(step + 1)}`;
+    throw this.#commonEnd(this.#diverged(`${what}; the step was not applied`));
+  }
+
+  #diverged(what: string): OperationalError {
+    const { folder, resume } = this.#request;
     const none = this.#recorder.savedStep === null && resume === null;
     const left = none ? 'there is no checkpoint yet' : `the last checkpoint in ${folder?.directory ?? ''} is whole`;
-    const error = new OperationalError(
-      'NOT_FINITE',
-      `the gradient or the parameters of ${name} became infinite or NaN in step ${String(step + 1)}; the step was not ` +
-        `applied, and ${left}: try a smaller --lr`,
-    );
-    throw this.#commonEnd(error);
+    return new OperationalError('NOT_FINITE', `${what}, and ${left}: try a smaller --lr`);
   }
 
   /** What to throw for a reason that all processes have. */
@@ -354,6 +389,11 @@ class TrainingRun {
     const { config, engine, worldSize, allWorkers } = this.#request;
     const { state, dataset } = this.#launched;
     const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
+    const unsound = unsoundField(saved);
+    if (unsound !== null) {
+      const what = `the training state (${unsound}) ceased to be finite by step ${String(this.step)}`;
+      throw this.#commonEnd(this.#diverged(what));
+    }
     const sha256 = await parametersSha256(saved.parameters);
     const { step } = this;
     const [name, arithmetic, init] = [engine.name, arithmeticOf(engine), this.#init()];
@@ -366,6 +406,15 @@ class TrainingRun {
     if (resume !== null) return resume.init;
     return init === null ? null : { file: init.file, parametersSha256: init.parametersSha256 };
   }
+}
+
+/**
+ * What an aborted run throws: the signal's reason where that is an OperationalError, else ABORTED, with the reason as its cause.
+ * @param when goes on from "training was aborted"
+ */
+function abortOf({ reason }: AbortSignal, when: string): OperationalError {
+  if (reason instanceof OperationalError) return reason;
+  return new OperationalError('ABORTED', `training was aborted ${when}`, { cause: reason });
 }
 
 function messageOf(error: unknown): string {

@@ -1,12 +1,12 @@
 /** `train`: from what was asked for, and what a run to resume has, to a training run. */
 import { hostname } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { fromFirst, sumOver, together } from '../coordinator/agreement.js';
 import { readCheckpoint, type Checkpoint } from '../coordinator/checkpoint.js';
 import { describeMachine, machineSummary } from '../coordinator/machine.js';
 import { nodeHost } from '../coordinator/node-host.js';
 import type { Progress, TrainMetric } from '../coordinator/metrics.js';
-import { openRunFolder, resolveCheckpointPath, type RunFolder } from '../coordinator/run-folder.js';
+import { openRunFolder, resolveCheckpointPath, runFolderOf, type RunFolder } from '../coordinator/run-folder.js';
 import { parseDevices, parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
 import { runTraining } from '../coordinator/training.js';
 import type { TrainingRequest } from '../coordinator/training-request.js';
@@ -27,11 +27,11 @@ const defaultMaxRestarts = 3;
 export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainConfig>> {
   /** Comma-separated device of each rank, such as `cpu,cpu` or `cpu:0,cpu:2` (pinned to cores, on Linux). */
   readonly devices?: string | undefined;
-  /** Folder for checkpoint, metrics and summary; default a new one under `runs/`. */
+  /** Folder for checkpoint, metrics and summary; default that of the run to resume, else a new one under `runs/`. */
   readonly out?: string | undefined;
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file whose weights training begins with. */
   readonly init?: string | undefined;
-  /** A run's folder or a checkpoint to go on from, bit for bit. */
+  /** A run's folder or a checkpoint to go on from, bit for bit; a checkpoint without its run's files begins a new folder. */
   readonly resume?: string | undefined;
   /** What may differ from the run to resume, at the price of its bits: see `overridable`. */
   readonly override?: readonly Overridable[] | undefined;
@@ -43,7 +43,10 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
   readonly timeout?: number | undefined;
   /** How often failed or stalled workers are started again before the run ends with the failure; default 3. */
   readonly maxRestarts?: number | undefined;
-  /** Ends after the step at hand; a checkpoint is written, then the signal's reason is thrown. */
+  /**
+   * Ends after the step at hand; a checkpoint is written, then OperationalError ABORTED is thrown, whose cause is the signal's
+   * reason; a reason that is an OperationalError is thrown itself.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Called a few times a second while steps are trained. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -143,9 +146,10 @@ async function prepare(
   const maxRestarts = integer('--max-restarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000);
   const dataset = await datasetOf(options.data);
   const first = job === null || job.process === 0;
-  const out = options.out ?? (resumed === null ? undefined : dirname(resumed.path));
+  const ownFolder = resumed?.folder ?? null;
+  const out = options.out ?? ownFolder ?? undefined;
   // A resumed run may take its own folder over, but no other run's.
-  const ownFolder = resumed !== null && out !== undefined && resolve(out) === resolve(dirname(resumed.path));
+  const goesOn = ownFolder !== null && out !== undefined && resolve(out) === resolve(ownFolder);
   return {
     host: nodeHost,
     ...selected,
@@ -153,8 +157,8 @@ async function prepare(
     worldSize,
     devices,
     dataset,
-    folder: first ? await openRunFolder({ out, resume: ownFolder }) : null,
-    machine: describeMachine({ gpus: false, timeoutMs: 2000 }).then(machineSummary),
+    folder: first ? await openRunFolder({ out, loaded: goesOn ? (resumed?.path ?? null) : null }) : null,
+    machine: describeMachine({ thorough: false, timeoutMs: 2000 }).then(machineSummary),
     init: init === null ? null : { file: init.path, parametersSha256: init.parametersSha256, ...init.weights },
     resume,
     override,
@@ -173,7 +177,7 @@ async function prepare(
 
 /** What training goes on from, or begins with. */
 async function startingPoint({ resume, init }: TrainOptions): Promise<{
-  resume: { path: string; checkpoint: Checkpoint } | null;
+  resume: OpenCheckpoint | null;
   init: OpenWeights | null;
 }> {
   if (init !== undefined && resume !== undefined) {
@@ -185,9 +189,17 @@ async function startingPoint({ resume, init }: TrainOptions): Promise<{
   };
 }
 
-async function openCheckpoint(runOrFile: string): Promise<{ path: string; checkpoint: Checkpoint }> {
+interface OpenCheckpoint {
+  readonly path: string;
+  /** Of its run; null where it was named as a file that belongs to none. */
+  readonly folder: string | null;
+  readonly checkpoint: Checkpoint;
+}
+
+async function openCheckpoint(runOrFile: string): Promise<OpenCheckpoint> {
   const path = await resolveCheckpointPath(runOrFile);
-  return { path, checkpoint: await readCheckpoint(path) };
+  const folder = path === runOrFile ? await runFolderOf(path) : runOrFile;
+  return { path, folder, checkpoint: await readCheckpoint(path) };
 }
 
 function topology(
