@@ -139,6 +139,13 @@ it('links to files are followed, and names may be what they like', async () => {
   const { stdout, stderr } = await cli(['eval', odd, '--data', folder]);
   expect(stdout).toBe(`Accuracy on test set: ${accuracy.toFixed(2)} %\n`);
   expect(stderr).toMatch(/^[^\n]*\\u001b\[2Jodd\\nname, step 2: \d+ of 20 correct\n$/);
+  await link(join(data, 't10k-images-idx3-ubyte'), `${odd}\x9b.idx`);
+  const rows = ['predict', `${odd}\x9b.idx`, '--rows', '0-1', '--checkpoint', run];
+  const table = await cli(rows);
+  expect(table.stdout).toMatch(/^([^\n]*\\u001b\[2Jodd\\nname\\u009b\.idx#[01] {2}\d [^\n]*\n){2}$/);
+  const json = (await cli([...rows, '--json'])).stdout;
+  expect(json).toMatch(/^[\x20-\x7e]+\n$/);
+  expect(JSON.parse(json)).toMatchObject([{ file: `${odd}\x9b.idx`, row: 0 }, { row: 1 }]);
   await writeFile(`${odd}.png`, 'none');
   const refused = await cli(['predict', `${odd}.png`, '--checkpoint', run]);
   expect(refused.stderr).toMatch(/^mnist-ddp: [\x20-\x7e]+\n$/);
