@@ -88,7 +88,8 @@ export default defineConfig(
 
 /**
  * cli -> commands -> index -> library -> coordinator, interchange, images, report, mpi -> shared <- worker, and browser beside
- * the library. Each folder is listed with what of the rest it may import; anyone may import shared.
+ * the library; coordinator, images and library -> files. Each folder is listed with what of the rest it may import; anyone may
+ * import shared.
  */
 function layers() {
   const all = [
@@ -103,6 +104,7 @@ function layers() {
       'images',
       'report',
       'mpi',
+      'files',
     ],
     'worker',
   ];
@@ -111,13 +113,14 @@ function layers() {
     commands: [['index.ts'], 'commands use the library (index) and nothing below it'],
     'index.ts': [['library', 'coordinator', 'interchange'], 'the index names what the library offers'],
     library: [
-      ['coordinator', 'interchange', 'images', 'report', 'mpi', 'worker'],
+      ['coordinator', 'interchange', 'images', 'report', 'mpi', 'files', 'worker'],
       'the library knows neither its commands nor the page',
     ],
     browser: [['coordinator', 'images', 'worker'], 'the page is to coordinator and engine what the library is in Node'],
-    coordinator: [[], 'the coordinator imports shared only'],
+    coordinator: [['files'], 'the coordinator imports files and shared only'],
     interchange: [[], 'file formats import shared only'],
-    images: [[], 'pictures import shared only'],
+    images: [['files'], 'pictures import files and shared only'],
+    files: [[], 'opening files imports shared only'],
     mpi: [[], 'what calls MPI imports shared only'],
     report: [[], 'the report imports shared only: it is given all that it shows'],
     worker: [[], 'the worker imports shared only'],

@@ -216,7 +216,9 @@ describe('bench', () => {
 
 describe('help', () => {
   it.each([
-    [['--help'], ['train', 'eval', 'bench']],
+    [['--help'], ['train', 'eval', 'bench', '-h, --help', '-v, --version']],
+    [['-h'], ['train', 'eval', 'bench']],
+    [['predict', '-h'], ['--rows']],
     [
       ['train', '--help'],
       ['--workers', '--devices', '--epochs', '--resume', '--checkpoint-every', '--batch-norm'],
@@ -235,11 +237,11 @@ describe('help', () => {
     for (const word of expected) expect(stdout).toContain(word);
   });
 
-  it('prints the version of the package', async () => {
+  it.each(['--version', '-v'])('prints the version of the package: %s', async (flag) => {
     const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
       version: string;
     };
-    expect((await cli(['--version'])).stdout).toBe(`${version}\n`);
+    expect((await cli([flag])).stdout).toBe(`${version}\n`);
   });
 });
 
@@ -274,9 +276,21 @@ describe('a request that cannot be carried out as written', () => {
     [['train', '--epochs', '0x10'], '--epochs takes a number in decimal, not "0x10"'],
     [['verify', '--steps', ' 2'], '--steps takes a number in decimal, not " 2"'],
     [['train', '--timeout', 'Infinity'], '--timeout takes a number in decimal, not "Infinity"'],
-    [['train', '--lr', '1e999'], '--lr must be a finite number'],
+    // What a double cannot hold is quoted as it was given.
+    [['train', '--lr', '1e999'], '--lr takes a finite number in double precision, and "1e999" is none'],
+    [['train', '--lr', '1e-400'], 'and "1e-400" is none'],
+    [['train', '--seed', '9007199254740993'], 'and "9007199254740993" is none'],
+    [['bench', '--steps', '+9007199254740993'], 'and "+9007199254740993" is none'],
+    [['train', '--seed', '9007199254740992'], 'from 0 to 4294967295, not 9007199254740992'],
+    [['bench', '--workers', '99999999999999999999'], 'not "99999999999999999999"'],
+    [['verify', '--workers', '0'], '--workers takes whole numbers from 1 to 16, such as 1,2, not "0"'],
+    [['bench', '--workers', '1,17'], '--workers takes whole numbers from 1 to 16, such as 1,2, not "1,17"'],
+    [['train', '--out', ''], '"" is given for out'],
+    [['eval', ''], '"" is given for run'],
+    [['predict', 'a.png', ''], '"" is given for files'],
+    [['train', '--data='], '"" is given for data'],
     [['train', '--lr', '-0.1'], '--lr must be a finite number of at least 0'],
-    [['train', '--', '--max-steps', '1'], 'Unknown arguments: ./--max-steps, 1'],
+    [['train', '--', '--max-steps', '1'], 'Unknown arguments: --max-steps, 1'],
     [['train', '--workers', '0'], '--workers must be auto or a whole number from 1 to 16, not "0"'],
     [['train', '--workers', '17'], '--workers must be auto or a whole number from 1 to 16, not "17"'],
     [['train', '--workers', '5', '--batch-size', '32'], '32'],
@@ -299,7 +313,7 @@ describe('a request that cannot be carried out as written', () => {
   it('names a batch that leaves one row alone for a batch norm', async () => {
     const odd = await dataSet('odd', 17);
     const folder = out();
-    const message = 'the last batch of an epoch has 1 row (--batch-size 8, 17 training rows)';
+    const message = 'the last batch of an epoch has 1 row (17 training rows in batches of 8)';
     await expectRefusal(['train', '--data', odd, '--batch-size', '8', '--out', folder], 2, message, folder);
     const local = ['--batch-size', '10', '--micro-batch', '3', '--batch-norm', 'local', '--workers', '4'];
     await expectRefusal(['train', '--data', odd, ...local, '--out', folder], 2, 'rank 3 of 4 gets 1 of', folder);
@@ -379,6 +393,6 @@ describe('a batch too large for 4 GiB of WebAssembly memory', () => {
   it('is refused with what it needs, before any data is loaded', async () => {
     const folder = out();
     const args = ['train', '--batch-size', '60000', '--workers', '1', '--out', folder];
-    await expectRefusal(args, 1, 'a shard of 60000 rows on each of 1 workers needs', folder);
+    await expectRefusal(args, 1, 'a shard of 60000 rows on each of 1 worker needs', folder);
   });
 });

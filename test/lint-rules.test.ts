@@ -67,6 +67,8 @@ it.each([
   ['src/report/report-data.ts', '../coordinator/launch.js'],
   ['src/coordinator/launch.ts', '../worker/rank.js'],
   ['src/mpi/job.ts', '../coordinator/launch.js'],
+  ['src/files/regular-file.ts', '../coordinator/atomic-file.js'],
+  ['src/interchange/weights.ts', '../files/regular-file.js'],
   ['src/coordinator/launch.ts', '../mpi/job.js'],
   ['src/worker/rank.ts', '../coordinator/launch.js'],
   ['src/worker/engines/wasm/replica.ts', '../../rank.js'],

@@ -21,6 +21,7 @@ import {
 import { loadCheckpoint, type Progress } from '../dist/index.js';
 import { cli, cliPath } from './support/cli.js';
 import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';
+import { Terminal } from './support/terminal.js';
 
 const progress: Progress = {
   phase: 'training',
@@ -63,6 +64,15 @@ describe('the live line', () => {
     for (let width = 0; width < 20; width++) {
       expect(liveLine(progress, NaN, { ...wide, width }).length).toBeLessThanOrEqual(width);
     }
+  });
+
+  it('counts to where the run leaves the epoch', () => {
+    const count = (lastStep: number): string | undefined =>
+      / (\d+\/\d+) {2}/.exec(liveLine({ ...progress, lastStep }, NaN, wide))?.[1];
+    expect(count(1150 + 100)).toBe('212/312');
+    expect(liveLine({ ...progress, lastStep: 1150 }, NaN, wide)).toContain(`${'━'.repeat(32)} 212/212`);
+    // To the epoch's end where the run goes on, and never back.
+    expect([count(6097), count(1000)]).toEqual(['212/469', '212/212']);
   });
 
   it('has no field for what is not known yet, and says NaN where the loss is', () => {
@@ -156,32 +166,9 @@ describe('figures', () => {
   });
 });
 
-/** What a terminal shows after that output: its lines, scrolled-off ones included, without blanks at their ends. */
-function screenAfter(output: string, columns: number): string[] {
-  const lines: string[][] = [[]];
-  let [row, column] = [0, 0];
-  const line = (): string[] => (lines[row] ??= []);
-  for (const [token, count, command] of output.matchAll(/\x1b\[\??([\d;]*)([A-Za-z])|[^]/g)) {
-    if (command === 'A') row = Math.max(0, row - Number(count || 1));
-    else if (command === 'G') column = 0;
-    else if (command === 'K') lines[row] = count === '2' ? [] : line().slice(0, column);
-    else if (command !== undefined && !'mhl'.includes(command)) throw new Error(`no such sequence here: ${command}`);
-    else if (token === '\r') column = 0;
-    else if (token === '\n') [row, column] = [row + 1, 0];
-    else if (command === undefined) {
-      if (column === columns) [row, column] = [row + 1, 0];
-      line()[column++] = token;
-    }
-  }
-  return lines.map((cells) =>
-    Array.from({ length: cells.length }, (_, i) => cells[i] ?? ' ')
-      .join('')
-      .trimEnd(),
-  );
-}
-
 interface Recorded {
   readonly display: ProgressDisplay;
+  readonly terminal: Terminal;
   /** All that was written, in order, and what of it went to stdout. */
   output: string;
   stdout: string;
@@ -191,19 +178,40 @@ interface Recorded {
  * A display whose streams are recorded, and whose clock goes a second on whenever it is looked at; stdout and stderr are
  * the same terminal where it is one.
  */
-function recorded(options: { terminal: boolean; quiet?: boolean; env?: Record<string, string> }): Recorded {
-  const stream = (write: (text: string) => void): NodeJS.WriteStream =>
-    ({ isTTY: options.terminal, columns: 80, rows: 24, write }) as unknown as NodeJS.WriteStream;
+function recorded(options: {
+  terminal: boolean;
+  reflows?: boolean;
+  quiet?: boolean;
+  env?: Record<string, string>;
+}): Recorded {
+  const terminal = new Terminal(80, options.reflows);
+  const stream = (write: (text: string) => void): NodeJS.WriteStream => {
+    const fields = {
+      isTTY: options.terminal,
+      get columns() {
+        return terminal.columns;
+      },
+      rows: 24,
+      write,
+    };
+    return fields as unknown as NodeJS.WriteStream;
+  };
+  const record = (text: string): void => {
+    const onTerminal = text.replaceAll('\n', '\r\n');
+    result.output += onTerminal;
+    terminal.write(onTerminal);
+  };
   let ms = 0;
   const result: Recorded = {
+    terminal,
     output: '',
     stdout: '',
     display: createProgressDisplay({
       stdout: stream((text) => {
-        result.output += text.replaceAll('\n', '\r\n');
+        record(text);
         result.stdout += text;
       }),
-      stderr: stream((text) => (result.output += text.replaceAll('\n', '\r\n'))),
+      stderr: stream(record),
       env: options.env ?? {},
       quiet: options.quiet ?? false,
       now: () => (ms += 1000),
@@ -244,7 +252,7 @@ describe('the display', () => {
     const epoch = (number: number, time: string): string =>
       `Epoch ${String(number)}/13: test accuracy 99.00 %, loss 1.4702, 938 images/s, ${time}`;
     const [training = '', first = '', second = '', accuracy = ''] = stdoutLines;
-    expect(screenAfter(run.output, 80)).toEqual([
+    expect(run.terminal.screen).toEqual([
       training,
       '2 workers',
       first,
@@ -265,7 +273,43 @@ describe('the display', () => {
     run.display.update({ ...progress, stepInEpoch: 250 });
     run.display.close();
     run.display.warn('stopped');
-    expect(screenAfter(run.output, 80)).toEqual([expect.stringMatching(/^Epoch 3\/13 .* 250\/469 /), 'stopped']);
+    expect(run.terminal.screen).toEqual([expect.stringMatching(/^Epoch 3\/13 .* 250\/469 /), 'stopped']);
+  });
+
+  it.each([
+    ['breaks lines', true],
+    ['cuts lines', false],
+  ])('leaves nothing behind where the window narrows, and takes nothing above: a terminal that %s', (_how, reflows) => {
+    const run = recorded({ terminal: true, reflows });
+    const { display, terminal } = run;
+    display.line('Training:');
+    display.note('2 workers');
+    for (const [i, columns] of [80, 50, 30, 20, 61, 24].entries()) {
+      terminal.resize(columns);
+      display.update({ ...progress, stepInEpoch: 100 + i });
+      expect(terminal.screen).toEqual([
+        'Training:',
+        '2 workers',
+        expect.stringMatching(`Epoch 3/13 .*${String(100 + i)}`),
+      ]);
+    }
+    terminal.resize(12);
+    display.line('a line');
+    terminal.resize(40);
+    terminal.resize(25);
+    display.close();
+    display.note('stopped');
+    expect(terminal.screen).toEqual([
+      ...['Training:', '2 workers', 'a line'],
+      expect.stringMatching(/^Epoch 3\/13 105\/469$/),
+      'stopped',
+    ]);
+  });
+
+  it('shows control characters of what it is given, so that no text moves the cursor or makes a line of its own', () => {
+    const run = recorded({ terminal: true });
+    run.display.note('writing to a\x1b[2J\nb\r\x9b1Ac\u202e');
+    expect(run.terminal.screen).toEqual(['writing to a\\u001b[2J\\nb\\r\\u009b1Ac\\u202e']);
   });
 
   it.each([
@@ -365,7 +409,9 @@ describe('mnist-ddp train', () => {
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     const [code] = (await once(child, 'close')) as [number];
     expect(code).toBe(0);
-    const lines = screenAfter(output, 80).filter((line) => line !== '');
+    const terminal = new Terminal(80);
+    terminal.write(output);
+    const lines = terminal.screen.filter((line) => line !== '');
     const order = [0, 1, 2, 3, 4].map((i) => expected[i]);
     const [first, second] = epochs;
     expect(lines.filter((line) => !/^\d+ workers|writing to|^[^ ]*run \d+$/.test(line))).toEqual(

@@ -14,7 +14,7 @@ let remove: () => Promise<void>;
 beforeAll(async () => {
   ({ directory, remove } = await temporaryDirectory());
   // `data/` of the working folder is the default data set, so the example trains on a small one.
-  await writeIdxSet(join(directory, 'data'), 256, 20);
+  await writeIdxSet(join(directory, 'data'), 3232, 20);
   await mkdir(join(directory, 'node_modules'));
   await symlink(root, join(directory, 'node_modules', 'mnist-ddp'), 'junction');
 });
@@ -22,7 +22,7 @@ afterAll(async () => {
   await remove();
 });
 
-it('has a ```ts block that imports mnist-ddp, and it runs', async () => {
+it('has a ```ts block that imports mnist-ddp, and it runs and prints its steps', async () => {
   const text = await readFile(join(root, 'README.md'), 'utf8');
   const blocks = [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   const example = blocks.find((block) => /from 'mnist-ddp'/.test(block));
@@ -30,5 +30,7 @@ it('has a ```ts block that imports mnist-ddp, and it runs', async () => {
   // The example has no types of its own, so it is JavaScript too.
   await writeFile(join(directory, 'example.mjs'), example ?? '');
   const { stdout } = await promisify(execFile)(process.execPath, ['example.mjs'], { cwd: directory, timeout: 110_000 });
-  expect(stdout).not.toBe('');
+  const lines = stdout.trimEnd().split('\n');
+  expect(lines.map((line) => line.split(' ').length)).toEqual([3, 3, 2, 2]);
+  expect(lines.slice(0, 2).map((line) => Number.parseInt(line, 10))).toEqual([100, 200]);
 });

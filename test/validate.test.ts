@@ -49,8 +49,8 @@ describe('a batch norm over one row is refused before training starts', () => {
   });
 
   it.each([
-    [1, 100, 'a full batch has 1 row (--batch-size 1, 100 training rows)'],
-    [128, 129, 'the last batch of an epoch has 1 row (--batch-size 128, 129 training rows)'],
+    [1, 100, 'a full batch has 1 row (100 training rows in batches of 1)'],
+    [128, 129, 'the last batch of an epoch has 1 row (129 training rows in batches of 128)'],
     [128, 1, 'the last batch of an epoch has 1 row'],
   ])('sync: batch %i of %i rows', async (batchSize, trainCount, message) => {
     const error = await operationalError(() => {
@@ -58,7 +58,7 @@ describe('a batch norm over one row is refused before training starts', () => {
     });
     expect(error.code).toBe('USAGE');
     expect(error.message).toContain(message);
-    expect(error.message).toContain('choose another --batch-size');
+    expect(error.message).toContain('choose another batch size');
   });
 
   it('sync: a shard of one row is fine, since statistics are taken over the batch', () => {

@@ -1,7 +1,7 @@
 /** `mnist-ddp bench`: throughput of training by number of workers. */
 import type { CommandModule } from 'yargs';
 import { benchmark, type BenchmarkOptions, type BenchmarkRow } from '../index.js';
-import { dataOption, engineOption, note, numbersOf, numeric, once } from './options.js';
+import { dataOption, engineOption, jsonLine, note, numbersOf, numeric, once } from './options.js';
 
 interface BenchArguments {
   workers?: string | undefined;
@@ -38,7 +38,7 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       data,
       onNote: note,
     });
-    process.stdout.write(json ? `${JSON.stringify(rows)}\n` : table(rows));
+    process.stdout.write(json ? jsonLine(rows) : table(rows));
   },
 };
 

@@ -1,6 +1,8 @@
 /** `mnist-ddp devices`: what this machine offers to train on, and what training would take. */
 import type { CommandModule } from 'yargs';
 import { devices, type DevicesReport, type EngineStatus, type Machine } from '../index.js';
+import { visible } from '../shared/text.js';
+import { jsonLine } from './options.js';
 
 interface DevicesArguments {
   json: boolean;
@@ -12,7 +14,7 @@ export const devicesCommand: CommandModule<object, DevicesArguments> = {
   builder: (yargs) => yargs.option('json', { type: 'boolean', default: false, describe: 'print one JSON object' }),
   handler: async ({ json }) => {
     const report = await devices();
-    process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report));
+    process.stdout.write(json ? jsonLine(report) : describe(report));
   },
 };
 
@@ -85,7 +87,7 @@ function deviceLines({ processor }: Machine): Line[] {
 
 function aligned(lines: readonly Line[]): string[] {
   const width = Math.max(...lines.map(([name]) => name.length));
-  return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd());
+  return lines.map(([name, value]) => visible(`${name.padEnd(width)}  ${value}`.trimEnd()));
 }
 
 function gib(amount: number): string {

@@ -1,7 +1,7 @@
 /** `mnist-ddp eval`: scores a trained network on the test set. */
 import type { CommandModule } from 'yargs';
 import { evaluate, OperationalError, type EvaluateOptions } from '../index.js';
-import { dataOption, engineOption, note, once, weightsDescription, workersOption } from './options.js';
+import { dataOption, engineOption, jsonLine, note, once, weightsDescription, workersOption } from './options.js';
 
 interface EvalArguments {
   run?: string | undefined;
@@ -34,7 +34,7 @@ export const evalCommand: CommandModule<object, EvalArguments> = {
       data,
       onNote: note,
     });
-    if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    if (json) process.stdout.write(jsonLine(result));
     else {
       const step = result.step === null ? '' : `, step ${String(result.step)}`;
       note(`${result.checkpoint}${step}: ${String(result.correct)} of ${String(result.total)} correct`);

@@ -1,7 +1,7 @@
 /** `mnist-ddp export`: writes a trained network as a file of other programs. */
 import type { CommandModule } from 'yargs';
 import { exportWeights, weightFormats, type WeightFormat } from '../index.js';
-import { once } from './options.js';
+import { nameWritten, once } from './options.js';
 
 interface ExportArguments {
   run: string;
@@ -29,6 +29,6 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
       }),
   handler: async ({ run, out, format }) => {
     const exported = await exportWeights({ checkpoint: run, out, format });
-    process.stdout.write(`${exported.out}\n`);
+    nameWritten(exported.out);
   },
 };

@@ -1,11 +1,14 @@
 /** The command line: what is common to all commands, and how it ends. */
+import { constants } from 'node:os';
 import yargs from 'yargs';
 import { OperationalError, version } from '../index.js';
+import { visible } from '../shared/text.js';
 import { benchCommand } from './bench.js';
 import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
+import { note } from './options.js';
 import { predictCommand } from './predict.js';
 import { reportCommand } from './report.js';
 import { trainCommand } from './train.js';
@@ -13,13 +16,14 @@ import { verifyCommand } from './verify.js';
 
 /**
  * Runs one command line to its end.
- * @returns the exit code: 0, 2 for a request that cannot be carried out as written, 1 for whatever else failed, also output, or
- *   128 + the signal's number
+ * @returns the exit code: 0, 2 for an option or operand that cannot be taken, 1 for whatever else failed, also output, or 128 +
+ *   the number of the signal that ended it
  */
 export async function run(argv: readonly string[]): Promise<number> {
   const linesLost = surviveOutput();
   let exitCode = 0;
-  const parser = yargs(withoutSeparator(argv))
+  const { words, rewritten } = withoutSeparator(argv);
+  const parser = yargs(words)
     .scriptName('mnist-ddp')
     .usage(
       '$0 COMMAND [options]\n\nTrains a convolutional network on MNIST, data-parallel over worker threads,\nand over machines where MPI starts it on several: mpirun -n 4 mnist-ddp train (see docs/cluster.md).',
@@ -36,16 +40,20 @@ export async function run(argv: readonly string[]): Promise<number> {
     // Flags are what --help lists and nothing else: no `--no-out`, no `--out.x`.
     .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false })
     .check(refuseRepeated)
+    .check(refuseEmpty)
     .demandCommand(1, 'name a command, such as train')
     .strict()
     // yargs would look for the package of the working folder.
     .version(version)
+    .alias('version', 'v')
     .help()
+    .alias('help', 'h')
     .epilogue('mnist-ddp COMMAND --help shows the options of a command.')
     .exitProcess(false)
     .fail((message: string | null, error: unknown) => {
       if (error instanceof Error && error.name !== 'YError') throw error;
-      const line = (message ?? 'unknown command').replaceAll(/:?\s*\n\s*/g, ': ');
+      let line = (message ?? 'unknown command').replaceAll(/:?\s*\n\s*/g, ': ');
+      for (const operand of rewritten) line = line.replace(`./${operand}`, () => operand);
       throw new OperationalError('USAGE', `${line}; see mnist-ddp --help`);
     });
   try {
@@ -59,12 +67,17 @@ export async function run(argv: readonly string[]): Promise<number> {
 /**
  * What stands behind `--` are operands, whatever they begin with; yargs would drop them where a command has operands of its own.
  * Ours are paths, so one that begins with a dash gets a folder in front.
+ * @returns the words for yargs, and the operands that were rewritten, as they were given
  */
-function withoutSeparator(argv: readonly string[]): string[] {
+function withoutSeparator(argv: readonly string[]): { words: readonly string[]; rewritten: readonly string[] } {
   const separator = argv.indexOf('--');
-  if (separator < 0) return [...argv];
-  const operands = argv.slice(separator + 1).map((operand) => (operand.startsWith('-') ? `./${operand}` : operand));
-  return [...argv.slice(0, separator), ...operands];
+  if (separator < 0) return { words: argv, rewritten: [] };
+  const operands = argv.slice(separator + 1);
+  const isOption = (operand: string): boolean => operand.startsWith('-');
+  return {
+    words: [...argv.slice(0, separator), ...operands.map((operand) => (isOption(operand) ? `./${operand}` : operand))],
+    rewritten: operands.filter(isOption),
+  };
 }
 
 /** yargs makes an array of a flag that is given twice; `files` are a list by themselves. */
@@ -76,13 +89,22 @@ function refuseRepeated(argv: Readonly<Record<string, unknown>>): true {
   return true;
 }
 
+/** An empty text names nothing: it is what a shell makes of a variable that is not set. */
+function refuseEmpty(argv: Readonly<Record<string, unknown>>): true {
+  for (const [name, value] of Object.entries(argv)) {
+    if (value !== '' && !(name === 'files' && Array.isArray(value) && value.includes(''))) continue;
+    throw new OperationalError('USAGE', `"" is given for ${name}; give a value, or leave it out`);
+  }
+  return true;
+}
+
 function reportError(error: unknown): number {
   if (error instanceof OperationalError) {
-    process.stderr.write(`mnist-ddp: ${error.message}\n`);
+    note(`mnist-ddp: ${error.message}`);
     return error.code === 'USAGE' ? 2 : 1;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`mnist-ddp: this is a bug, please report it: ${text}\n`);
+  process.stderr.write(`mnist-ddp: this is a bug, please report it: ${text.split('\n').map(visible).join('\n')}\n`);
   return 1;
 }
 
@@ -105,9 +127,9 @@ function surviveOutput(): () => boolean {
     // The last lines of a command are found to be lost when it has ended already.
     process.exitCode ||= 1;
     if (error.code === 'EPIPE') {
-      if (!process.emit('SIGHUP', 'SIGHUP')) process.exit(0);
+      if (!process.emit('SIGHUP', 'SIGHUP')) process.exit(128 + constants.signals.SIGHUP);
     } else {
-      process.stderr.write(`mnist-ddp: warning: stdout cannot be written, its lines are lost: ${error.message}\n`);
+      note(`mnist-ddp: warning: stdout cannot be written, its lines are lost: ${error.message}`);
     }
   });
   return () => lost;

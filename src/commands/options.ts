@@ -1,5 +1,7 @@
 /** Options and output that several commands share. */
+import { fstatSync, statSync } from 'node:fs';
 import { engineChoices, OperationalError } from '../index.js';
+import { visible } from '../shared/text.js';
 
 /** A text option that is given once; yargs would make an array of a repeated one. */
 export const once = { type: 'string', requiresArg: true } as const;
@@ -15,9 +17,22 @@ export function numeric(name: string, describe: string) {
   return { ...once, describe, coerce } as const;
 }
 
+/** What would become another number is refused as it was given: too large, too small, or a whole one beyond 2^53. */
 function decimal(name: string, text: string): number {
-  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
-  throw new OperationalError('USAGE', `--${name} takes a number in decimal, not "${text}"`);
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) {
+    throw new OperationalError('USAGE', `--${name} takes a number in decimal, not "${text}"`);
+  }
+  const value = Number(text);
+  if (Number.isFinite(value) && !vanishes(text, value) && !isRounded(text, value)) return value;
+  throw new OperationalError('USAGE', `--${name} takes a finite number in double precision, and "${text}" is none`);
+}
+
+function vanishes(text: string, value: number): boolean {
+  return value === 0 && /[1-9]/.test(text.replace(/e.*/i, ''));
+}
+
+function isRounded(text: string, value: number): boolean {
+  return /^[+-]?\d+$/.test(text) && BigInt(text.replace('+', '')) !== BigInt(value);
 }
 
 export const workersOption = {
@@ -40,13 +55,25 @@ export const weightsDescription = 'run folder, checkpoint, PyTorch or safetensor
 
 /** Writes a line for a person to stderr; stdout stays for results. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${visible(text)}\n`);
+}
+
+/** A value as one line of JSON that holds printable characters only. */
+export function jsonLine(value: unknown): string {
+  return `${visible(JSON.stringify(value))}\n`;
+}
+
+/** Names the file that was written, on stdout; where that is stdout itself, whose bytes are then all that stands there, on stderr. */
+export function nameWritten(path: string): void {
+  const [file, stdout] = [statSync(path, { bigint: true, throwIfNoEntry: false }), fstatSync(1, { bigint: true })];
+  if (file?.ino === stdout.ino && file.dev === stdout.dev) note(path);
+  else process.stdout.write(`${visible(path)}\n`);
 }
 
 /** `1,2,4` as numbers. */
 export function numbersOf(list: string): number[] {
   return list.split(',').map((text) => {
-    if (!/^\s*\d+\s*$/.test(text)) {
+    if (!/^\s*\d{1,9}\s*$/.test(text)) {
       throw new OperationalError('USAGE', `--workers takes numbers such as 1,2,4, not "${list}"`);
     }
     return Number(text);

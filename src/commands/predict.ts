@@ -1,7 +1,8 @@
 /** `mnist-ddp predict`: says which digits pictures show. */
 import type { CommandModule } from 'yargs';
 import { predict, type Prediction, type PredictOptions } from '../index.js';
-import { engineOption, note, once, weightsDescription, workersOption } from './options.js';
+import { visible } from '../shared/text.js';
+import { engineOption, jsonLine, note, once, weightsDescription, workersOption } from './options.js';
 
 interface PredictArguments {
   files: string[];
@@ -37,7 +38,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       engine: engine as PredictOptions['engine'],
       onNote: note,
     });
-    process.stdout.write(json ? `${JSON.stringify(predictions.map(rounded))}\n` : table(predictions));
+    process.stdout.write(json ? jsonLine(predictions.map(rounded)) : table(predictions));
   },
 };
 
@@ -48,7 +49,7 @@ function rounded(prediction: Prediction): Prediction {
 
 /** A line for each picture: where it is, the digit, its probability, and in brackets the next two. */
 function table(predictions: readonly Prediction[]): string {
-  const names = predictions.map(({ file, row }) => (row === null ? file : `${file}#${String(row)}`));
+  const names = predictions.map(({ file, row }) => visible(row === null ? file : `${file}#${String(row)}`));
   const width = names.reduce((most, name) => Math.max(most, name.length), 0);
   const lines = predictions.map(({ probabilities }, i) => {
     const ranked = [...probabilities.entries()].sort(([, a], [, b]) => b - a).slice(0, 3);

@@ -4,9 +4,9 @@
  * Everything goes to stderr; stdout carries the reference program's lines, whole, whatever happens here. The functions
  * that make text are pure; the display at the top decides when they are shown.
  */
-import { createLogUpdate } from 'log-update';
 import picocolors from 'picocolors';
 import type { Progress } from '../index.js';
+import { visible } from '../shared/text.js';
 
 export interface ProgressOptions {
   readonly stderr: NodeJS.WriteStream;
@@ -36,7 +36,7 @@ export interface ProgressDisplay {
 export function createProgressDisplay(options: ProgressOptions): ProgressDisplay {
   const { stderr, stdout, env, quiet, now = () => performance.now() } = options;
   const onTerminal = isTerminal(stderr, env);
-  const live = onTerminal && !quiet ? createLogUpdate(stderr, { showCursor: true }) : null;
+  const live = onTerminal && !quiet ? new LiveLine(stderr) : null;
   const stopwatch = new Stopwatch();
   let latest: Progress | null = null;
   // The width is asked for each time: windows are resized.
@@ -47,11 +47,11 @@ export function createProgressDisplay(options: ProgressOptions): ProgressDisplay
   });
 
   const draw = (): void => {
-    if (latest !== null) live?.(liveLine(latest, stopwatch.secondsLeft(latest), style()));
+    if (latest !== null) live?.show(liveLine(latest, stopwatch.secondsLeft(latest), style()));
   };
   const writeAbove = (stream: NodeJS.WriteStream, text: string): void => {
     live?.clear();
-    stream.write(`${text}\n`);
+    stream.write(`${visible(text)}\n`);
     draw();
   };
   const warn = (text: string): void => {
@@ -79,11 +79,45 @@ export function createProgressDisplay(options: ProgressOptions): ProgressDisplay
     },
     warn,
     close: () => {
-      live?.done();
+      // A window that has become narrower may have broken the line into several.
+      draw();
+      live?.leave();
       latest = null;
     },
   };
 }
+
+/**
+ * One line of a terminal, shorter than its window is wide. The cursor waits in front of it, and it goes with all that is from
+ * there on. So nothing of it stays where the window becomes narrower, be it that the terminal breaks the line into several or
+ * cuts it; who erases as many lines as were written leaves some of them, or takes those above.
+ */
+class LiveLine {
+  readonly #stream: NodeJS.WriteStream;
+  #shown = false;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  show(text: string): void {
+    this.#stream.write(`${eraseFromHere}${text}\r`);
+    this.#shown = true;
+  }
+
+  clear(): void {
+    if (this.#shown) this.#stream.write(eraseFromHere);
+    this.#shown = false;
+  }
+
+  /** Lets it stand; the cursor goes below. */
+  leave(): void {
+    if (this.#shown) this.#stream.write('\n');
+    this.#shown = false;
+  }
+}
+
+const eraseFromHere = '\r\x1b[J';
 
 /** Whether a line can be rewritten there. Some pseudo-terminals have no size; nothing fits into those. */
 function isTerminal(stream: NodeJS.WriteStream, env: ProgressOptions['env']): boolean {
@@ -155,12 +189,13 @@ const [narrowestBar, widestBar] = [8, 32];
 
 /**
  * `Epoch 3/13 ━━━━━━━╸────── 212/469  938 images/s  loss 1.4702  lr 1e-3  ETA 11:32`, cut to the width: fields go from the
- * right, then the bar, then characters. What is not known yet has no field.
+ * right, then the bar, then characters. What is not known yet has no field. Steps are counted to where the run leaves the epoch.
  */
 export function liveLine(progress: Progress, secondsLeft: number, { width, unicode, colours }: Style): string {
-  const { phase, loss, learningRate, imagesPerSecond, stepInEpoch, stepsPerEpoch } = progress;
+  const { phase, loss, learningRate, imagesPerSecond, stepInEpoch, stepsPerEpoch, step, lastStep } = progress;
   const head = `Epoch ${String(progress.epoch)}/${String(progress.epochs)}`;
-  const total = String(stepsPerEpoch);
+  const lastInEpoch = stepInEpoch + Math.max(0, Math.min(stepsPerEpoch - stepInEpoch, lastStep - step));
+  const total = String(lastInEpoch);
   const count = `${String(stepInEpoch).padStart(total.length)}/${total}`;
   const fields = [
     ...speed(imagesPerSecond),
@@ -172,7 +207,7 @@ export function liveLine(progress: Progress, secondsLeft: number, { width, unico
   const room = (): number => width - head.length - tail().length - 2;
   while (fields.length > 0 && room() < narrowestBar) fields.pop();
   if (room() < narrowestBar) return `${head} ${count}`.slice(0, Math.max(0, width));
-  const drawn = bar(stepInEpoch / stepsPerEpoch, Math.min(room(), widestBar), { unicode, colours });
+  const drawn = bar(stepInEpoch / lastInEpoch, Math.min(room(), widestBar), { unicode, colours });
   return `${colours.bold(head)} ${drawn} ${tail()}`;
 }
 

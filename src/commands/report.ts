@@ -1,7 +1,7 @@
 /** `mnist-ddp report`: writes a run down as one HTML file. */
 import type { CommandModule } from 'yargs';
 import { report, type ReportOptions } from '../index.js';
-import { dataOption, engineOption, note, once, workersOption } from './options.js';
+import { dataOption, engineOption, nameWritten, note, once, workersOption } from './options.js';
 
 interface ReportArguments {
   run?: string | undefined;
@@ -30,6 +30,6 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
       data,
       onNote: note,
     });
-    process.stdout.write(`${written.out}\n`);
+    nameWritten(written.out);
   },
 };

@@ -1,4 +1,5 @@
 /** `mnist-ddp train`: prints the reference program's lines. */
+import { getEventListeners } from 'node:events';
 import { constants } from 'node:os';
 import type { Argv, CommandModule } from 'yargs';
 import {
@@ -9,6 +10,7 @@ import {
   type TrainMetric,
   type TrainOptions,
 } from '../index.js';
+import { counted, shellWord } from '../shared/text.js';
 import { dataOption, engineOption, note, numeric, once, workersOption } from './options.js';
 import { createProgressDisplay, type ProgressDisplay } from './progress.js';
 
@@ -46,8 +48,10 @@ export function trainCommand(exit: (code: number) => void): CommandModule<object
       // Not all of `process`: its getters open streams.
       const { stdout, stderr, env } = process;
       const display = createProgressDisplay({ stdout, stderr, env, quiet: argv.quiet });
-      const signals = catchSignals(display.warn);
       let folder: string | null = null;
+      const next = (): string =>
+        folder === null ? 'nothing was trained yet' : `go on with: mnist-ddp train --resume ${shellWord(folder)}`;
+      const signals = catchSignals(display.warn, next);
       try {
         for await (const metric of train(optionsOf(argv, signals.signal, display))) {
           if (metric.kind === 'start') folder = metric.out;
@@ -56,8 +60,7 @@ export function trainCommand(exit: (code: number) => void): CommandModule<object
       } catch (error) {
         if (!signals.signal.aborted || error !== signals.signal.reason) throw error;
         display.close();
-        const next = folder === null ? 'nothing was trained yet' : `go on with: mnist-ddp train --resume ${folder}`;
-        note(`stopped by ${signals.name()}; ${next}`);
+        note(`stopped by ${signals.name()}; ${next()}`);
         exit(128 + constants.signals[signals.name()]);
       } finally {
         display.close();
@@ -71,7 +74,7 @@ function show(metric: TrainMetric, display: ProgressDisplay): void {
   if (metric.kind === 'start') {
     const { engine, why, simd, dataset, out } = metric;
     const vectors = simd === null ? '' : `, ${String(simd.bits)}-bit vectors`;
-    const workers = metric.workers === 1 ? '1 worker' : `${String(metric.workers)} workers`;
+    const workers = counted(metric.workers, 'worker');
     display.note(`${workers}, engine ${engine} (${why})${vectors}, data set ${dataset}; writing to ${out}`);
     if (typeof simd?.advice === 'string') display.note(simd.advice);
   }
@@ -173,13 +176,24 @@ function overridesOf(list: string): Overridable[] {
 
 type CaughtSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
-/** The first signal asks the run to end after its step; a second one ends the process at once. */
-function catchSignals(say: (text: string) => void): { signal: AbortSignal; name(): CaughtSignal; release(): void } {
+/**
+ * The first signal asks the run to end after its step; a second one ends the process at once, and so does the first where the run
+ * does not listen: it is not there yet, or has written all that it will.
+ * @param next what to say of going on
+ */
+function catchSignals(
+  say: (text: string) => void,
+  next: () => string,
+): { signal: AbortSignal; name(): CaughtSignal; release(): void } {
   const controller = new AbortController();
   let caught: CaughtSignal = 'SIGINT';
   const names: readonly CaughtSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const onSignal = (name: CaughtSignal): void => {
     if (controller.signal.aborted) process.exit(128 + constants.signals[name]);
+    if (getEventListeners(controller.signal, 'abort').length === 0) {
+      say(`stopped by ${name}; ${next()}`);
+      process.exit(128 + constants.signals[name]);
+    }
     caught = name;
     say(`${name}: ending after this step; once more ends at once`);
     controller.abort(new OperationalError('ABORTED', `stopped by ${name}`));

@@ -1,7 +1,8 @@
 /** `mnist-ddp verify`: shows that the number of workers, and stopping and resuming, change no bit. */
 import type { CommandModule } from 'yargs';
 import { OperationalError, verify, type Verification } from '../index.js';
-import { dataOption, note, numbersOf, numeric, once } from './options.js';
+import { counted } from '../shared/text.js';
+import { dataOption, jsonLine, note, numbersOf, numeric, once } from './options.js';
 
 interface VerifyArguments {
   workers?: string | undefined;
@@ -27,7 +28,7 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
       onNote: note,
     });
     if (result.process > 0) return;
-    process.stdout.write(json ? `${JSON.stringify(result)}\n` : text(result));
+    process.stdout.write(json ? jsonLine(result) : text(result));
     if (!result.equal) {
       throw new OperationalError(
         'BITS_DIFFER',
@@ -42,6 +43,6 @@ function text({ dataset, simdBits, steps, rows, golden }: Verification): string 
   if (golden !== null) lines.push(['every machine', golden.parametersSha256, golden.stateSha256]);
   const width = Math.max(...lines.map(([how = '']) => how.length));
   const vectors = simdBits === null ? '' : ` with ${String(simdBits)}-bit vectors`;
-  const heading = `${String(steps)} steps on ${dataset}${vectors}; SHA-256 of the parameters, and of the whole state:\n`;
+  const heading = `${counted(steps, 'step')} on ${dataset}${vectors}; SHA-256 of the parameters, and of the whole state:\n`;
   return heading + lines.map(([how = '', ...hashes]) => `${how.padEnd(width)}  ${hashes.join('  ')}\n`).join('');
 }

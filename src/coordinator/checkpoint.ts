@@ -1,7 +1,8 @@
 /** Checkpoints as files: written whole or not at all, the one before kept beside; read without trust. */
-import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { IrregularFileError, openRegularFile } from '../files/regular-file.js';
 import { OperationalError } from '../shared/errors.js';
+import { shellWord } from '../shared/text.js';
 import { errorCode, writeFileAtomically } from './atomic-file.js';
 import {
   checkpointHeaderLength,
@@ -48,7 +49,7 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
   } catch (error) {
     const previous = await loadablePrevious(path);
     if (error instanceof CheckpointFormatError) {
-      const advice = previous === null ? error.advice : `the checkpoint before it is whole: use ${previous}`;
+      const advice = previous === null ? error.advice : usePrevious(previous);
       throw new OperationalError('CHECKPOINT_INVALID', `${path} ${error.problem}; ${advice}`, { cause: error });
     }
     throw unreadable(path, previous, error);
@@ -56,10 +57,11 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 async function loadCheckpointFile(path: string): Promise<Checkpoint> {
-  const handle = await open(path, 'r');
+  const handle = await openRegularFile(path).catch((error: unknown) => {
+    throw error instanceof IrregularFileError ? new CheckpointFormatError(`is ${error.kind}`, error.advice) : error;
+  });
   try {
     const stats = await handle.stat();
-    if (!stats.isFile()) throw new CheckpointFormatError('is not a file');
     const head = new Uint8Array(Math.min(stats.size, checkpointHeaderLength));
     const { bytesRead } = await handle.read(head, 0, head.length, 0);
     const length = checkpointHeaderLength + payloadLengthOf(head.subarray(0, bytesRead));
@@ -90,12 +92,15 @@ async function loadablePrevious(path: string): Promise<string | null> {
 function unreadable(path: string, previous: string | null, cause: unknown): unknown {
   const code = errorCode(cause);
   if (code === '') return cause;
-  const advice =
-    previous === null ? 'name a run folder or a checkpoint file' : `the checkpoint before it is whole: use ${previous}`;
+  const advice = previous === null ? 'name a run folder or a checkpoint file' : usePrevious(previous);
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     return new OperationalError('CHECKPOINT_MISSING', `there is no checkpoint at ${path}; ${advice}`, { cause });
   }
   return new OperationalError('CHECKPOINT_INVALID', `cannot read the checkpoint ${path} (${code}); ${advice}`, {
     cause,
   });
+}
+
+function usePrevious(previous: string): string {
+  return `the checkpoint before it is whole: use ${shellWord(previous)}`;
 }

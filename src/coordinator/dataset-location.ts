@@ -81,15 +81,15 @@ function namesOf(part: DatasetPart): string[] {
 async function findFile(directory: string, part: DatasetPart): Promise<DatasetFile | null> {
   for (const name of namesOf(part)) {
     const path = join(directory, name);
-    if (await isFile(path)) return { part, path, gzip: name.endsWith('.gz') };
+    if (await isThere(path)) return { part, path, gzip: name.endsWith('.gz') };
   }
   return null;
 }
 
-/** A regular file (a link to one counts): a pipe or a device of that name could block for ever. */
-async function isFile(path: string): Promise<boolean> {
+/** A file, or what its reader will refuse by name, such as a pipe. */
+async function isThere(path: string): Promise<boolean> {
   return stat(path).then(
-    (stats) => stats.isFile(),
+    (stats) => !stats.isDirectory(),
     () => false,
   );
 }

@@ -5,9 +5,9 @@
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
+import { IrregularFileError, openRegularFile } from '../files/regular-file.js';
 import { assert, OperationalError } from '../shared/errors.js';
 import { checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader } from '../shared/idx.js';
 import type { IdxHeader } from '../shared/idx.js';
@@ -57,7 +57,7 @@ async function readHeader(file: DatasetFile): Promise<IdxHeader> {
 }
 
 async function readPlainHead(path: string, head: Uint8Array): Promise<{ size: number; length: number }> {
-  const handle = await open(path, 'r');
+  const handle = await openRegularFile(path);
   try {
     const { size } = await handle.stat();
     const { bytesRead } = await handle.read(head, 0, head.length, 0);
@@ -85,7 +85,7 @@ async function readGzipHead(path: string, head: Uint8Array): Promise<{ size: num
  * thrown by its reader as an AbortError of its own.)
  */
 async function* gunzipChunks(path: string, chunkSize: number): AsyncGenerator<Uint8Array, void> {
-  const source = createReadStream(path);
+  const source = (await openRegularFile(path)).createReadStream();
   const gunzip = createGunzip({ chunkSize });
   source.on('error', (error) => gunzip.destroy(error));
   try {
@@ -117,7 +117,7 @@ async function loadFile(
 
 /** Reads straight into the sink's own memory: the file's contents are nowhere else. */
 async function readPlain(path: string, sink: IdxSink): Promise<void> {
-  const handle = await open(path, 'r');
+  const handle = await openRegularFile(path);
   try {
     for (;;) {
       const target = sink.next(readBytes);
@@ -195,6 +195,7 @@ class IdxSink {
 
 function readFailure(path: string, error: unknown): unknown {
   if (error instanceof OperationalError || !(error instanceof Error)) return error;
+  if (error instanceof IrregularFileError) return new OperationalError('DATA_INVALID', error.message, { cause: error });
   const code = 'code' in error ? String(error.code) : '';
   if (code.startsWith('Z_')) return invalidIdx(path, `cannot be decompressed (${error.message})`, error);
   if (!('syscall' in error)) return error;

@@ -7,6 +7,7 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, release, totalmem, type as kernelName, version as systemVersion } from 'node:os';
+import { counted } from '../shared/text.js';
 import { allowedCpus, physicalCores } from './topology.js';
 
 export interface Processor {
@@ -109,7 +110,7 @@ export async function describeMachine({
 /** Name and value of what is worth a line in the record of a run. */
 export function machineSummary(machine: Machine): [name: string, value: string][] {
   const { processor, memoryGiB, memoryLimitGiB, system, kernel, architecture, node } = machine;
-  const cores = processor.usableCores === 1 ? '1 core' : `${String(processor.usableCores)} cores`;
+  const cores = counted(processor.usableCores, 'core');
   const limited = memoryLimitGiB === null ? '' : `, of which ${String(memoryLimitGiB)} GiB may be used`;
   return [
     ['Processor', `${processor.model ?? 'unknown'}, ${cores}`],

@@ -1,5 +1,6 @@
 /** The command line that trains to the same parameters. */
 import { defaultConfig, type TrainConfig } from '../shared/config.js';
+import { shellWord } from '../shared/text.js';
 import type { Checkpoint } from './checkpoint-format.js';
 
 const flags: Readonly<Record<keyof TrainConfig, string>> = {
@@ -25,14 +26,10 @@ export function reproducingCommand(checkpoint: Checkpoint, perEpoch: number, exa
     if (config[key] !== defaultConfig[key]) parts.push(`${flags[key]} ${String(config[key])}`);
   }
   // Engines on TensorFlow.js, and batch norm over shards, are what the number of workers changes the result of.
-  if (!exact) parts.push(`--engine ${engine}`);
+  if (!exact) parts.push(`--engine ${shellWord(engine)}`);
   if (!exact || config.batchNorm === 'local') parts.push(`--workers ${String(worldSize)}`);
   if (step !== config.epochs * perEpoch) parts.push(`--max-steps ${String(step)}`);
   if (dataset !== 'mnist') parts.push('--data DIR');
   if (init !== null) parts.push(`--init ${shellWord(init.file)}`);
   return parts.join(' ');
-}
-
-function shellWord(text: string): string {
-  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

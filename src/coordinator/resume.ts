@@ -1,5 +1,6 @@
 /** What a run has to have in common with the one that it goes on with. */
 import { OperationalError } from '../shared/errors.js';
+import { shellWord } from '../shared/text.js';
 import type { Checkpoint } from './checkpoint-format.js';
 
 /**
@@ -22,7 +23,7 @@ export function refuseOtherBits(
     if (override.includes('engine')) return;
     throw changed(
       `the checkpoint was trained by engine ${resume.engine}, this is ${run.engine}: its bits will differ; use --engine ` +
-        `${resume.engine}, or add --override engine`,
+        `${shellWord(resume.engine)}, or add --override engine`,
     );
   }
   if (resume.arithmetic !== run.arithmetic && !override.includes('kernels')) {

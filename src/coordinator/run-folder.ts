@@ -1,10 +1,14 @@
 /**
  * The folder of one run: `checkpoint.msgpack` (see checkpoint.ts), `metrics.jsonl`, `summary.json`, and while the run lives
- * `run.lock` (see run-lock.ts).
+ * `run.lock` (see run-lock.ts). Files that are replaced may be links to files; metrics.jsonl, which is appended to, may be
+ * whatever takes lines, such as /dev/null or a pipe that somebody reads.
  */
-import { appendFile, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { appendFile, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { OperationalError } from '../shared/errors.js';
+import { shellWord } from '../shared/text.js';
 import { errorCode, notWritable, removeStaleTemporaries, temporaryName, writeFileAtomically } from './atomic-file.js';
 import { checkpointName, previousCheckpointName, writeCheckpoint, type Checkpoint } from './checkpoint.js';
 import { lockName, RunLock } from './run-lock.js';
@@ -14,6 +18,7 @@ import type { Metric, RunStore } from './run-recorder.js';
 export const runsName = 'runs';
 export const metricsName = 'metrics.jsonl';
 export const summaryName = 'summary.json';
+const replacedNames = [checkpointName, previousCheckpointName, summaryName];
 
 export interface RunFolderRequest {
   /** The folder, made if it is not there; without it a new one under `runs/` of `cwd`, named by the start time. */
@@ -38,6 +43,7 @@ export async function openRunFolder(request: RunFolderRequest): Promise<RunFolde
   const directory = out === undefined ? await makeNewFolder(join(cwd, runsName), startTime) : await makeFolder(out);
   const lock = await RunLock.take(directory);
   try {
+    for (const name of replacedNames) await refuseIrregular(join(directory, name));
     if (loaded === null) await refuseCheckpoint(directory);
     await probe(directory);
     for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName, lockName, probeName]) {
@@ -96,10 +102,11 @@ export class RunFolder implements RunStore {
     this.#checkpointIsKnown = true;
   }
 
-  /** Appends one line to metrics.jsonl. Await it before the next. Throws OUT_NOT_WRITABLE. */
+  /** Appends one line to metrics.jsonl. Await it before the next. Throws OUT_NOT_WRITABLE; waits for no reader of a pipe. */
   async appendMetric(metric: Metric): Promise<void> {
+    const flag = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
     try {
-      await appendFile(this.metricsPath, `${JSON.stringify(metric)}\n`);
+      await appendFile(this.metricsPath, `${JSON.stringify(metric)}\n`, { flag });
     } catch (cause) {
       throw notWritable(this.metricsPath, cause);
     }
@@ -115,9 +122,9 @@ export class RunFolder implements RunStore {
   async cutMetrics(step: number, droppedKind?: string): Promise<boolean> {
     let text: string;
     try {
-      text = await readFile(this.metricsPath, 'utf8');
+      text = (await readRegularFile(this.metricsPath)).toString();
     } catch (cause) {
-      if (errorCode(cause) === 'ENOENT') return false;
+      if (errorCode(cause) === 'ENOENT' || cause instanceof IrregularFileError) return false;
       throw notWritable(this.metricsPath, cause);
     }
     let evaluated = false;
@@ -171,14 +178,18 @@ export async function newestRun(cwd: string = process.cwd()): Promise<string> {
 /**
  * The checkpoint file that an argument means: a folder means its `checkpoint.msgpack`, or, where a kill left only that, its
  * `checkpoint.previous.msgpack`; anything else means itself.
- * @throws OperationalError CHECKPOINT_MISSING where there is nothing
+ * @throws OperationalError CHECKPOINT_MISSING where there is nothing; CHECKPOINT_INVALID where that cannot be told
  */
 export async function resolveCheckpointPath(runOrFile: string): Promise<string> {
-  const stats = await stat(runOrFile).catch(() => null);
-  if (stats === null) {
-    const message = `there is no run or checkpoint at ${runOrFile}; name a run folder or a checkpoint file`;
-    throw new OperationalError('CHECKPOINT_MISSING', message);
-  }
+  const stats = await stat(runOrFile).catch((cause: unknown) => {
+    const code = errorCode(cause);
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      const message = `there is no run or checkpoint at ${runOrFile}; name a run folder or a checkpoint file`;
+      throw new OperationalError('CHECKPOINT_MISSING', message, { cause });
+    }
+    const message = `cannot read ${runOrFile} (${code}); check its permissions, or name another run or checkpoint`;
+    throw new OperationalError('CHECKPOINT_INVALID', message, { cause });
+  });
   if (!stats.isDirectory()) return runOrFile;
   const path = await checkpointIn(runOrFile);
   if (path !== null) return path;
@@ -214,17 +225,47 @@ async function checkpointIn(directory: string): Promise<string | null> {
 
 async function refuseCheckpoint(directory: string): Promise<void> {
   if ((await checkpointIn(directory)) === null) return;
-  const message = `${directory} holds a checkpoint of another run; resume it with --resume ${directory}, or choose another --out`;
+  const message = `${directory} holds a checkpoint of another run; resume it with --resume ${shellWord(directory)}, or choose another --out`;
   throw new OperationalError('OUT_IN_USE', message);
+}
+
+/** What a run replaces is a regular file, or not there yet: anything else would swallow it. */
+async function refuseIrregular(path: string): Promise<void> {
+  const stats = await stat(path).catch(() => null);
+  if (stats?.isFile() === false) throw notWritable(path, new IrregularFileError(path, stats));
 }
 
 async function makeFolder(directory: string): Promise<string> {
   try {
-    await mkdir(directory, { recursive: true });
+    await makeFolders(directory);
     return directory;
   } catch (cause) {
     throw notWritable(directory, cause);
   }
+}
+
+/**
+ * Makes a folder and those above it. Node's own `recursive` never ends where a folder is there and takes no others, and says so
+ * by ENOENT, as /proc does.
+ */
+async function makeFolders(directory: string): Promise<void> {
+  try {
+    await mkdir(directory);
+  } catch (error) {
+    if (await isFolder(directory)) return;
+    const above = dirname(directory);
+    if (errorCode(error) !== 'ENOENT' || above === directory) throw error;
+    if (await isFolder(above)) throw new Error(`${above} takes no folders; choose another place`, { cause: error });
+    await makeFolders(above);
+    await makeFolders(directory);
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
 }
 
 /** A folder that did not exist before, so that two runs which start in the same second never share one. */

@@ -1,10 +1,12 @@
 /** The lock of a run's folder: one live run at a time writes there, and a run that was killed stands in nobody's way. */
 import { randomUUID } from 'node:crypto';
-import { constants, rmSync } from 'node:fs';
+import { constants, readFileSync, rmSync } from 'node:fs';
 import { copyFile, link, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { readRegularFile } from '../files/regular-file.js';
 import { OperationalError } from '../shared/errors.js';
+import { shellWord } from '../shared/text.js';
 import { errorCode, notWritable, temporaryName } from './atomic-file.js';
 
 export const lockName = 'run.lock';
@@ -27,6 +29,14 @@ interface Holder {
 const maxAttempts = 10;
 
 export class RunLock {
+  /** Of this process. A signal may end it at once, and then nobody waits for `release`. */
+  static readonly #held = new Set<RunLock>();
+  static {
+    process.on('exit', () => {
+      for (const lock of RunLock.#held) lock.#releaseNow();
+    });
+  }
+
   readonly #path: string;
   readonly #text: string;
 
@@ -48,7 +58,13 @@ export class RunLock {
       id: randomUUID(),
     };
     const lock = new RunLock(directory, `${JSON.stringify(holder)}\n`);
-    await lock.renew();
+    RunLock.#held.add(lock);
+    try {
+      await lock.renew();
+    } catch (error) {
+      RunLock.#held.delete(lock);
+      throw error;
+    }
     return lock;
   }
 
@@ -72,13 +88,22 @@ export class RunLock {
 
   /** Gives the folder free; another run's lock stays. Never throws: a lock that is left is known as stale. */
   async release(): Promise<void> {
+    RunLock.#held.delete(this);
     if ((await this.#read().catch(() => null)) !== this.#text) return;
     await rm(this.#path, { force: true }).catch(() => undefined);
   }
 
+  #releaseNow(): void {
+    try {
+      if (readFileSync(this.#path, 'utf8') === this.#text) rmSync(this.#path, { force: true });
+    } catch {
+      // It is known as stale.
+    }
+  }
+
   async #read(): Promise<string | null> {
     try {
-      return await readFile(this.#path, 'utf8');
+      return (await readRegularFile(this.#path)).toString();
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return null;
       throw error;
@@ -125,8 +150,8 @@ export class RunLock {
 
   #inUse({ pid, host }: Holder, reach: Reach): OperationalError {
     const where = host === hostname() ? ` on another machine or in another container named ${host}` : ` on ${host}`;
-    const elsewhere =
-      reach === 'here' ? '' : `${where}, which cannot be asked from here: delete ${this.#path} if it is gone`;
+    const file = shellWord(this.#path);
+    const elsewhere = reach === 'here' ? '' : `${where}, which cannot be asked from here: delete ${file} if it is gone`;
     const message = `${this.#path} is held by the run of process ${String(pid)}${elsewhere}; wait for it, or choose another --out`;
     return new OperationalError('OUT_IN_USE', message);
   }

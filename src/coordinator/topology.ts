@@ -11,6 +11,7 @@ import { maxWorldSize } from '../shared/config.js';
 import type { TrainConfig } from '../shared/config.js';
 import { usageError } from '../shared/errors.js';
 import type { Device } from '../shared/protocol.js';
+import { counted } from '../shared/text.js';
 import { leafCount } from '../shared/tree.js';
 
 /** What `--workers` asks for. */
@@ -159,13 +160,13 @@ function parseDevice(text: string, rank: number): Device {
 }
 
 function checkDeviceCount(devices: readonly Device[], workers: Workers): void {
-  const count = String(devices.length);
+  const count = counted(devices.length, 'device');
   if (workers !== 'auto' && devices.length !== workers) {
-    const given = `--devices names ${count} devices, but --workers is ${String(workers)}`;
+    const given = `--devices names ${count}, but --workers is ${String(workers)}`;
     throw usageError(`${given}; name one device for each worker, or leave --workers out`);
   }
   if (devices.length <= maxWorldSize) return;
-  throw usageError(`--devices names ${count} devices; use at most ${String(maxWorldSize)}`);
+  throw usageError(`--devices names ${count}; use at most ${String(maxWorldSize)}`);
 }
 
 function tooManyWorkers(
@@ -174,10 +175,10 @@ function tooManyWorkers(
   { batchSize, microBatch }: Pick<TrainConfig, 'batchSize' | 'microBatch'>,
   limit: number,
 ): Error {
-  const who = asked === 'auto' ? `--devices of ${String(worldSize)} workers` : `--workers ${String(worldSize)}`;
+  const who = asked === 'auto' ? `--devices of ${counted(worldSize, 'worker')}` : `--workers ${String(worldSize)}`;
   const rounded = batchSize % microBatch === 0 ? '' : ', rounded up,';
   const division = `--batch-size ${String(batchSize)} / --micro-batch ${String(microBatch)}${rounded} = ${String(limit)}`;
-  const most = limit === 1 ? '1 worker' : `${String(limit)} workers`;
+  const most = counted(limit, 'worker');
   const remedy = microBatch === 1 ? 'a larger --batch-size' : 'a smaller --micro-batch';
   const needs = `${who} needs ${String(worldSize)} micro-batches, but ${division}`;
   return usageError(`${needs}; use at most ${most} or ${remedy}`);

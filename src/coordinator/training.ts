@@ -4,6 +4,7 @@ import { planBatch } from '../shared/collectives.js';
 import { classes } from '../shared/network.js';
 import type { RankReport } from '../shared/protocol.js';
 import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
+import { counted, shellWord } from '../shared/text.js';
 import { leafCount } from '../shared/tree.js';
 import { CommonEnd, fromFirst, together } from './agreement.js';
 import { parametersSha256, stateSha256, unsoundField, type Checkpoint } from './checkpoint-format.js';
@@ -322,10 +323,13 @@ class TrainingRun {
     this.step = this.#launched.group.control.committed;
     const saving = this.#checkpoint().then((checkpoint) => this.#recorder.lastCheckpoint(checkpoint));
     const saved = await saving.then(
-      () => (folder === null ? '' : `; step ${String(this.step)} is saved: go on with --resume ${folder.directory}`),
+      () =>
+        folder === null
+          ? ''
+          : `; step ${String(this.step)} is saved: go on with --resume ${shellWord(folder.directory)}`,
       (failure: unknown) => `; step ${String(this.step)} is not saved: ${messageOf(failure)}`,
     );
-    const restarts = job === null ? `; gave up after ${String(this.#restarts)} restarts` : '';
+    const restarts = job === null ? `; gave up after ${counted(this.#restarts, 'restart')}` : '';
     const message = `${error.message}${restarts}${saved}`;
     return new OperationalError(error.code, message, {
       cause: error,

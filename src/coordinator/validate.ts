@@ -2,6 +2,7 @@
 import { defaultConfig } from '../shared/config.js';
 import type { TrainConfig } from '../shared/config.js';
 import { usageError } from '../shared/errors.js';
+import { counted } from '../shared/text.js';
 import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
 
 /** Options as they come from a command line or a caller: any may be missing. */
@@ -59,10 +60,10 @@ function show(value: unknown): string {
  */
 export function checkBatchNormRows(config: TrainConfig, trainCount: number, worldSize: number): void {
   for (const { name, rows } of batchesOf(config.batchSize, trainCount)) {
-    const count = `(--batch-size ${String(config.batchSize)}, ${String(trainCount)} training rows)`;
+    const count = `(${counted(trainCount, 'training row')} in batches of ${String(config.batchSize)})`;
     if (rows === 1) {
       const what = `${name} has 1 row ${count}, and a batch norm needs at least 2`;
-      throw usageError(`${what}; choose another --batch-size`);
+      throw usageError(`${what}; choose another batch size, or other data`);
     }
     if (config.batchNorm === 'sync') continue;
     const rank = rankWithOneRow(rows, config.microBatch, worldSize);
@@ -86,8 +87,8 @@ export function checkProcesses(processes: number, { batchNorm, batchSize, microB
   const leaves = leafCount(batchSize, microBatch);
   if (processes <= leaves) return;
   throw usageError(
-    `${String(processes)} processes, but --batch-size ${String(batchSize)} in --micro-batch ${String(microBatch)} has only ` +
-      `${String(leaves)} micro-batches: start at most ${String(leaves)} processes, or use a larger --batch-size`,
+    `${String(processes)} processes, but a batch of ${String(batchSize)} in micro-batches of ${String(microBatch)} has only ` +
+      `${String(leaves)}: start at most ${String(leaves)}, or use a larger batch`,
   );
 }
 

@@ -3,6 +3,7 @@ import type { TrainConfig } from '../shared/config.js';
 import type { Engine, SimdBits } from '../shared/engine.js';
 import { processName, type Job } from '../shared/job.js';
 import { stepsPerEpoch } from '../shared/schedule.js';
+import { counted } from '../shared/text.js';
 import { gatherValues } from './agreement.js';
 import { decodeCheckpoint, encodeCheckpoint, parametersSha256, stateSha256 } from './checkpoint-format.js';
 import type { OpenDataset } from './dataset-parts.js';
@@ -65,10 +66,10 @@ export async function runVerification(request: VerificationRequest): Promise<Ver
   };
   if (job !== null) {
     const alone = await train({ ...request, job: null }, workers[0] ?? 1, steps, null);
-    await addRows(`${plural(workers[0] ?? 1)}, each process alone`, alone);
+    await addRows(`${counted(workers[0] ?? 1, 'worker')}, each process alone`, alone);
   }
   for (const worldSize of workers) {
-    await addRows(each + plural(worldSize), await train(request, worldSize, steps, null));
+    await addRows(each + counted(worldSize, 'worker'), await train(request, worldSize, steps, null));
   }
   const [first, second] = [workers[workers.length - 1] ?? 1, workers[0] ?? 1];
   const middle = Math.floor(steps / 2);
@@ -76,7 +77,7 @@ export async function runVerification(request: VerificationRequest): Promise<Ver
     const half = await train(request, first, middle, null);
     const whole = await train(request, second, steps, half);
     await addRows(
-      `${each}${plural(first)}, stopped after step ${String(middle)}, resumed with ${String(second)}`,
+      `${each}${counted(first, 'worker')}, stopped after step ${String(middle)}, resumed with ${String(second)}`,
       whole,
     );
   }
@@ -146,8 +147,4 @@ async function checkpointBytes(
 async function hashesOf(bytes: Uint8Array): Promise<Hashes> {
   const checkpoint = await decodeCheckpoint(bytes);
   return { parametersSha256: checkpoint.parametersSha256, stateSha256: await stateSha256(checkpoint) };
-}
-
-function plural(workers: number): string {
-  return workers === 1 ? '1 worker' : `${String(workers)} workers`;
 }

@@ -1,6 +1,6 @@
 /** Rows of IDX files of images, plain or compressed with gzip. */
-import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
+import { IrregularFileError, openRegularFile } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader, type IdxHeader } from '../shared/idx.js';
 import { imagePixels } from '../shared/network.js';
@@ -53,7 +53,10 @@ export async function readIdxRows(
   room: number,
 ): Promise<IdxRows> {
   const reader = new RowReader(file, ranges, room);
-  const source = createReadStream(file);
+  const handle = await openRegularFile(file).catch((error: unknown) => {
+    throw readFailure(file, error);
+  });
+  const source = handle.createReadStream();
   const contents = gzip ? source.pipe(createGunzip()) : source;
   source.on('error', (error) => contents.destroy(error));
   try {
@@ -135,6 +138,8 @@ class RowReader {
 
 function readFailure(file: string, error: unknown): unknown {
   if (error instanceof OperationalError || !(error instanceof Error)) return error;
+  if (error instanceof IrregularFileError)
+    return new OperationalError('IMAGE_INVALID', error.message, { cause: error });
   const code = 'code' in error ? String(error.code) : '';
   if (code.startsWith('Z_')) return invalidIdx(file, `cannot be decompressed (${error.message})`, error);
   const message = `cannot read ${file} (${code}); check the file and its permissions`;

@@ -1,5 +1,6 @@
 /** Files of pictures as rows that the network takes, whatever the files are. */
-import { open, readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
+import { IrregularFileError, openRegularFile, readRegularFile } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { imagePixels } from '../shared/network.js';
 import { centreDigit } from './centre.js';
@@ -79,7 +80,7 @@ async function readFileRows(
   const kind = await kindOf(file);
   if (kind !== 'picture') return readIdxRows(file, kind === 'gzip', ranges, room);
   if (room < 1) throw usageError(`more than ${String(maxRows)} pictures cannot be taken at once; name fewer files`);
-  const picture = await decodePicture(file, await readFile(file).catch(refuseUnreadable(file)));
+  const picture = await decodePicture(file, await readRegularFile(file).catch(refuseUnreadable(file)));
   const row = centreDigit(picture);
   if (row !== null) return { images: row, rows: [null] };
   throw invalid(`${file} shows no digit that stands out from its background; name a picture with more contrast`);
@@ -87,9 +88,6 @@ async function readFileRows(
 
 async function kindOf(file: string): Promise<FileKind> {
   const stats = await stat(file).catch(refuseUnreadable(file));
-  if (stats.isDirectory()) throw invalid(`${file} is a folder; name the files in it`);
-  // A pipe or a device could block for ever.
-  if (!stats.isFile()) throw invalid(`${file} is no regular file; name a PNG, JPEG or IDX file`);
   const head = await headOf(file).catch(refuseUnreadable(file));
   const kind = kinds.find(([begins]) => begins.test(head))?.[1];
   if (kind === 'picture' && stats.size > maxFileBytes) {
@@ -104,7 +102,7 @@ async function kindOf(file: string): Promise<FileKind> {
 
 /** The first bytes, each as one character. */
 async function headOf(file: string): Promise<string> {
-  const handle = await open(file, 'r');
+  const handle = await openRegularFile(file);
   try {
     const { buffer, bytesRead } = await handle.read(new Uint8Array(headLength), 0, headLength, 0);
     return String.fromCharCode(...buffer.subarray(0, bytesRead));
@@ -115,6 +113,7 @@ async function headOf(file: string): Promise<string> {
 
 function refuseUnreadable(file: string): (error: unknown) => never {
   return (error) => {
+    if (error instanceof IrregularFileError) throw invalid(error.message);
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     const hint = code === 'ENOENT' ? 'there is no such file: check its name' : 'check the file and its permissions';
     throw new OperationalError('IMAGE_INVALID', `cannot read ${file} (${code}); ${hint}`, { cause: error });

@@ -1,13 +1,12 @@
 /** `benchmark`: training steps a second, by number of workers. */
 import { runBenchmark, type BenchmarkRow } from '../coordinator/benchmark.js';
 import { nodeHost } from '../coordinator/node-host.js';
-import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
+import { resolveWorldSize } from '../coordinator/topology.js';
 import { resolveConfig } from '../coordinator/validate.js';
 import type { BatchNormMode } from '../shared/config.js';
-import { usageError } from '../shared/errors.js';
 import { selectEngine } from './engines.js';
-import { datasetOf, defaultTimeout, groupOptionNames, ignore, noteEngine, once, positive } from './options.js';
-import { refuseUnknownOptions, type GroupOptions, type OptionNames } from './options.js';
+import { checkWorkerCounts, datasetOf, defaultTimeout, groupOptionNames, ignore, noteEngine, once } from './options.js';
+import { positive, refuseUnknownOptions, type GroupOptions, type OptionNames } from './options.js';
 
 export interface BenchmarkOptions extends Omit<GroupOptions, 'workers'> {
   /** Default 1 and the number of physical cores; 1 alone where all would share one device. */
@@ -32,8 +31,8 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
   });
   const cores = resolveWorldSize('auto', null, config);
   const counts = options.workers ?? [1, cores];
-  if (counts.length === 0) throw usageError('--workers needs at least one number, such as 1,2');
-  for (const count of counts) resolveWorldSize(parseWorkers(count), null, config);
+  checkWorkerCounts(counts);
+  for (const count of counts) resolveWorldSize(count, null, config);
   const steps = positive('--steps', options.steps) ?? 30;
   const onNote = once(options.onNote ?? ignore);
   const most = Math.max(...counts);

@@ -11,7 +11,7 @@ export interface ExportOptions {
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */
   readonly checkpoint?: string | undefined;
   readonly format: WeightFormat;
-  /** The file to write; one that is there is replaced. */
+  /** The file to write: one that is there is replaced, behind links too; a device, or a pipe that is read, is written to. */
   readonly out: string;
 }
 

@@ -1,6 +1,7 @@
 /** Options that several functions of the library share, and what becomes of them. */
 import { integer } from '../coordinator/validate.js';
 import { locateDataset, openDataset, type OpenDataset } from '../coordinator/dataset.js';
+import { maxWorldSize } from '../shared/config.js';
 import { usageError } from '../shared/errors.js';
 import type { EngineChoice, SelectedEngine } from './engines.js';
 
@@ -50,6 +51,14 @@ export async function datasetOf(directory: string | undefined): Promise<OpenData
 
 export function positive(flag: string, value: number | undefined): number | undefined {
   return value === undefined ? undefined : integer(flag, value, 1, 0x7fffffff);
+}
+
+/** Refuses what are no numbers of workers to compare. Throws OperationalError USAGE. */
+export function checkWorkerCounts(counts: readonly number[]): void {
+  const isCount = (count: number): boolean => Number.isInteger(count) && count >= 1 && count <= maxWorldSize;
+  if (counts.length > 0 && counts.every(isCount)) return;
+  const given = counts.length === 0 ? 'none' : `"${counts.join(',')}"`;
+  throw usageError(`--workers takes whole numbers from 1 to ${String(maxWorldSize)}, such as 1,2, not ${given}`);
 }
 
 /** Tells each note once, where several groups are launched one after the other. */

@@ -1,11 +1,11 @@
 /** `report`: all that a run left behind, and what its network makes of the test set, as one HTML file. */
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { writeFileAtomically } from '../coordinator/atomic-file.js';
+import { errorCode, writeFileAtomically } from '../coordinator/atomic-file.js';
 import type { Checkpoint } from '../coordinator/checkpoint.js';
 import type { EvaluationMetric, StartMetric, StepMetric, TrainMetric } from '../coordinator/metrics.js';
 import { metricsName, newestRun } from '../coordinator/run-folder.js';
 import { reproducingCommand } from '../coordinator/reproducing-command.js';
+import { IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { renderReport } from '../report/report.js';
 import type { ReportData } from '../report/report-data.js';
 import { OperationalError } from '../shared/errors.js';
@@ -21,7 +21,7 @@ import { openWeights } from './weights.js';
 export interface ReportOptions extends GroupOptions {
   /** A run's folder or a checkpoint in it; default the newest run under `runs/`. */
   readonly run?: string | undefined;
-  /** The file to write; default `report.html` in the run's folder. */
+  /** The file to write, as in `exportWeights`; default `report.html` in the run's folder. */
   readonly out?: string | undefined;
 }
 
@@ -41,26 +41,29 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   }
   const dataset = await datasetOf(options.data);
   const inference = await infer(weights, dataset, options);
+  const onNote = options.onNote ?? ignore;
   if (inference.dataset !== checkpoint.dataset) {
     const message = `the run was trained on the data set ${checkpoint.dataset}, and is scored here on ${inference.dataset}`;
-    (options.onNote ?? ignore)(`warning: ${message}; name its folder with --data`);
+    onNote(`warning: ${message}; name its folder with --data`);
   }
   const run = dirname(path);
   const perEpoch = stepsPerEpoch(checkpoint.config, dataset.trainCount);
-  const data = await reportData(run, checkpoint, perEpoch, inference.test);
+  const metrics = await readMetrics(join(run, metricsName), onNote);
+  const data = reportData(run, checkpoint, perEpoch, metrics, inference.test);
   const out = options.out ?? join(run, 'report.html');
   await writeFileAtomically(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };
 }
 
-async function reportData(
+function reportData(
   run: string,
   checkpoint: Checkpoint,
   perEpoch: number,
+  allMetrics: readonly LineMetric[],
   test: ReportData['test'],
-): Promise<ReportData> {
+): ReportData {
   const { config, dataset, engine, worldSize, step, parametersSha256, init } = checkpoint;
-  const metrics = (await readMetrics(join(run, metricsName))).filter((metric) => metric.step <= step);
+  const metrics = allMetrics.filter((metric) => metric.step <= step);
   const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
   const exact = isExact(engine);
   return {
@@ -84,9 +87,19 @@ async function reportData(
   };
 }
 
-/** The lines of a run's metrics; those that a kill cut short are passed over, and without a file there are none. */
-async function readMetrics(path: string): Promise<Exclude<TrainMetric, { kind: 'summary' }>[]> {
-  const text = await readFile(path, 'utf8').catch(() => '');
+type LineMetric = Exclude<TrainMetric, { kind: 'summary' }>;
+
+/**
+ * The lines of a run's metrics; those that a kill cut short are passed over. Without a file there are none, which is worth a note
+ * where something else than a file is there, or one that cannot be read.
+ */
+async function readMetrics(path: string, onNote: (text: string) => void): Promise<LineMetric[]> {
+  const text = await readRegularFile(path).then(String, (error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return '';
+    const reason = error instanceof IrregularFileError ? `it is ${error.kind}` : errorCode(error);
+    onNote(`warning: ${path} cannot be read (${reason}): the report has no curves`);
+    return '';
+  });
   return text.split('\n').flatMap((line) => {
     try {
       const value = JSON.parse(line) as unknown;
@@ -103,7 +116,7 @@ const fieldsOf = {
   evaluation: ['step', 'epoch', 'accuracy'],
 } as const;
 
-function isMetric(value: unknown): value is Exclude<TrainMetric, { kind: 'summary' }> {
+function isMetric(value: unknown): value is LineMetric {
   if (typeof value !== 'object' || value === null) return false;
   const metric = value as Readonly<Record<string, unknown>>;
   const fields = Object.entries(fieldsOf).find(([kind]) => kind === metric['kind'])?.[1];

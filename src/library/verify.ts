@@ -1,7 +1,7 @@
 /** `verify`: whether the number of workers, and stopping and resuming, change a bit. */
 import { together } from '../coordinator/agreement.js';
 import { nodeHost } from '../coordinator/node-host.js';
-import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
+import { resolveWorldSize } from '../coordinator/topology.js';
 import { checkProcesses } from '../coordinator/validate.js';
 import { runVerification, type Verification } from '../coordinator/verification.js';
 import { defaultConfig } from '../shared/config.js';
@@ -9,7 +9,15 @@ import type { Job } from '../shared/job.js';
 import { OperationalError } from '../shared/errors.js';
 import { engineOf } from '../worker/engines/registry.js';
 import { inJob } from './job.js';
-import { datasetOf, defaultTimeout, ignore, once, positive, refuseUnknownOptions } from './options.js';
+import {
+  checkWorkerCounts,
+  datasetOf,
+  defaultTimeout,
+  ignore,
+  once,
+  positive,
+  refuseUnknownOptions,
+} from './options.js';
 import type { GroupOptions, OptionNames } from './options.js';
 
 export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
@@ -40,7 +48,8 @@ async function* verifyIn(
 ): AsyncGenerator<Verification, void, undefined> {
   const workers = options.workers ?? [1, 2, 4];
   const { dataset, steps } = await together(job, async () => {
-    for (const count of workers) resolveWorldSize(parseWorkers(count), null, defaultConfig);
+    checkWorkerCounts(workers);
+    for (const count of workers) resolveWorldSize(count, null, defaultConfig);
     if (job !== null) checkProcesses(job.processes, defaultConfig);
     return { steps: positive('--steps', options.steps) ?? 20, dataset: await datasetOf(options.data) };
   });

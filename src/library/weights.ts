@@ -1,8 +1,9 @@
 /** Trained networks from wherever they come: runs, checkpoints, and files of other programs. */
-import { open, readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { synchroniseStatistics } from '../coordinator/batch-norm.js';
 import { isCheckpoint, parametersSha256, readCheckpoint, type Checkpoint } from '../coordinator/checkpoint.js';
 import { resolveCheckpointPath } from '../coordinator/run-folder.js';
+import { openRegularFile, readRegularFile } from '../files/regular-file.js';
 import { maxWeightsFileBytes, readWeights } from '../interchange/formats.js';
 import type { Weights } from '../interchange/weights.js';
 import { OperationalError } from '../shared/errors.js';
@@ -29,7 +30,7 @@ export async function openWeights(runOrFile: string): Promise<OpenWeights> {
   const path = await resolveCheckpointPath(runOrFile);
   // What a folder's checkpoint is, its name tells: were it damaged, the one before it is the advice.
   if (path === runOrFile && (await isForeign(path))) {
-    const weights = await readWeights(path, await readFile(path));
+    const weights = await readWeights(path, await readRegularFile(path));
     return { path, weights, parametersSha256: await parametersSha256(weights.parameters), checkpoint: null };
   }
   const checkpoint = await readCheckpoint(path);
@@ -46,7 +47,7 @@ async function isForeign(path: string): Promise<boolean> {
   const head = new Uint8Array(8);
   const stats = await stat(path).catch(() => null);
   if (stats?.isFile() !== true || stats.size === 0) return false;
-  const handle = await open(path, 'r').catch(() => null);
+  const handle = await openRegularFile(path).catch(() => null);
   if (handle === null) return false;
   try {
     const { bytesRead } = await handle.read(head, 0, head.length, 0);

@@ -6,6 +6,7 @@ import { OperationalError } from './errors.js';
 import type { Engine, ReplicaBinding, SplitBinding, StateSet } from './engine.js';
 import { batchNormChannels, classes, imagePixels, parameterCount } from './network.js';
 import { controlWords } from './control.js';
+import { counted } from './text.js';
 import { chunkOf, type Place } from './tree.js';
 
 const pageBytes = 65536;
@@ -153,11 +154,11 @@ function takeJob(engine: Engine, shape: MemoryShape, job: JobShape, take: (bytes
 
 function memoryExceeded(bytes: number, shape: MemoryShape): OperationalError {
   const gib = (bytes / (1024 * mebibyte)).toFixed(1);
-  const rows = String(shape.shardRows);
+  const rows = counted(shape.shardRows, 'row');
   return new OperationalError(
     'MEMORY_EXCEEDED',
-    `a shard of ${rows} rows on each of ${String(shape.worldSize)} workers needs ${gib} GiB, but WebAssembly memory ends at ` +
-      '4 GiB: use a smaller --batch-size',
+    `a shard of ${rows} on each of ${counted(shape.worldSize, 'worker')} needs ${gib} GiB, but WebAssembly memory ends at ` +
+      '4 GiB: take a smaller batch, or a smaller data set',
   );
 }
 
@@ -169,7 +170,8 @@ export function allocateMemory(layout: MemoryLayout): WebAssembly.Memory {
   } catch (cause) {
     throw new OperationalError(
       'MEMORY_EXCEEDED',
-      `this machine does not give ${(layout.bytes / mebibyte).toFixed(0)} MiB of shared memory: use a smaller --batch-size`,
+      `there are no ${(layout.bytes / mebibyte).toFixed(0)} MiB of shared memory to be had: free some memory, or raise what this ` +
+        'process may use, such as its address space (ulimit -v)',
       { cause },
     );
   }

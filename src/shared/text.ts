@@ -1,0 +1,37 @@
+/** Words and lines that a person reads, or types into a shell. */
+
+/** Controls, and what changes the direction or the line of the text around it. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const escapes: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+/**
+ * A text as one line that cannot move a terminal's cursor, whatever is in it: such as a path, or a field of a file. What is
+ * escaped is escaped as in JSON, so JSON stays JSON.
+ */
+export function visible(text: string): string {
+  return text.replaceAll(unprintable, (character) => escapes[character] ?? codeUnits(character));
+}
+
+/**
+ * A path, or any other text, as one word of a command line: as it is where that will do, else in quotes. It does not begin
+ * with a dash, which would make it an option.
+ */
+export function shellWord(text: string): string {
+  const word = text.startsWith('-') ? `./${text}` : text;
+  // A path of Windows, whose shells know no other quotes.
+  if (/^([a-z]:\\|\\\\)/i.test(word)) return word.includes(' ') ? `"${word}"` : word;
+  if (/^[\w./:@%+=,-]+$/.test(word)) return word;
+  if (word.search(unprintable) < 0) return `'${word.replaceAll("'", `'\\''`)}'`;
+  // As bash and zsh take it.
+  return `$'${word.replaceAll(/[\\']/g, '\\$&').replaceAll(unprintable, codeUnits)}'`;
+}
+
+/** `1 step`, `2 steps`. */
+export function counted(count: number, singular: string): string {
+  return `${String(count)} ${singular}${count === 1 ? '' : 's'}`;
+}
+
+function codeUnits(character: string): string {
+  const units = Array.from({ length: character.length }, (_, i) => character.charCodeAt(i));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+}
