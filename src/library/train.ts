@@ -172,7 +172,7 @@ async function prepare(
 }
 
 /** What training goes on from, or begins with. */
-async function startingPoint({ resume, init }: TrainOptions): Promise<{
+async function startingPoint({ resume, init, onNote }: TrainOptions): Promise<{
   resume: { path: string; checkpoint: Checkpoint } | null;
   init: OpenWeights | null;
 }> {
@@ -181,7 +181,7 @@ async function startingPoint({ resume, init }: TrainOptions): Promise<{
   }
   return {
     resume: resume === undefined ? null : await openCheckpoint(resume),
-    init: init === undefined ? null : await openWeights(init),
+    init: init === undefined ? null : await openWeights(init, onNote),
   };
 }
 
