@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { writeFileAtomically } from '../coordinator/atomic-file.js';
 import type { Checkpoint } from '../coordinator/checkpoint.js';
-import type { EvaluationMetric, StartMetric, StepMetric, TrainMetric } from '../coordinator/metrics.js';
+import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/metrics.js';
 import { metricsName, newestRun } from '../coordinator/run-folder.js';
 import { reproducingCommand } from '../coordinator/reproducing-command.js';
 import { renderReport } from '../report/report.js';
@@ -12,7 +12,8 @@ import { OperationalError } from '../shared/errors.js';
 import { stepsPerEpoch } from '../shared/schedule.js';
 import { engineOf } from '../worker/engines/registry.js';
 import { engineNames } from './engines.js';
-import { infer } from './inference.js';
+import { infer, noteChance } from './inference.js';
+import { parseMetrics } from './metric-lines.js';
 import { datasetOf, groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
 import type { GroupOptions, OptionNames } from './options.js';
 import { version } from './version.js';
@@ -41,6 +42,7 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   }
   const dataset = await datasetOf(options.data);
   const inference = await infer(weights, dataset, options);
+  noteChance(inference, options.onNote ?? ignore);
   if (inference.dataset !== checkpoint.dataset) {
     const message = `the run was trained on the data set ${checkpoint.dataset}, and is scored here on ${inference.dataset}`;
     (options.onNote ?? ignore)(`warning: ${message}; name its folder with --data`);
@@ -60,7 +62,8 @@ async function reportData(
   test: ReportData['test'],
 ): Promise<ReportData> {
   const { config, dataset, engine, worldSize, step, parametersSha256, init } = checkpoint;
-  const metrics = (await readMetrics(join(run, metricsName))).filter((metric) => metric.step <= step);
+  // Without the file there are no curves.
+  const metrics = parseMetrics(await readFile(join(run, metricsName), 'utf8').catch(() => ''), step);
   const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
   const exact = isExact(engine);
   return {
@@ -82,39 +85,6 @@ async function reportData(
     evaluations: metrics.filter((metric): metric is EvaluationMetric => metric.kind === 'evaluation'),
     test,
   };
-}
-
-/** The lines of a run's metrics; those that a kill cut short are passed over, and without a file there are none. */
-async function readMetrics(path: string): Promise<Exclude<TrainMetric, { kind: 'summary' }>[]> {
-  const text = await readFile(path, 'utf8').catch(() => '');
-  return text.split('\n').flatMap((line) => {
-    try {
-      const value = JSON.parse(line) as unknown;
-      return isMetric(value) ? [value] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-const fieldsOf = {
-  start: ['step'],
-  step: ['step', 'loss', 'learningRate', 'imagesPerSecond'],
-  evaluation: ['step', 'epoch', 'accuracy'],
-} as const;
-
-function isMetric(value: unknown): value is Exclude<TrainMetric, { kind: 'summary' }> {
-  if (typeof value !== 'object' || value === null) return false;
-  const metric = value as Readonly<Record<string, unknown>>;
-  const fields = Object.entries(fieldsOf).find(([kind]) => kind === metric['kind'])?.[1];
-  if (fields?.every((field) => typeof metric[field] === 'number') !== true) return false;
-  return metric['kind'] !== 'start' || isPairs(metric['machine']);
-}
-
-function isPairs(value: unknown): boolean {
-  const isPair = (item: unknown): boolean =>
-    Array.isArray(item) && item.length === 2 && item.every((part) => typeof part === 'string');
-  return Array.isArray(value) && value.every(isPair);
 }
 
 /** Of an engine as checkpoints name it. */
