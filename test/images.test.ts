@@ -256,6 +256,45 @@ describe('what is no picture is refused in one line that names the file', () => 
     expect((await operationalError(() => readPictures([file]))).message).toContain('more than 134217728');
   });
 
+  it('of more pixels than its bytes can hold', async () => {
+    const { code, message } = await refusalOf('hollow.png', emptyPng(5000, 5000));
+    expect([code, message]).toEqual([
+      'IMAGE_INVALID',
+      'FILE is a picture of 5000x5000 pixels, more than its 45 bytes can hold; it is cut short or damaged: save the picture again',
+    ]);
+    // As empty as a picture can be.
+    const white = await sharp({ create: { width: 5000, height: 5000, channels: 3, background: '#fff' } })
+      .png({ compressionLevel: 9, palette: true, colours: 2 })
+      .toBuffer();
+    expect((await refusalOf('white.png', white)).message).toMatch(/^FILE shows no digit/);
+  });
+
+  it('of so many scans that decoding would take long: it is not decoded', async () => {
+    const jpeg = await sharp({ create: { width: 4000, height: 4000, channels: 3, background: '#ddd' } })
+      .jpeg({ progressive: true, quality: 30 })
+      .toBuffer();
+    expect((await refusalOf('progressive.jpg', jpeg)).message).toMatch(/^FILE shows no digit/);
+    // The last scan, over and over.
+    const last = jpeg.lastIndexOf(Buffer.from([0xff, 0xda]));
+    const scans = Array.from({ length: 100 }, () => jpeg.subarray(last, -2));
+    const many = Buffer.concat([jpeg.subarray(0, -2), ...scans, jpeg.subarray(-2)]);
+    const started = performance.now();
+    expect((await refusalOf('scans.jpg', many)).message).toMatch(
+      /^FILE is a picture of 4000x4000 pixels in 1\d\d scans/,
+    );
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
+  it('a web page, whatever it is called', async () => {
+    for (const name of ['digits.gz', 'digit.png']) {
+      const { code, message } = await refusalOf(name, '<!DOCTYPE html><html><head>');
+      expect([code, message]).toEqual([
+        'IMAGE_INVALID',
+        'FILE is a web page; predict takes PNG, JPEG and IDX files: download it again',
+      ]);
+    }
+  });
+
   it.each([
     ['a.gif', 'GIF89a', 'a GIF file'],
     ['a.png', '<svg xmlns="http://www.w3.org/2000/svg"></svg>', 'an SVG file'],
@@ -381,7 +420,33 @@ describe('rows of IDX files', () => {
       expect((await refusalOf('labels', pack(idxHeader(0x801, 0)))).message).toContain('labels');
     }
     expect((await refusalOf('packed', gzipSync(idx).subarray(0, 300))).message).toContain('cannot be decompressed');
-    const many = await refusalOf('many', gzipSync(idxHeader(0x803, 250_001, 28, 28)));
-    expect([many.code, many.message]).toEqual(['USAGE', expect.stringContaining('choose fewer rows with --rows')]);
+    const thousand = gzipSync(Buffer.alloc(1000 * 784));
+    const many = [gzipSync(idxHeader(0x803, 250_001, 28, 28)), ...new Array<Buffer>(251).fill(thousand)];
+    const { code, message } = await refusalOf('many', Buffer.concat(many));
+    expect([code, message]).toEqual(['USAGE', expect.stringContaining('choose fewer rows with --rows')]);
+  });
+
+  it.each(['0', undefined])('that a file is too short for are not made room for: %s', async (asked) => {
+    const before = process.resourceUsage().maxRSS;
+    const packed = await refusalOf('hollow.gz', gzipSync(idxHeader(0x803, 200_000, 28, 28)), asked);
+    expect(packed).toEqual({
+      code: 'DATA_INVALID',
+      message:
+        'FILE declares 200000 images, more than its 33 compressed bytes can hold; replace the file, or choose another',
+    });
+    const plain = await refusalOf('hollow', idxHeader(0x803, 200_000, 28, 28), asked);
+    expect([plain.code, plain.message]).toEqual(['DATA_INVALID', expect.stringContaining('is cut short')]);
+    expect(process.resourceUsage().maxRSS - before).toBeLessThan(64_000);
+  });
+
+  it('of EMNIST by its name are refused, since they lie transposed', async () => {
+    const { code, message } = await refusalOf(
+      'emnist-digits-test-images-idx3-ubyte',
+      await cutIdx('t10k-images-idx3-ubyte', 2),
+    );
+    expect(code).toBe('IMAGE_INVALID');
+    expect(message).toBe(
+      'FILE is of EMNIST by its name, whose images are transposed; write them upright into another file',
+    );
   });
 });

@@ -112,24 +112,18 @@ describe('refuses what are not the weights of this network', () => {
     const message = /has conv2\.weight of shape \[64, 64, 9\] where this network has \[64, 64, 3, 3\]; /;
     expect(await refusalOf(altered('conv2.weight', from, to))).toMatch(message);
     const scalar = view([], []);
-    expect(await refusalOf(altered('bn5.num_batches_tracked', scalar, view([1], [1])))).toMatch(
-      /of shape \[1\] where this network has a scalar; /,
+    expect(await refusalOf(altered('bn5.num_batches_tracked', scalar, view([2], [1])))).toMatch(
+      /of shape \[2\] where this network has a scalar; /,
     );
   });
 
   it('by their types', async () => {
-    const [float, long, int] = ['ctorch\nFloatStorage\n', 'ctorch\nLongStorage\n', 'ctorch\nIntStorage\n'];
-    expect(await refusalOf(altered('conv1.bias', float, long))).toMatch(
-      /conv1\.bias of type I64, which is none of F32, F64/,
+    const [float, quantised] = ['ctorch\nFloatStorage\n', 'ctorch\nQInt8Storage\n'];
+    expect(await refusalOf(altered('conv1.bias', float, quantised))).toMatch(
+      /conv1\.bias of type QInt8Storage, which is none of F32, F64/,
     );
-    expect(await refusalOf(altered('conv1.bias', float, int))).toMatch(
-      /conv1\.bias in IntStorage, which holds no weights/,
-    );
-    expect(await refusalOf(altered('bn2.num_batches_tracked', long, float))).toMatch(
-      /of type F32, which is none of I64/,
-    );
-    expect(await refusalOf(altered('conv1.bias', string('conv1.bias'), integer(3)))).toMatch(/keys are no names/);
-    expect(await refusalOf(`\x80\x02}(${string('conv1.weight')}Nu.`)).toMatch(/has a conv1\.weight that is no tensor/);
+    expect(await refusalOf(altered('conv1.bias', string('conv1.bias'), integer(3)))).toMatch(/no tensor conv1\.bias/);
+    expect(await refusalOf(`\x80\x02}(${string('conv1.weight')}Nu.`)).toMatch(/no tensor conv1\.weight/);
     expect(await refusalOf('\x80\x02N.')).toMatch(/holds no state_dict/);
   });
 
@@ -159,7 +153,7 @@ describe('refuses what are not the weights of this network', () => {
 describe('a pickle is data: whatever would make or call something else is refused by name', () => {
   const call = `(${string('touch /tmp/owned')}t`;
   it.each([
-    ['REDUCE', `\x80\x02cos\nsystem\n${call}R.`, /asks for os\.system, which is not a tensor/],
+    ['REDUCE', `\x80\x02cos\nsystem\n${call}R.`, /asks for os\.system, which is neither a tensor nor plain data/],
     ['STACK_GLOBAL', '\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R.', /asks for os\.system/],
     ['a builtin', `\x80\x02c__builtin__\neval\n${call}R.`, /asks for __builtin__\.eval/],
     [
@@ -243,11 +237,8 @@ describe('numbers are checked before they are used', () => {
     expect(await refusalOf(altered('conv1.bias', view([64], [1]), view([64], [])))).toMatch(/in no way/);
   });
 
-  it('values that belong to two tensors, or twice to one', async () => {
+  it('a storage that is said to be of two types', async () => {
     const shared = altered('conv2.bias', string('03'), string('01'));
-    expect(await refusalOf(shared)).toMatch(/has values that conv2\.bias shares with another tensor/);
-    const repeated = altered('conv1.bias', view([64], [1]), view([64], [0]));
-    expect(await refusalOf(repeated)).toMatch(/has values that conv1\.bias shares with another tensor or itself/);
     const twoTypes = shared.replace(`ctorch\nFloatStorage\n${string('01')}`, `ctorch\nHalfStorage\n${string('01')}`);
     expect(await refusalOf(twoTypes)).toMatch(/in no way/);
   });

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { maxWeightsFileBytes, readWeights, writeWeights } from '../dist/interchange/formats.js';
 import { parameterCount } from '../dist/shared/network.js';
@@ -188,6 +189,10 @@ describe('refuses', () => {
     expect(await refusal(await writeWeights('onnx', patternedWeights()))).toMatch(
       /ONNX files can be written but not read/,
     );
+    expect(await refusal(Buffer.from('\n<!DOCTYPE html><html>'))).toMatch(/^is a web page, .*; download it again$/);
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n';
+    expect(await refusal(Buffer.from(pointer))).toMatch(/^is a pointer of Git LFS, .*; get that with git lfs pull$/);
+    expect(await refusal(gzipSync(file))).toBe('is compressed with gzip; unpack it with gunzip');
     const old = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex');
     expect(await refusal(old)).toMatch(/PyTorch's old format.*save it again with a current torch\.save$/);
     expect(await refusal(Buffer.alloc(maxWeightsFileBytes + 1))).toMatch(/^is larger than/);

@@ -11,12 +11,14 @@ import {
   type TrainOptions,
 } from '../dist/index.js';
 import { poolStatistics } from '../dist/coordinator/batch-norm.js';
-import { readWeights } from '../dist/interchange/formats.js';
-import { batchNormChannels } from '../dist/shared/network.js';
+import { readWeights, writeWeights } from '../dist/interchange/formats.js';
+import { noteChance } from '../dist/library/inference.js';
+import { batchNormChannels, parameterCount } from '../dist/shared/network.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDataset } from './support/idx-files.js';
 import { trainRun } from './support/runs.js';
+import { dict, integer, text, TorchFile } from './support/torch-file.js';
 
 let directory: string;
 let remove: () => Promise<void>;
@@ -99,6 +101,40 @@ it('with batch norm local the statistics of all ranks are pooled, as evaluation 
   poolStatistics(runningStatistics, [8, 8], pooled);
   expect((await readWeights(file, await readFile(file))).runningStatistics).toEqual(pooled);
   expect((await evaluate({ checkpoint: file, data })).correct).toBe(summary.correct);
+});
+
+it('of a file that holds more than weights, a note says what was taken and what was left out', async () => {
+  const exported = join(directory, 'plain.pth');
+  await exportWeights({ checkpoint: run.out, format: 'pytorch', out: exported });
+  const file = new TorchFile();
+  const state = file.stateDict(await readWeights(exported, await readFile(exported)), 'net.');
+  const others = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((name) => [text(name), integer(1)] as const);
+  const wrapped = join(directory, 'wrapped.pth');
+  await writeFile(wrapped, file.save(dict([text('MODEL_STATE'), state], ...others)));
+  const notes: string[] = [];
+  const found = await evaluate({ checkpoint: wrapped, data, onNote: (note) => notes.push(note) });
+  expect(found).toMatchObject({ parametersSha256: run.parametersSha256, correct: run.correct });
+  const note = `${wrapped}: took the weights of MODEL_STATE.net, and left out a, b, c, d, e and 2 more`;
+  expect(notes).toContain(note);
+  const { code, stderr } = await cli(['export', '--format', 'safetensors', wrapped, join(directory, 'again')]);
+  expect([code, stderr]).toEqual([0, `${note}\n`]);
+});
+
+it('an accuracy little better than guessing is told, with what may be behind it', async () => {
+  const weights = {
+    ...{ parameters: new Float32Array(parameterCount), runningStatistics: new Float32Array(2 * batchNormChannels) },
+    batchesTracked: 0,
+  };
+  const file = join(directory, 'zeros.pth');
+  await writeFile(file, await writeWeights('pytorch', weights));
+  const notes: string[] = [];
+  const { accuracy } = await evaluate({ checkpoint: file, data, onNote: (note) => notes.push(note) });
+  expect(accuracy).toBeLessThan(20);
+  const warning = /^warning: \d+\.\d\d % is little better than guessing: .*not upright/;
+  expect(notes.filter((note) => warning.test(note))).toHaveLength(1);
+  const before = notes.length;
+  noteChance({ correct: 2, total: 10, accuracy: 20 }, (note) => notes.push(note));
+  expect(notes).toHaveLength(before);
 });
 
 it('a file that cannot be written is named, and leaves nothing behind', async () => {

@@ -19,7 +19,7 @@ export const demoCommand: CommandModule<object, DemoArguments> = {
       .option('port', numeric('port', 'port on 127.0.0.1 [one that is free]'))
       .option('data', dataOption),
   handler: async ({ run, port, data }) => {
-    const { url, network, close } = await demo({ run, port, data });
+    const { url, network, close } = await demo({ run, port, data, onNote: note });
     const ended = Promise.race((['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((name) => eventOnce(process, name)));
     process.stdout.write(`${url}\n`);
     const reads = network === null ? 'there is no run yet, so it begins untrained' : `it reads with ${network}`;

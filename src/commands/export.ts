@@ -1,7 +1,7 @@
 /** `mnist-ddp export`: writes a trained network as a file of other programs. */
 import type { CommandModule } from 'yargs';
 import { exportWeights, weightFormats, type WeightFormat } from '../index.js';
-import { nameWritten, once } from './options.js';
+import { nameWritten, note, once } from './options.js';
 
 interface ExportArguments {
   run: string;
@@ -28,7 +28,7 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
           'pytorch: a state_dict; safetensors: the same tensors; onnx: the whole network, pixels to probabilities',
       }),
   handler: async ({ run, out, format }) => {
-    const exported = await exportWeights({ checkpoint: run, out, format });
+    const exported = await exportWeights({ checkpoint: run, out, format, onNote: note });
     nameWritten(exported.out);
   },
 };

@@ -63,6 +63,8 @@ const oldestVersion = 1;
 export const checkpointHeaderLength = 48;
 /** No payload of this network comes near; a file that declares more is not read. */
 export const maxPayloadLength = 64 * 1024 * 1024;
+/** Characters of a name or a hash, all of which find their way into messages. */
+const maxTextLength = 256;
 
 const magic = new TextEncoder().encode('mnistddp');
 const packr = new Packr({ useRecords: false, moreTypes: false });
@@ -203,7 +205,7 @@ export async function decodeCheckpoint(bytes: Uint8Array): Promise<Checkpoint> {
 type Fields = Readonly<Record<string, unknown>>;
 
 async function checkpointOf(fields: Fields): Promise<Checkpoint> {
-  if (JSON.stringify(fields['tensors']) !== JSON.stringify(tensorTable)) throw otherNetwork(fields['tensors']);
+  checkTensors(fields['tensors']);
   // Of all processes together, so no more is known of it.
   const worldSize = integerIn(fields, 'worldSize', 1, Number.MAX_SAFE_INTEGER);
   const config = configOf(fields['config']);
@@ -285,7 +287,7 @@ function fieldsOf(value: unknown, name: string): Fields {
 
 function textIn(fields: Fields, name: string): string {
   const value = fields[name];
-  if (typeof value !== 'string') throw malformed(name);
+  if (typeof value !== 'string' || value.length > maxTextLength) throw malformed(name);
   return value;
 }
 
@@ -323,16 +325,21 @@ function malformed(field: string): CheckpointFormatError {
   return new CheckpointFormatError(`is corrupted: its field "${field}" is not what mnist-ddp writes`);
 }
 
-/** Names the first tensor that differs. */
-function otherNetwork(tensors: unknown): CheckpointFormatError {
-  const list: unknown[] = Array.isArray(tensors) ? tensors : [];
-  const at = tensorTable.findIndex((tensor, i) => JSON.stringify(tensor) !== JSON.stringify(list[i]));
+/** Throws, naming the first tensor that differs, where the tensors are not those of this network. */
+function checkTensors(tensors: unknown): void {
+  const list: readonly unknown[] = Array.isArray(tensors) ? tensors : [];
+  const at = tensorTable.findIndex((own, i) => describeTensor(list[i]) !== describeTensor(own));
+  if (at < 0 && list.length === tensorTable.length) return;
   const own = at < 0 ? 'no more tensors' : describeTensor(tensorTable[at]);
-  const found = at < 0 ? describeTensor(list[tensorTable.length]) : describeTensor(list[at]);
-  return new CheckpointFormatError(`is of another network: it has ${found} where this network has ${own}`);
+  const found = describeTensor(list[at < 0 ? tensorTable.length : at]);
+  throw new CheckpointFormatError(`is of another network: it has ${found} where this network has ${own}`);
 }
 
+/** Name and shape, whose sizes are few: the same text for the same tensor, and a short one for anything. */
 function describeTensor(tensor: unknown): string {
   if (typeof tensor !== 'object' || tensor === null || !('name' in tensor) || !('shape' in tensor)) return 'no tensor';
-  return `${String(tensor.name).slice(0, 40)} ${JSON.stringify(tensor.shape).slice(0, 40)}`;
+  const { name, shape } = tensor;
+  if (typeof name !== 'string' || name.length > 40 || !/^[\w.]*$/.test(name)) return 'a tensor of another kind';
+  if (!Array.isArray(shape) || shape.length > 4 || !shape.every(Number.isSafeInteger)) return `${name} of no shape`;
+  return `${name} [${shape.join(',')}]`;
 }

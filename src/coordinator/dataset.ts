@@ -9,7 +9,7 @@ import { stat } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
 import { IrregularFileError, openRegularFile } from '../files/regular-file.js';
 import { assert, OperationalError } from '../shared/errors.js';
-import { checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader } from '../shared/idx.js';
+import { checkIdxExpansion, checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader } from '../shared/idx.js';
 import type { IdxHeader } from '../shared/idx.js';
 import type { DatasetFile, DatasetLocation } from './dataset-location.js';
 import { checkLabels, countRows, kindOf, mapParts, nameOf, type OpenDataset } from './dataset-parts.js';
@@ -19,8 +19,6 @@ export type { OpenDataset } from './dataset-parts.js';
 
 const readBytes = 1 << 20;
 const gunzipBytes = 1 << 16;
-/** No deflate stream expands further than this; so the size of a .gz file bounds what its header may declare. */
-const deflateRatio = 1032;
 
 /**
  * Reads and checks the four headers; loads nothing yet.
@@ -46,10 +44,7 @@ async function readHeader(file: DatasetFile): Promise<IdxHeader> {
   try {
     const { size, length } = file.gzip ? await readGzipHead(file.path, head) : await readPlainHead(file.path, head);
     const header = parseIdxHeader(kind, file.path, head.subarray(0, length), file.gzip ? null : size);
-    if (file.gzip && header.totalLength > size * deflateRatio) {
-      const declared = `declares ${String(header.count)} ${kind}`;
-      throw invalidIdx(file.path, `${declared}, more than its ${String(size)} compressed bytes can hold`);
-    }
+    if (file.gzip) checkIdxExpansion(header, file.path, size);
     return header;
   } catch (error) {
     throw readFailure(file.path, error);
@@ -81,7 +76,7 @@ async function readGzipHead(path: string, head: Uint8Array): Promise<{ size: num
 }
 
 /**
- * The contents of a .gz file, piece by piece; leaving the loop early stops reading. (A `pipeline` would report an error
+ * The contents of a compressed file, piece by piece; leaving the loop early stops reading. (A `pipeline` would report an error
  * thrown by its reader as an AbortError of its own.)
  */
 async function* gunzipChunks(path: string, chunkSize: number): AsyncGenerator<Uint8Array, void> {

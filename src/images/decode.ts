@@ -5,6 +5,11 @@ import type { GreyPicture } from './lighting.js';
 
 /** What a file may at most declare: a decoder may need several bytes for each pixel. */
 const maxPixels = 50_000_000;
+/** Deflate, which PNG uses, makes at most 1032 bytes of one, and a byte may be eight pixels; JPEG comes to less. */
+const maxPixelsPerByte = 8 * 1032;
+/** A decoder goes over all pixels in each scan of a progressive JPEG, which may be a few bytes: cameras make ten of them. */
+const maxScannedPixels = 20 * maxPixels;
+const [endOfImage, startOfScan] = [0xd9, 0xda];
 /** The longer side of what comes out; a digit is told from its background and its strokes measured at this size. */
 const workingSize = 512;
 
@@ -29,7 +34,7 @@ export async function decodePicture(file: string, bytes: Uint8Array, load = load
   });
   try {
     const header = await sharp(bytes, { limitInputPixels: false }).metadata();
-    checkSize(file, header.width, header.height);
+    checkSize(file, header.width, header.height, bytes);
     const { data, info } = await sharp(bytes, { failOn: 'error', autoOrient: true, limitInputPixels: maxPixels })
       // A triangle as the filter: sharper ones leave rings around the strokes.
       .resize(workingSize, workingSize, { fit: 'inside', withoutEnlargement: true, kernel: 'linear' })
@@ -45,10 +50,49 @@ export async function decodePicture(file: string, bytes: Uint8Array, load = load
   }
 }
 
-function checkSize(file: string, width: number, height: number): void {
-  if (width * height <= maxPixels) return;
+/** Refuses what would take much memory or time, before it does. */
+function checkSize(file: string, width: number, height: number, bytes: Uint8Array): void {
+  const pixels = width * height;
   const size = `${file} is a picture of ${String(width)}x${String(height)} pixels`;
-  throw new OperationalError('IMAGE_INVALID', `${size}, more than ${String(maxPixels / 1e6)} million; scale it down`);
+  if (pixels > maxPixels) {
+    throw new OperationalError('IMAGE_INVALID', `${size}, more than ${String(maxPixels / 1e6)} million; scale it down`);
+  }
+  if (pixels > maxPixelsPerByte * bytes.length) {
+    const held = `more than its ${String(bytes.length)} bytes can hold`;
+    throw new OperationalError('IMAGE_INVALID', `${size}, ${held}; it is cut short or damaged: save the picture again`);
+  }
+  const scans = scansOf(bytes);
+  if (pixels * scans > maxScannedPixels) {
+    throw new OperationalError(
+      'IMAGE_INVALID',
+      `${size} in ${String(scans)} scans, which would take long; save it again`,
+    );
+  }
+}
+
+/**
+ * Scans of a JPEG file's first picture; 0 of a PNG. A file is segments, each 0xff, a marker and mostly a length, which
+ * thumbnails lie in; behind the header of a scan its data go on to the next marker.
+ */
+function scansOf(bytes: Uint8Array): number {
+  if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return 0;
+  let scans = 0;
+  let at = bytes.indexOf(0xff, 2);
+  while (at >= 0 && at + 3 < bytes.length) {
+    const marker = bytes[at + 1] ?? 0;
+    if (marker === endOfImage) break;
+    if (marker === startOfScan) scans++;
+    if (marker === 0xff) at++;
+    else if (hasNoLength(marker)) at += 2;
+    else at += 2 + Math.max(2, ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0));
+    at = bytes.indexOf(0xff, at);
+  }
+  return scans;
+}
+
+/** Of stuffing and restarts, which lie in the data of scans. */
+function hasNoLength(marker: number): boolean {
+  return marker <= 1 || (marker >= 0xd0 && marker <= 0xd8);
 }
 
 /**

@@ -2,7 +2,8 @@
 import { createGunzip } from 'node:zlib';
 import { IrregularFileError, openRegularFile } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
-import { checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader, type IdxHeader } from '../shared/idx.js';
+import { checkIdxExpansion, checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader } from '../shared/idx.js';
+import type { IdxHeader } from '../shared/idx.js';
 import { imagePixels } from '../shared/network.js';
 
 export interface RowRange {
@@ -39,30 +40,33 @@ export interface IdxRows {
   readonly rows: readonly number[];
 }
 
+export interface IdxFile {
+  readonly path: string;
+  /** Bytes of the file. */
+  readonly length: number;
+  readonly gzip: boolean;
+}
+
 /**
- * Reads rows of a file; the rest of it is checked and dropped.
+ * Reads rows of a file; the rest of it is checked and dropped. Memory is for the rows that are taken, and only after the
+ * file is found to be large enough for what its header declares.
  * @param ranges as `parseRows` gives them; null for all rows
  * @param room the most rows to take
  * @throws OperationalError DATA_INVALID (no whole IDX file of images), USAGE (rows that it does not have, or more than there
  *   is room for), IMAGE_INVALID (no rows at all, or it cannot be read)
  */
-export async function readIdxRows(
-  file: string,
-  gzip: boolean,
-  ranges: readonly RowRange[] | null,
-  room: number,
-): Promise<IdxRows> {
+export async function readIdxRows(file: IdxFile, ranges: readonly RowRange[] | null, room: number): Promise<IdxRows> {
   const reader = new RowReader(file, ranges, room);
-  const handle = await openRegularFile(file).catch((error: unknown) => {
-    throw readFailure(file, error);
+  const handle = await openRegularFile(file.path).catch((error: unknown) => {
+    throw readFailure(file.path, error);
   });
   const source = handle.createReadStream();
-  const contents = gzip ? source.pipe(createGunzip()) : source;
+  const contents = file.gzip ? source.pipe(createGunzip()) : source;
   source.on('error', (error) => contents.destroy(error));
   try {
     for await (const piece of contents) reader.take(piece as Uint8Array);
   } catch (error) {
-    throw readFailure(file, error);
+    throw readFailure(file.path, error);
   } finally {
     source.destroy();
   }
@@ -75,10 +79,11 @@ class RowReader {
   private header: IdxHeader | null = null;
   private ranges: readonly RowRange[] = [];
   private position = 0;
-  private readonly kept: Uint8Array[] = [];
+  private images = new Uint8Array(0);
+  private filled = 0;
 
   constructor(
-    private readonly file: string,
+    private readonly file: IdxFile,
     private readonly asked: readonly RowRange[] | null,
     private readonly room: number,
   ) {}
@@ -87,27 +92,28 @@ class RowReader {
     const rest = this.header === null ? this.takeHead(piece) : piece;
     const { header } = this;
     if (header === null) return;
+    // Before it is kept, or a compressed file could go on for ever.
+    if (this.position + rest.length > header.totalLength) {
+      checkIdxLength(header, this.file.path, this.position + rest.length);
+    }
     for (const { first, end } of this.ranges) {
       const start = header.headerLength + first * imagePixels - this.position;
       const stop = header.headerLength + end * imagePixels - this.position;
-      if (start < rest.length && stop > 0) this.kept.push(rest.subarray(Math.max(0, start), stop));
+      if (start < rest.length && stop > 0) this.keep(rest.subarray(Math.max(0, start), stop));
     }
     this.position += rest.length;
-    // Else a compressed file could go on for ever.
-    if (this.position > header.totalLength) checkIdxLength(header, this.file, this.position);
   }
 
   finish(): IdxRows {
-    const header = this.header ?? parseIdxHeader('images', this.file, this.head, null);
-    checkIdxLength(header, this.file, this.position);
-    const images = new Uint8Array(this.kept.reduce((length, piece) => length + piece.length, 0));
-    let offset = 0;
-    for (const piece of this.kept) {
-      images.set(piece, offset);
-      offset += piece.length;
-    }
+    const header = this.header ?? this.parse();
+    checkIdxLength(header, this.file.path, this.position);
     const rows = this.ranges.flatMap(({ first, end }) => Array.from({ length: end - first }, (_, i) => first + i));
-    return { images, rows };
+    return { images: this.images, rows };
+  }
+
+  private keep(part: Uint8Array): void {
+    this.images.set(part, this.filled);
+    this.filled += part.length;
   }
 
   /** Returns what comes after the header. */
@@ -115,25 +121,37 @@ class RowReader {
     const missing = idxHeaderLength.images - this.head.length;
     this.head = Uint8Array.from([...this.head, ...piece.subarray(0, missing)]);
     if (this.head.length < idxHeaderLength.images) return piece.subarray(piece.length);
-    this.header = parseIdxHeader('images', this.file, this.head, null);
+    this.header = this.parse();
     this.ranges = this.rangesWithin(this.header.count);
+    this.images = new Uint8Array(imagePixels * countOf(this.ranges));
     this.position = this.head.length;
     return piece.subarray(missing);
   }
 
+  private parse(): IdxHeader {
+    const { path, length, gzip } = this.file;
+    const header = parseIdxHeader('images', path, this.head, gzip ? null : length);
+    if (gzip) checkIdxExpansion(header, path, length);
+    return header;
+  }
+
   private rangesWithin(count: number): readonly RowRange[] {
-    const { file, asked, room } = this;
-    if (count === 0) throw new OperationalError('IMAGE_INVALID', `${file} holds no rows; name another file`);
+    const { asked, room } = this;
+    const { path } = this.file;
+    if (count === 0) throw new OperationalError('IMAGE_INVALID', `${path} holds no rows; name another file`);
     const ranges = asked ?? [{ first: 0, end: count }];
     const beyond = ranges.find(({ end }) => end > count);
     if (beyond !== undefined) {
       const row = String(Math.max(beyond.first, count));
-      throw usageError(`--rows names row ${row}, but ${file} has ${String(count)} rows: 0 to ${String(count - 1)}`);
+      throw usageError(`--rows names row ${row}, but ${path} has ${String(count)} rows: 0 to ${String(count - 1)}`);
     }
-    const rows = ranges.reduce((sum, { first, end }) => sum + end - first, 0);
-    if (rows <= room) return ranges;
-    throw usageError(`${file} brings the pictures to more than can be taken at once; choose fewer rows with --rows`);
+    if (countOf(ranges) <= room) return ranges;
+    throw usageError(`${path} brings the pictures to more than can be taken at once; choose fewer rows with --rows`);
   }
+}
+
+function countOf(ranges: readonly RowRange[]): number {
+  return ranges.reduce((sum, { first, end }) => sum + end - first, 0);
 }
 
 function readFailure(file: string, error: unknown): unknown {

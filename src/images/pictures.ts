@@ -1,7 +1,9 @@
 /** Files of pictures as rows that the network takes, whatever the files are. */
 import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { IrregularFileError, openRegularFile, readRegularFile } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
+import { isEmnistName } from '../shared/idx.js';
 import { imagePixels } from '../shared/network.js';
 import { centreDigit } from './centre.js';
 import { decodePicture } from './decode.js';
@@ -26,7 +28,7 @@ const maxFileBytes = 128 * 1024 * 1024;
 /** All pictures and rows of one call: 196 MB. */
 const maxRows = 250_000;
 /** Bytes that tell the kind of a file. */
-const headLength = 16;
+const headLength = 64;
 
 /** How files begin that are taken, and those that are refused by name. */
 const kinds: readonly (readonly [begins: RegExp, kind: FileKind])[] = [
@@ -35,14 +37,16 @@ const kinds: readonly (readonly [begins: RegExp, kind: FileKind])[] = [
   [/^\x1f\x8b/, 'gzip'],
   [/^\0\0[\x08-\x0e][\x01-\x04]/, 'idx'],
 ];
-const refused: readonly (readonly [begins: RegExp, name: string])[] = [
+const refused: readonly (readonly [begins: RegExp, name: string, advice?: string])[] = [
   [/^GIF8/, 'a GIF file'],
   [/^RIFF....WEBP/s, 'a WebP file'],
   [/^....ftyp/s, 'a HEIC or AVIF file'],
   [/^(II\*\0|MM\0\*)/, 'a TIFF file'],
   [/^BM/, 'a BMP file'],
   [/^%PDF/, 'a PDF file'],
+  [/^\s*<(!doctype\s+html|html|head|body)/i, 'a web page', 'download it again'],
   [/^\s*<(\?xml|svg|!)/i, 'an SVG file'],
+  [/^version https:\/\/git-lfs/, 'a pointer of Git LFS', 'get the file itself with git lfs pull'],
 ];
 
 /**
@@ -77,8 +81,11 @@ async function readFileRows(
   ranges: readonly RowRange[] | null,
   room: number,
 ): Promise<{ images: Uint8Array; rows: readonly (number | null)[] }> {
-  const kind = await kindOf(file);
-  if (kind !== 'picture') return readIdxRows(file, kind === 'gzip', ranges, room);
+  const { kind, length } = await kindOf(file);
+  if (kind !== 'picture') {
+    refuseEmnist(file);
+    return readIdxRows({ path: file, length, gzip: kind === 'gzip' }, ranges, room);
+  }
   if (room < 1) throw usageError(`more than ${String(maxRows)} pictures cannot be taken at once; name fewer files`);
   const picture = await decodePicture(file, await readRegularFile(file).catch(refuseUnreadable(file)));
   const row = centreDigit(picture);
@@ -86,7 +93,13 @@ async function readFileRows(
   throw invalid(`${file} shows no digit that stands out from its background; name a picture with more contrast`);
 }
 
-async function kindOf(file: string): Promise<FileKind> {
+/** What only a name tells: a network that reads upright digits would read these, and wrongly. */
+function refuseEmnist(file: string): void {
+  if (!isEmnistName(basename(file))) return;
+  throw invalid(`${file} is of EMNIST by its name, whose images are transposed; write them upright into another file`);
+}
+
+async function kindOf(file: string): Promise<{ kind: FileKind; length: number }> {
   const stats = await stat(file).catch(refuseUnreadable(file));
   const head = await headOf(file).catch(refuseUnreadable(file));
   const kind = kinds.find(([begins]) => begins.test(head))?.[1];
@@ -94,10 +107,10 @@ async function kindOf(file: string): Promise<FileKind> {
     const most = `${String(stats.size)} bytes, more than ${String(maxFileBytes)}`;
     throw invalid(`${file} has ${most}; scale the picture down`);
   }
-  if (kind !== undefined) return kind;
-  const name =
-    head === '' ? 'is empty' : `is ${refused.find(([begins]) => begins.test(head))?.[1] ?? 'something else'}`;
-  throw invalid(`${file} ${name}; predict takes PNG, JPEG and IDX files: convert it`);
+  if (kind !== undefined) return { kind, length: stats.size };
+  const [, name = 'something else', advice = 'convert it'] = refused.find(([begins]) => begins.test(head)) ?? [];
+  const found = head === '' ? 'is empty' : `is ${name}`;
+  throw invalid(`${file} ${found}; predict takes PNG, JPEG and IDX files: ${advice}`);
 }
 
 /** The first bytes, each as one character. */

@@ -5,6 +5,7 @@ import { WeightsFormatError } from './problem.js';
 import { readPyTorch } from './pytorch.js';
 import { writePyTorch } from './pytorch-writer.js';
 import { looksLikeSafetensors, readSafetensors, writeSafetensors } from './safetensors.js';
+import type { FileWeights } from './state-dict.js';
 import type { Weights } from './weights.js';
 
 export const weightFormats = ['pytorch', 'safetensors', 'onnx'] as const;
@@ -16,11 +17,11 @@ export const maxWeightsFileBytes = 64 * 1024 * 1024;
 
 /**
  * The weights that a file of PyTorch or safetensors holds, in memory of their own; which one it is, is told by its contents.
- * Nothing that a file says is run, and nothing is allocated that its bytes do not back.
+ * Nothing that a file says is run, nothing is allocated that its bytes do not back, and each is looked at a few times at most.
  * @param path for messages
  * @throws OperationalError WEIGHTS_INVALID
  */
-export async function readWeights(path: string, bytes: Uint8Array): Promise<Weights> {
+export async function readWeights(path: string, bytes: Uint8Array): Promise<FileWeights> {
   try {
     return await readAny(bytes);
   } catch (error) {
@@ -29,7 +30,7 @@ export async function readWeights(path: string, bytes: Uint8Array): Promise<Weig
   }
 }
 
-async function readAny(bytes: Uint8Array): Promise<Weights> {
+async function readAny(bytes: Uint8Array): Promise<FileWeights> {
   if (bytes.length > maxWeightsFileBytes)
     throw new WeightsFormatError('is larger than the weights of this network can be');
   if (bytes.length === 0) throw new WeightsFormatError('is empty');
@@ -43,8 +44,22 @@ async function readAny(bytes: Uint8Array): Promise<Weights> {
     const advice = 'name the run, checkpoint, PyTorch or safetensors file that it was written from';
     throw new WeightsFormatError('is an ONNX file: ONNX files can be written but not read', advice);
   }
+  const begin = String.fromCharCode(...bytes.subarray(0, 32));
+  for (const [begins, problem, advice] of foreign)
+    if (begins.test(begin)) throw new WeightsFormatError(problem, advice);
   throw new WeightsFormatError('is neither a checkpoint of mnist-ddp nor a PyTorch or safetensors file');
 }
+
+/** What else is found where weights belong: how it begins, what it is, and what to do. */
+const foreign: readonly (readonly [begins: RegExp, problem: string, advice: string])[] = [
+  [/^\s*<[!?a-z]/i, 'is a web page, as a download that failed leaves behind', 'download it again'],
+  [
+    /^version https:\/\/git-lfs/,
+    'is a pointer of Git LFS, not the file that it stands for',
+    'get that with git lfs pull',
+  ],
+  [/^\x1f\x8b/, 'is compressed with gzip', 'unpack it with gunzip'],
+];
 
 /** PROTO with a version. */
 function looksLikePickle([first, second = 0]: Uint8Array): boolean {

@@ -3,12 +3,15 @@
  * names; this one knows a fixed table of names, each standing for a function of ours, and refuses every other by name.
  *
  * Opcodes of protocols 2 to 5, from https://github.com/python/cpython/blob/main/Lib/pickletools.py. Every opcode takes a byte at
- * least and pushes one value at most, and nothing here recurses: what is built is linear in the bytes, which are bounded.
+ * least and pushes one value at most, and nothing here recurses or copies what it is given: what is built is linear in the
+ * opcodes, which are bounded. A value may be referred to any number of times, so whoever walks it must look at each once.
  */
 import { printable, WeightsFormatError } from './problem.js';
 
-/** A state_dict with an optimiser's takes some 10 KB. */
-const maxPickleBytes = 1024 * 1024;
+/** A state_dict with an optimiser's takes some 10 KB and 4,000 opcodes. */
+export const maxPickleBytes = 1024 * 1024;
+/** An opcode of one byte may make a dict, which takes some 200. */
+const maxOpcodes = 1 << 18;
 const maxNameLength = 256;
 /** Of an integer: 2^2039 is the largest that the short form can say. */
 const maxIntegerBytes = 255;
@@ -27,12 +30,11 @@ export interface PickleNames {
 
 /**
  * The value that a pickle builds: None, booleans, numbers, strings and bytes as themselves (bigint for an integer beyond
- * 2^53), list and tuple as Array, dict as Map, and what the table makes. An array may contain itself.
+ * 2^53), list, tuple and set as Array, dict as Map, and what the table makes. An array may contain itself.
  * @throws WeightsFormatError
  */
 export function unpickle(bytes: Uint8Array, names: PickleNames): unknown {
-  if (bytes.length > maxPickleBytes)
-    throw new WeightsFormatError('has a larger table of contents than weights can take');
+  if (bytes.length > maxPickleBytes) throw tooLarge();
   return new Machine(bytes, names).run();
 }
 
@@ -51,13 +53,14 @@ class Machine {
   }
 
   run(): unknown {
-    for (;;) {
+    for (let opcodes = 0; opcodes < maxOpcodes; opcodes++) {
       const opcode = this.reader.unsigned(1);
       if (opcode === 0x2e) return this.pop(); // STOP
       const valueOf = values.get(opcode);
       if (valueOf === undefined) this.act(opcode);
       else this.push(valueOf(this.reader, this));
     }
+    throw tooLarge();
   }
 
   /** Opcodes that push nothing. */
@@ -83,6 +86,7 @@ class Machine {
         this.append(this.popMany(1));
         return;
       case 0x65:
+      case 0x90: // ADDITEMS
         this.append(this.popMark());
         return;
       case 0x73: // SETITEM, SETITEMS
@@ -142,7 +146,7 @@ class Machine {
   global([module, name]: readonly unknown[]): unknown {
     if (typeof module !== 'string' || typeof name !== 'string') throw malformed('a name that is no string');
     const value = this.names.globals.get(`${module} ${name}`);
-    if (value === undefined) throw notTensor(module, name);
+    if (value === undefined) throw notAllowed(module, name);
     return value;
   }
 
@@ -170,7 +174,7 @@ class Machine {
   private setItems(items: readonly unknown[]): void {
     const dict = this.top();
     if (!(dict instanceof Map) || items.length % 2 !== 0) throw malformed('an item of what is no dict');
-    for (let i = 0; i < items.length; i += 2) dict.set(items[i], items[i + 1]);
+    for (let i = 0; i < items.length; i += 2) dict.set(keyOf(items[i]), items[i + 1]);
   }
 
   /** Drops the attributes of a dict: an OrderedDict's `_metadata` has versions of PyTorch's layers. */
@@ -179,6 +183,14 @@ class Machine {
     if (!(this.top() instanceof Map)) throw malformed('attributes of what is no dict');
   }
 }
+
+/** JavaScript hashes integers by their low 64 bits alone, so that very many of them could fall together. */
+function keyOf(key: unknown): unknown {
+  return typeof key === 'bigint' ? String(key) : key;
+}
+
+/** Made once: a pickle may have very many strings. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 class Reader {
   private position = 0;
@@ -220,7 +232,7 @@ class Reader {
 
   text(length: number): string {
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.take(length));
+      return utf8.decode(this.take(length));
     } catch (error) {
       if (error instanceof WeightsFormatError) throw error;
       throw malformed('a string that is not UTF-8');
@@ -255,9 +267,13 @@ const values: ReadonlyMap<number, ValueOf> = new Map<number, ValueOf>([
   [0x43, (reader) => reader.take(reader.unsigned(1))], // SHORT_BINBYTES
   [0x42, (reader) => reader.take(reader.unsigned(4))], // BINBYTES
   [0x8e, (reader) => reader.take(reader.unsigned(8))], // BINBYTES8
+  [0x96, (reader) => reader.take(reader.unsigned(8))], // BYTEARRAY8
+  [0x55, (reader) => reader.take(reader.unsigned(1))], // SHORT_BINSTRING
   [0x5d, () => []], // EMPTY_LIST
   [0x29, () => []], // EMPTY_TUPLE
   [0x7d, () => new Map()], // EMPTY_DICT
+  [0x8f, () => []], // EMPTY_SET
+  [0x91, (_, machine) => machine.popMark()], // FROZENSET
   [0x32, (_, machine) => machine.top()], // DUP
   [0x74, (_, machine) => machine.popMark()], // TUPLE
   [0x85, (_, machine) => machine.popMany(1)], // TUPLE1
@@ -282,13 +298,17 @@ const ofClasses: ReadonlyMap<number, string> = new Map([
   [0x84, 'EXT4'],
 ]);
 
+function tooLarge(): WeightsFormatError {
+  return new WeightsFormatError('has a larger table of contents than weights can take');
+}
+
 function notData(opcode: number): WeightsFormatError {
   const name = ofClasses.get(opcode) ?? `0x${opcode.toString(16).padStart(2, '0')}`;
   return new WeightsFormatError(`uses the pickle opcode ${name}, which data does not need`);
 }
 
-function notTensor(module: string, name: string): WeightsFormatError {
-  return new WeightsFormatError(`asks for ${printable(`${module}.${name}`)}, which is not a tensor`);
+function notAllowed(module: string, name: string): WeightsFormatError {
+  return new WeightsFormatError(`asks for ${printable(`${module}.${name}`)}, which is neither a tensor nor plain data`);
 }
 
 function malformed(what: string): WeightsFormatError {

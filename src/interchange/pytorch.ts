@@ -1,34 +1,35 @@
 /**
- * What `torch.save` writes of a state_dict: a zip archive with `data.pkl`, a pickle of the names, shapes and strides, and one
- * entry `data/KEY` for each storage, beside each other in a folder of any name.
+ * What `torch.save` writes: a zip archive with `data.pkl`, a pickle of whatever was saved, in which tensors are names, shapes
+ * and strides, and one entry `data/KEY` for each storage, beside each other in a folder of any name.
  *
  * Source: https://docs.pytorch.org/docs/stable/notes/serialization.html, and torch/_utils.py and torch/serialization.py of
  * PyTorch 2.15.
  */
-import { bfloat16, float16, float32, float64, int64, type ElementType } from './element-types.js';
-import { PickleFunction, unpickle } from './pickle.js';
+import { maxPickleBytes, unpickle } from './pickle.js';
+import { entryOf, PickledTensor, StorageTable, type Archive } from './pickled-tensors.js';
 import { printable, WeightsFormatError } from './problem.js';
-import { weightsFrom, type StoredTensor, type TensorStorage } from './state-dict.js';
-import type { Weights } from './weights.js';
-import { readArchive, type ArchiveEntry } from './zip-archive.js';
+import { globals } from './pytorch-globals.js';
+import { maxTensors, weightsFrom } from './state-dict.js';
+import type { FileWeights, StoredTensor, TensorTable } from './state-dict.js';
+import { readArchive } from './zip-archive.js';
 
-/** Where common checkpoints keep the state_dict among the rest: Lightning, and what tutorials write. */
-const wrappers = ['state_dict', 'model_state_dict', 'model'];
-
-type Archive = ReadonlyMap<string, ArchiveEntry>;
+/** Longer is neither of the orders of bytes. */
+const maxByteOrderLength = 6;
 
 /**
- * The weights in a file of PyTorch 1.6 or newer, whatever the layout in memory they were saved in.
+ * The weights in a file of PyTorch 1.6 or newer, whatever the layout in memory they were saved in, and whatever else was saved
+ * with them.
  * @throws WeightsFormatError
  */
-export async function readPyTorch(bytes: Uint8Array): Promise<Weights> {
+export async function readPyTorch(bytes: Uint8Array): Promise<FileWeights> {
   const archive = await readArchive(bytes);
   const folder = folderOf(archive);
   checkOrigin(archive, folder);
-  const pickle = entryOf(archive, `${folder}data.pkl`).read();
+  const pickle = entryOf(archive, `${folder}data.pkl`);
+  if (pickle.length > maxPickleBytes)
+    throw new WeightsFormatError('has a larger table of contents than weights can take');
   const storages = new StorageTable(archive, `${folder}data/`);
-  const saved = unpickle(pickle, { globals, persistent: (id) => storages.find(id) });
-  return weightsFrom(tensorsOf(saved));
+  return weightsFrom(tablesOf(unpickle(pickle.read(), { globals, persistent: (id) => storages.find(id) })));
 }
 
 function folderOf(archive: Archive): string {
@@ -40,142 +41,66 @@ function folderOf(archive: Archive): string {
 
 function checkOrigin(archive: Archive, folder: string): void {
   if (archive.has(`${folder}constants.pkl`)) throw new WeightsFormatError('is a TorchScript program, not a state_dict');
-  const order = archive.get(`${folder}byteorder`)?.read();
+  const order = archive.get(`${folder}byteorder`);
   // Files before PyTorch 2.1 do not say, and are little-endian.
-  if (order === undefined || new TextDecoder().decode(order) === 'little') return;
+  if (order === undefined) return;
+  if (order.length <= maxByteOrderLength && new TextDecoder().decode(order.read()) === 'little') return;
   throw new WeightsFormatError('is not of a little-endian machine', 'save it again on one that is');
 }
 
-function entryOf(archive: Archive, name: string): ArchiveEntry {
-  const entry = archive.get(name);
-  if (entry !== undefined) return entry;
-  throw new WeightsFormatError(`is corrupted: it has no entry ${printable(name)}`);
+type Container = ReadonlyMap<unknown, unknown> | readonly unknown[];
+
+/** A dict or a list, and where it stands. */
+interface Place {
+  readonly container: Container;
+  /** The names that lead there, such as `trainer.model.`, fit for a message; empty for what was saved. */
+  readonly name: string;
+  readonly outer: Place | null;
 }
 
-/** The name of a storage's class in a pickle: what its elements are. Null for types that hold no weights. */
-class StorageClass {
-  constructor(
-    readonly name: string,
-    readonly type: ElementType | null,
-  ) {}
-}
-
-/** A tensor that a pickle builds: a view of a storage, checked only when it turns out to be one of the network's. */
-class PickledTensor {
-  constructor(
-    readonly storage: PickledStorage,
-    readonly offset: unknown,
-    readonly shape: unknown,
-    readonly strides: unknown,
-  ) {}
-}
-
-class PickledStorage {
-  constructor(
-    readonly storageClass: StorageClass,
-    readonly length: number,
-    private readonly archive: Archive,
-    private readonly entry: string,
-  ) {}
-
-  open(tensor: string): TensorStorage {
-    const { type, name } = this.storageClass;
-    if (type === null) throw new WeightsFormatError(`has ${tensor} in ${name}, which holds no weights`);
-    return this.opened ?? (this.opened = { type, length: this.length, read: () => this.read(type) });
+/** Every dict with tensors in what was saved, however deep. Each is looked at once, however often it is referred to. */
+function tablesOf(saved: unknown): TensorTable[] {
+  if (!isContainer(saved)) throw new WeightsFormatError('holds no state_dict but something else');
+  const tables: TensorTable[] = [];
+  const found = new Set<Container>([saved]);
+  const known = new Set<PickledTensor>();
+  const places: Place[] = [{ container: saved, name: '', outer: null }];
+  // `places` grows while it is walked.
+  for (const place of places) {
+    const tensors = new Map<string, StoredTensor>();
+    for (const [key, value] of place.container.entries()) {
+      if (value instanceof PickledTensor) {
+        if (known.add(value).size > maxTensors) throw new WeightsFormatError('has more tensors than weights come with');
+        if (typeof key === 'string') tensors.set(key, value.stored());
+      } else if (isContainer(value) && !found.has(value)) {
+        found.add(value);
+        places.push({ container: value, name: `${printable(place.name + nameOf(key))}.`, outer: place });
+      }
+    }
+    if (tensors.size > 0) tables.push({ place: place.name, tensors, others: () => othersAround(place) });
   }
+  return tables;
+}
 
-  /** One for all tensors, so that they can be told to share it. */
-  private opened: TensorStorage | undefined;
-
-  private read(type: ElementType): Uint8Array {
-    const entry = entryOf(this.archive, this.entry);
-    if (entry.length === this.length * type.bytes) return entry.read();
-    const sizes = `${String(entry.length)} bytes, not ${String(this.length)} values of ${type.name}`;
-    throw new WeightsFormatError(`is corrupted: its entry ${printable(this.entry)} has ${sizes}`);
+/** What stands beside the tensors of a place, and around it, from the outside in. */
+function othersAround(place: Place): string[] {
+  const levels: string[][] = [];
+  let inner: Place | null = null;
+  for (let at: Place | null = place; at !== null; inner = at, at = at.outer) {
+    const { container, name } = at;
+    const others = [...container.entries()].filter(([key, value]) =>
+      at === place ? !(value instanceof PickledTensor && typeof key === 'string') : value !== inner?.container,
+    );
+    levels.push(others.map(([key]) => printable(name + nameOf(key))));
   }
+  return levels.reverse().flat();
 }
 
-/** The storages by key: tensors that name the same key share one. */
-class StorageTable {
-  private readonly storages = new Map<string, PickledStorage>();
-
-  constructor(
-    private readonly archive: Archive,
-    private readonly folder: string,
-  ) {}
-
-  /** @param id what torch.save writes for a storage: ('storage', class, key, device, number of elements) */
-  find(id: unknown): PickledStorage {
-    const [kind, storageClass, key, , length] = Array.isArray(id) ? (id as unknown[]) : [];
-    if (kind !== 'storage' || !(storageClass instanceof StorageClass) || typeof key !== 'string') throw notOfTorch();
-    const known = this.storages.get(key);
-    if (known !== undefined && (known.storageClass !== storageClass || known.length !== length)) throw notOfTorch();
-    const storage = known ?? new PickledStorage(storageClass, sizeOf(length), this.archive, `${this.folder}${key}`);
-    this.storages.set(key, storage);
-    return storage;
-  }
+function isContainer(value: unknown): value is Container {
+  return value instanceof Map || Array.isArray(value);
 }
 
-/** All that a pickle may name; every name stands for what is written here. */
-const globals: ReadonlyMap<string, unknown> = new Map<string, unknown>([
-  ['collections OrderedDict', new PickleFunction(newDict)],
-  ['torch._utils _rebuild_tensor_v2', new PickleFunction(rebuildTensor)],
-  ['torch._utils _rebuild_parameter', new PickleFunction(([tensor]) => tensor)],
-  ...storageClasses(),
-]);
-
-function storageClasses(): [string, StorageClass][] {
-  const types = { Float: float32, Double: float64, Half: float16, BFloat16: bfloat16, Long: int64 };
-  const others = ['Int', 'Short', 'Char', 'Byte', 'Bool'].map((name) => [name, null] as const);
-  return [...Object.entries(types), ...others].map(([name, type]) => {
-    const storageClass = new StorageClass(`${name}Storage`, type);
-    return [`torch ${storageClass.name}`, storageClass];
-  });
-}
-
-/** An OrderedDict: Map keeps the order. Its items follow as SETITEMS. */
-function newDict(args: readonly unknown[]): Map<unknown, unknown> {
-  if (args.length > 0) throw notOfTorch();
-  return new Map();
-}
-
-/** (storage, offset, size, stride, requires_grad, backward_hooks, [metadata]) */
-function rebuildTensor([storage, offset, size, stride]: readonly unknown[]): PickledTensor {
-  if (!(storage instanceof PickledStorage)) throw notOfTorch();
-  return new PickledTensor(storage, offset, size, stride);
-}
-
-function tensorsOf(saved: unknown): Map<string, StoredTensor> {
-  if (!(saved instanceof Map)) throw new WeightsFormatError('holds no state_dict but something else');
-  const values = wrappers.map((key) => (saved as Map<unknown, unknown>).get(key));
-  const dict: Map<unknown, unknown> = values.find((value) => value instanceof Map) ?? saved;
-  return new Map([...dict].map(([name, value]) => [nameOf(name), tensorOf(nameOf(name), value)]));
-}
-
-function nameOf(name: unknown): string {
-  if (typeof name === 'string') return name;
-  throw new WeightsFormatError('holds no state_dict: its keys are no names of tensors');
-}
-
-function tensorOf(name: string, value: unknown): StoredTensor {
-  if (!(value instanceof PickledTensor)) throw new WeightsFormatError(`has a ${printable(name)} that is no tensor`);
-  const shape = sizesOf(value.shape);
-  const strides = sizesOf(value.strides);
-  if (strides.length !== shape.length) throw notOfTorch();
-  return { storage: value.storage.open(printable(name)), offset: sizeOf(value.offset), shape, strides };
-}
-
-function sizesOf(value: unknown): number[] {
-  if (!Array.isArray(value)) throw notOfTorch();
-  return value.map(sizeOf);
-}
-
-function sizeOf(value: unknown): number {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  const found = typeof value === 'bigint' || typeof value === 'number' ? String(value) : 'something else';
-  throw new WeightsFormatError(`is corrupted: it has ${printable(found)} for a size`);
-}
-
-function notOfTorch(): WeightsFormatError {
-  return new WeightsFormatError('is corrupted: its pickle builds tensors in no way that torch.save does');
+/** A key fit for a message. */
+function nameOf(key: unknown): string {
+  return typeof key === 'string' || typeof key === 'number' ? printable(String(key)) : '(a key)';
 }

@@ -4,9 +4,16 @@
  *
  * Source: https://github.com/huggingface/safetensors#format
  */
-import { bfloat16, float16, float32, float64, int64, type ElementType } from './element-types.js';
+import { elementTypes, float32, int64, type ElementType } from './element-types.js';
 import { printable, WeightsFormatError } from './problem.js';
-import { weightsFrom, type StoredTensor } from './state-dict.js';
+import {
+  contiguousStrides,
+  maxRank,
+  maxTensors,
+  weightsFrom,
+  type FileWeights,
+  type StoredTensor,
+} from './state-dict.js';
 import { tensorBytes } from './tensor-bytes.js';
 import { stateTensors, type Weights } from './weights.js';
 
@@ -14,11 +21,10 @@ const lengthBytes = 8;
 /** The header of this network takes 3 KB. */
 const maxHeaderBytes = 1024 * 1024;
 const metadataKey = '__metadata__';
+const otherPlace = 'a place that does not fit its shape';
 const copyAgain = 'copy it again from where it came, or save it again';
 
-const types = new Map<unknown, ElementType>(
-  [float32, float64, float16, bfloat16, int64].map((type) => [type.name, type]),
-);
+const types = new Map<unknown, ElementType>(elementTypes.map((type) => [type.name, type]));
 
 interface Header {
   readonly tensors: readonly TensorEntry[];
@@ -28,7 +34,9 @@ interface Header {
 
 interface TensorEntry {
   readonly name: string;
-  readonly type: ElementType;
+  readonly typeName: string;
+  /** Null for a type that weights are not read from, whose size is not known here. */
+  readonly type: ElementType | null;
   readonly shape: readonly number[];
   /** Bytes of the data. */
   readonly start: number;
@@ -41,10 +49,11 @@ export function looksLikeSafetensors(bytes: Uint8Array): boolean {
 }
 
 /** @throws WeightsFormatError */
-export function readSafetensors(bytes: Uint8Array): Weights {
+export function readSafetensors(bytes: Uint8Array): FileWeights {
   const { tensors, data } = headerOf(bytes);
   checkPlaces(tensors, data.length);
-  return weightsFrom(new Map(tensors.map((entry) => [entry.name, storedTensor(entry, data)])));
+  const stored = new Map(tensors.map((entry) => [entry.name, storedTensor(entry, data)]));
+  return weightsFrom([{ place: '', tensors: stored, others: () => [] }]);
 }
 
 function headerOf(bytes: Uint8Array): Header {
@@ -54,6 +63,9 @@ function headerOf(bytes: Uint8Array): Header {
   const start = lengthBytes + Number(length);
   if (start > bytes.length) throw corrupted('it ends inside its header');
   const entries = parseHeader(bytes.subarray(lengthBytes, start)).filter(([name]) => name !== metadataKey);
+  if (entries.length > maxTensors) {
+    throw new WeightsFormatError(`has ${String(entries.length)} tensors, more than weights of this network come with`);
+  }
   return { tensors: entries.map(([name, value]) => tensorEntry(name, value)), data: bytes.subarray(start) };
 }
 
@@ -76,30 +88,31 @@ function parseHeader(bytes: Uint8Array): [string, unknown][] {
   return entries;
 }
 
-/** Names of members in valid JSON. */
+/** Names of members in valid JSON: its colons outside of strings. */
 function namesIn(text: string): number {
-  const strings = text.matchAll(/"(?:[^"\\]|\\.)*"\s*(:?)/g);
-  return [...strings].filter(([, colon]) => colon === ':').length;
+  let [names, inString] = [0, false];
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (character === '\\') i++;
+    else if (character === '"') inString = !inString;
+    else if (character === ':' && !inString) names++;
+  }
+  return names;
 }
 
 function tensorEntry(name: string, value: unknown): TensorEntry {
   const problem = (what: string): WeightsFormatError => corrupted(`its tensor ${printable(name)} has ${what}`);
   if (!isObject(value)) throw problem('no description');
   const { dtype, shape, data_offsets: offsets } = value as Readonly<Record<string, unknown>>;
-  const type = types.get(dtype);
-  if (type === undefined) {
-    const found = typeof dtype === 'string' ? printable(dtype) : 'unknown';
-    throw new WeightsFormatError(
-      `has ${printable(name)} of type ${found}, which is none of ${[...types.keys()].join(', ')}`,
-    );
-  }
   if (!isSizes(shape) || !isSizes(offsets)) throw problem('sizes that are none');
+  if (shape.length > maxRank) throw problem(`${String(shape.length)} dimensions, more than a tensor can have`);
   const [start, end] = offsets;
-  const bytes = shape.reduce((product, size) => product * size, type.bytes);
-  if (start === undefined || end === undefined || offsets.length > 2 || end - start !== bytes) {
-    throw problem('a place that does not fit its shape');
+  const type = types.get(dtype) ?? null;
+  if (start === undefined || end === undefined || offsets.length > 2 || start > end) throw problem(otherPlace);
+  if (type !== null && shape.reduce((product, size) => product * size, type.bytes) !== end - start) {
+    throw problem(otherPlace);
   }
-  return { name, type, shape, start, end };
+  return { name, typeName: typeof dtype === 'string' ? printable(dtype) : 'unknown', type, shape, start, end };
 }
 
 /** One after the other from the first byte to the last, without gaps, as the format asks. */
@@ -117,10 +130,10 @@ function checkPlaces(tensors: readonly TensorEntry[], length: number): void {
   if (position < length) throw corrupted('it goes on after its last tensor');
 }
 
-function storedTensor({ type, shape, start, end }: TensorEntry, data: Uint8Array): StoredTensor {
-  const strides = shape.map((_, i) => shape.slice(i + 1).reduce((product, size) => product * size, 1));
-  const storage = { type, length: (end - start) / type.bytes, read: () => data.subarray(start, end) };
-  return { storage, offset: 0, shape, strides };
+function storedTensor({ typeName, type, shape, start, end }: TensorEntry, data: Uint8Array): StoredTensor {
+  const length = (end - start) / (type?.bytes ?? 1);
+  const storage = { typeName, type, length, read: () => data.subarray(start, end) };
+  return { storage, offset: 0, shape, strides: contiguousStrides(shape) };
 }
 
 /** The bytes that safetensors.torch.save_file(state_dict, path, {"format": "pt"}) writes. */

@@ -17,6 +17,8 @@ export interface DemoOptions {
   readonly port?: number | undefined;
   /** Folder of the four IDX files, as in `train`. */
   readonly data?: string | undefined;
+  /** Receives notes for the user, one line each. */
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 export interface Demo extends FileServer {
@@ -34,9 +36,9 @@ const pageFiles = {
 
 /** Starts to serve the page. Throws OperationalError; close it in the end. */
 export async function demo(options: DemoOptions = {}): Promise<Demo> {
-  refuseUnknownOptions(options, { run: true, port: true, data: true });
+  refuseUnknownOptions(options, { run: true, port: true, data: true, onNote: true });
   const port = integer('--port', options.port ?? 0, 0, 65_535);
-  const weights = await weightsOf(options.run);
+  const weights = await weightsOf(options);
   const location = await locateDataset(options.data);
   const { trainCount } = await openDataset(location);
   const network = weights && describe(weights);
@@ -54,8 +56,8 @@ export async function demo(options: DemoOptions = {}): Promise<Demo> {
   return { ...(await serveFiles(files, port)), network: network?.name ?? null };
 }
 
-async function weightsOf(run: string | undefined): Promise<OpenWeights | null> {
-  if (run !== undefined) return openWeights(run);
+async function weightsOf({ run, onNote }: DemoOptions): Promise<OpenWeights | null> {
+  if (run !== undefined) return openWeights(run, onNote);
   try {
     return await openWeights(await newestRun());
   } catch (error) {

@@ -1,8 +1,8 @@
 /** `evaluate`: a trained network on the test set. */
 import type { Accuracy } from '../coordinator/evaluation.js';
 import { newestRun } from '../coordinator/run-folder.js';
-import { infer } from './inference.js';
-import { datasetOf, groupOptionNames, refuseUnknownOptions } from './options.js';
+import { infer, noteChance } from './inference.js';
+import { datasetOf, groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
 import type { GroupOptions, OptionNames } from './options.js';
 import { openWeights } from './weights.js';
 
@@ -22,8 +22,13 @@ export interface Evaluation extends Accuracy {
 /** Scores a trained network on the test set: the same figures with any number of workers. Throws OperationalError. */
 export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluation> {
   refuseUnknownOptions(options, optionNames);
-  const { path, weights, parametersSha256, checkpoint } = await openWeights(options.checkpoint ?? (await newestRun()));
-  const { correct, total, accuracy, dataset } = await infer(weights, await datasetOf(options.data), options);
+  const { path, weights, parametersSha256, checkpoint } = await openWeights(
+    options.checkpoint ?? (await newestRun()),
+    options.onNote,
+  );
+  const inference = await infer(weights, await datasetOf(options.data), options);
+  noteChance(inference, options.onNote ?? ignore);
+  const { correct, total, accuracy, dataset } = inference;
   return { correct, total, accuracy, checkpoint: path, dataset, step: checkpoint?.step ?? null, parametersSha256 };
 }
 

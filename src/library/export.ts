@@ -13,6 +13,8 @@ export interface ExportOptions {
   readonly format: WeightFormat;
   /** The file to write: one that is there is replaced, behind links too; a device, or a pipe that is read, is written to. */
   readonly out: string;
+  /** Receives notes for the user, one line each. */
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 export interface Exported {
@@ -24,12 +26,12 @@ export interface Exported {
 
 /** Writes all of the file or nothing. Throws OperationalError. */
 export async function exportWeights(options: ExportOptions): Promise<Exported> {
-  refuseUnknownOptions(options, { checkpoint: true, format: true, out: true });
-  const { checkpoint, format, out } = options;
+  refuseUnknownOptions(options, { checkpoint: true, format: true, out: true, onNote: true });
+  const { checkpoint, format, out, onNote } = options;
   if (!weightFormats.includes(format)) {
     throw usageError(`--format must be ${weightFormats.join(', ')}, not "${format as string}"`);
   }
-  const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()));
+  const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()), onNote);
   const bytes = await writeWeights(format, weights, version);
   await writeFileAtomically(out, bytes);
   return { checkpoint: path, out, bytes: bytes.length, parametersSha256 };

@@ -5,6 +5,7 @@ import { nodeHost } from '../coordinator/node-host.js';
 import { launch } from '../coordinator/launch.js';
 import { maxWorldSize, defaultConfig } from '../shared/config.js';
 import { assert } from '../shared/errors.js';
+import { classes } from '../shared/network.js';
 import { leafCount } from '../shared/tree.js';
 import { parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
 import type { NetworkState } from '../coordinator/state.js';
@@ -49,4 +50,15 @@ export async function infer(network: NetworkState, dataset: OpenDataset, options
   } finally {
     await launched.group.close();
   }
+}
+
+/**
+ * Says what may be behind it where a network is hardly better than guessing. Images that lie transposed look like any others
+ * to a program; to a network that was trained on upright ones they do not.
+ */
+export function noteChance({ accuracy }: Accuracy, onNote: (text: string) => void): void {
+  if (accuracy >= 200 / classes) return;
+  const problem = `${accuracy.toFixed(2)} % is little better than guessing`;
+  const reasons = 'on other images than these, or these are not upright (EMNIST stores them transposed)';
+  onNote(`warning: ${problem}: the network is hardly trained, or it was trained ${reasons}`);
 }

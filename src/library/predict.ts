@@ -31,7 +31,7 @@ export interface Prediction {
 export async function predict(options: PredictOptions): Promise<Prediction[]> {
   refuseUnknownOptions(options, optionNames);
   if (options.files.length === 0) throw usageError('name at least one picture or IDX file');
-  const { weights } = await openWeights(options.checkpoint ?? (await newestRun()));
+  const { weights } = await openWeights(options.checkpoint ?? (await newestRun()), options.onNote);
   const { images, sources } = await readPictures(options.files, options.rows);
   const { test } = await infer(weights, datasetOfRows(images, sources.length), options);
   return sources.map(({ file, row }, i) => ({

@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path';
 import { errorCode, writeFileAtomically } from '../coordinator/atomic-file.js';
 import type { Checkpoint } from '../coordinator/checkpoint.js';
-import type { EvaluationMetric, StartMetric, StepMetric, TrainMetric } from '../coordinator/metrics.js';
+import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/metrics.js';
 import { metricsName, newestRun } from '../coordinator/run-folder.js';
 import { reproducingCommand } from '../coordinator/reproducing-command.js';
 import { IrregularFileError, readRegularFile } from '../files/regular-file.js';
@@ -12,7 +12,8 @@ import { OperationalError } from '../shared/errors.js';
 import { stepsPerEpoch } from '../shared/schedule.js';
 import { engineOf } from '../worker/engines/registry.js';
 import { engineNames } from './engines.js';
-import { infer } from './inference.js';
+import { infer, noteChance } from './inference.js';
+import { parseMetrics } from './metric-lines.js';
 import { datasetOf, groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
 import type { GroupOptions, OptionNames } from './options.js';
 import { version } from './version.js';
@@ -42,13 +43,14 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   const dataset = await datasetOf(options.data);
   const inference = await infer(weights, dataset, options);
   const onNote = options.onNote ?? ignore;
+  noteChance(inference, onNote);
   if (inference.dataset !== checkpoint.dataset) {
     const message = `the run was trained on the data set ${checkpoint.dataset}, and is scored here on ${inference.dataset}`;
     onNote(`warning: ${message}; name its folder with --data`);
   }
   const run = dirname(path);
   const perEpoch = stepsPerEpoch(checkpoint.config, dataset.trainCount);
-  const metrics = await readMetrics(join(run, metricsName), onNote);
+  const metrics = await readMetricLines(join(run, metricsName), onNote);
   const data = reportData(run, checkpoint, perEpoch, metrics, inference.test);
   const out = options.out ?? join(run, 'report.html');
   await writeFileAtomically(out, await renderReport(data));
@@ -59,11 +61,11 @@ function reportData(
   run: string,
   checkpoint: Checkpoint,
   perEpoch: number,
-  allMetrics: readonly LineMetric[],
+  metricLines: string,
   test: ReportData['test'],
 ): ReportData {
   const { config, dataset, engine, worldSize, step, parametersSha256, init } = checkpoint;
-  const metrics = allMetrics.filter((metric) => metric.step <= step);
+  const metrics = parseMetrics(metricLines, step);
   const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
   const exact = isExact(engine);
   return {
@@ -87,47 +89,17 @@ function reportData(
   };
 }
 
-type LineMetric = Exclude<TrainMetric, { kind: 'summary' }>;
-
 /**
- * The lines of a run's metrics; those that a kill cut short are passed over. Without a file there are none, which is worth a note
- * where something else than a file is there, or one that cannot be read.
+ * The text of a run's metrics. Without a file there is none, which is worth a note where something else than a file is there, or one
+ * that cannot be read.
  */
-async function readMetrics(path: string, onNote: (text: string) => void): Promise<LineMetric[]> {
-  const text = await readRegularFile(path).then(String, (error: unknown) => {
+async function readMetricLines(path: string, onNote: (text: string) => void): Promise<string> {
+  return readRegularFile(path).then(String, (error: unknown) => {
     if (errorCode(error) === 'ENOENT') return '';
     const reason = error instanceof IrregularFileError ? `it is ${error.kind}` : errorCode(error);
     onNote(`warning: ${path} cannot be read (${reason}): the report has no curves`);
     return '';
   });
-  return text.split('\n').flatMap((line) => {
-    try {
-      const value = JSON.parse(line) as unknown;
-      return isMetric(value) ? [value] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-const fieldsOf = {
-  start: ['step'],
-  step: ['step', 'loss', 'learningRate', 'imagesPerSecond'],
-  evaluation: ['step', 'epoch', 'accuracy'],
-} as const;
-
-function isMetric(value: unknown): value is LineMetric {
-  if (typeof value !== 'object' || value === null) return false;
-  const metric = value as Readonly<Record<string, unknown>>;
-  const fields = Object.entries(fieldsOf).find(([kind]) => kind === metric['kind'])?.[1];
-  if (fields?.every((field) => typeof metric[field] === 'number') !== true) return false;
-  return metric['kind'] !== 'start' || isPairs(metric['machine']);
-}
-
-function isPairs(value: unknown): boolean {
-  const isPair = (item: unknown): boolean =>
-    Array.isArray(item) && item.length === 2 && item.every((part) => typeof part === 'string');
-  return Array.isArray(value) && value.every(isPair);
 }
 
 /** Of an engine as checkpoints name it. */

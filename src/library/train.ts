@@ -176,7 +176,7 @@ async function prepare(
 }
 
 /** What training goes on from, or begins with. */
-async function startingPoint({ resume, init }: TrainOptions): Promise<{
+async function startingPoint({ resume, init, onNote }: TrainOptions): Promise<{
   resume: OpenCheckpoint | null;
   init: OpenWeights | null;
 }> {
@@ -185,7 +185,7 @@ async function startingPoint({ resume, init }: TrainOptions): Promise<{
   }
   return {
     resume: resume === undefined ? null : await openCheckpoint(resume),
-    init: init === undefined ? null : await openWeights(init),
+    init: init === undefined ? null : await openWeights(init, onNote),
   };
 }
 

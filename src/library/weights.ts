@@ -7,6 +7,7 @@ import { openRegularFile, readRegularFile } from '../files/regular-file.js';
 import { maxWeightsFileBytes, readWeights } from '../interchange/formats.js';
 import type { Weights } from '../interchange/weights.js';
 import { OperationalError } from '../shared/errors.js';
+import { ignore } from './options.js';
 
 export interface OpenWeights {
   /** The file that they come from. */
@@ -22,19 +23,31 @@ export async function loadCheckpoint(runOrFile: string): Promise<Checkpoint> {
   return readCheckpoint(await resolveCheckpointPath(runOrFile));
 }
 
+/** Names of what a file holds besides weights, in a note. */
+const maxNamed = 5;
+
 /**
  * Reads a run's folder, a checkpoint, PyTorch's `.pth` or a safetensors file: told apart by their contents, not their names.
+ * @param onNote is told what was left out of a file that holds more than weights
  * @throws OperationalError CHECKPOINT_MISSING, CHECKPOINT_INVALID or WEIGHTS_INVALID
  */
-export async function openWeights(runOrFile: string): Promise<OpenWeights> {
+export async function openWeights(runOrFile: string, onNote: (text: string) => void = ignore): Promise<OpenWeights> {
   const path = await resolveCheckpointPath(runOrFile);
   // What a folder's checkpoint is, its name tells: were it damaged, the one before it is the advice.
   if (path === runOrFile && (await isForeign(path))) {
-    const weights = await readWeights(path, await readRegularFile(path));
+    const { prefix, leftOut, ...weights } = await readWeights(path, await readRegularFile(path));
+    if (leftOut.length > 0) onNote(`${path}: ${describeChoice(prefix, leftOut)}`);
     return { path, weights, parametersSha256: await parametersSha256(weights.parameters), checkpoint: null };
   }
   const checkpoint = await readCheckpoint(path);
   return { path, weights: weightsOf(checkpoint), parametersSha256: checkpoint.parametersSha256, checkpoint };
+}
+
+function describeChoice(prefix: string, leftOut: readonly string[]): string {
+  const from = prefix === '' ? 'the weights' : `the weights of ${prefix.replace(/\.$/, '')}`;
+  const more = leftOut.length - maxNamed;
+  const others = `${leftOut.slice(0, maxNamed).join(', ')}${more > 0 ? ` and ${String(more)} more` : ''}`;
+  return `took ${from}, and left out ${others}`;
 }
 
 function weightsOf({ config, parameters, runningStatistics, step }: Checkpoint): Weights {

@@ -25,7 +25,31 @@ export interface IdxHeader {
 export const idxHeaderLength = { images: 16, labels: 8 } as const satisfies Record<IdxKind, number>;
 
 const magicOf = { images: 0x803, labels: 0x801 } as const satisfies Record<IdxKind, number>;
-const gzipMagic = 0x1f8b;
+/** No deflate stream expands further than this; so the size of a compressed file bounds what its header may declare. */
+const deflateRatio = 1032;
+
+/** What is found where IDX files belong: how it begins, and what it is. */
+const foreign: readonly (readonly [begins: RegExp, what: string])[] = [
+  [/^\s*<[!?a-z]/i, 'is a web page, as a download that failed leaves behind'],
+  [/^\x1f\x8b/, 'is compressed with gzip more than once'],
+  [/^PK/, 'is a zip archive: unpack it'],
+  [/^version /, 'is a pointer of Git LFS: get the file itself with git lfs pull'],
+  [/^\x89PNG|^\xff\xd8\xff/, 'is a picture, not an IDX file'],
+  [/^\d+,/, 'is a table in text, not an IDX file'],
+];
+
+/** Whether a file is compressed with gzip: its first bytes say so, and not its name. */
+export function isGzip([first, second]: Uint8Array): boolean {
+  return first === 0x1f && second === 0x8b;
+}
+
+/**
+ * Whether a file has a name of EMNIST, all of whose files hold images transposed: what is upright in MNIST lies there.
+ * @param name without its folder
+ */
+export function isEmnistName(name: string): boolean {
+  return /^emnist-[a-z]+-(train|test)-(images|labels)/i.test(name);
+}
 
 /**
  * Reads and checks the header of an IDX file.
@@ -62,6 +86,16 @@ export function checkIdxLength(header: IdxHeader, file: string, totalLength: num
   throw invalidIdx(file, `${state}: ${declared}, ${equation}`);
 }
 
+/**
+ * Checks a header against the size of the compressed file that it was read from.
+ * @throws OperationalError DATA_INVALID where those bytes cannot hold what it declares
+ */
+export function checkIdxExpansion(header: IdxHeader, file: string, compressedLength: number): void {
+  if (header.totalLength <= compressedLength * deflateRatio) return;
+  const declared = `declares ${String(header.count)} ${header.kind}`;
+  throw invalidIdx(file, `${declared}, more than its ${String(compressedLength)} compressed bytes can hold`);
+}
+
 /** The error of a file that is there but cannot be used. `problem` goes on from the file's name. */
 export function invalidIdx(file: string, problem: string, cause?: unknown): OperationalError {
   const message = `${file} ${problem}; replace the file, or choose another`;
@@ -74,7 +108,9 @@ function checkMagic(kind: IdxKind, file: string, head: Uint8Array): void {
   if (magic === magicOf[kind]) return;
   const other: IdxKind = kind === 'images' ? 'labels' : 'images';
   if (magic === magicOf[other]) throw invalidIdx(file, `holds ${other} where ${kind} belong`);
-  if (magic >>> 16 === gzipMagic) throw invalidIdx(file, 'is compressed with gzip but its name does not end in .gz');
+  const begin = String.fromCharCode(...head.subarray(0, idxHeaderLength.images));
+  const what = foreign.find(([begins]) => begins.test(begin))?.[1];
+  if (what !== undefined) throw invalidIdx(file, what);
   const found = hexOf(magic);
   throw invalidIdx(file, `starts with ${found}, but an IDX file of ${kind} starts with ${hexOf(magicOf[kind])}`);
 }

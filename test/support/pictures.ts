@@ -75,10 +75,11 @@ export function emptyPng(width: number, height: number): Uint8Array {
   header.writeUInt32BE(height, 4);
   header.writeUInt8(8, 8);
   const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', Buffer.alloc(0))]);
+  return Buffer.concat([signature, pngChunk('IHDR', header), pngChunk('IDAT', Buffer.alloc(0))]);
 }
 
-function chunk(type: string, data: Uint8Array): Buffer {
+/** A chunk of a PNG file, with its checksum. */
+export function pngChunk(type: string, data: Uint8Array): Buffer {
   const checked = Buffer.concat([Buffer.from(type), data]);
   const numbers = Buffer.alloc(8);
   numbers.writeUInt32BE(data.length, 0);

@@ -69,8 +69,8 @@ export async function expectReadOrRefused(bytes: Uint8Array): Promise<'read' | '
     await readWeights('some.file', bytes);
     return 'read';
   } catch (error) {
-    const bug = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    expect((error as Error).name, bug).toBe('OperationalError');
+    // A bug shows itself with its stack, which takes a while to make: so only then.
+    if (!(error instanceof Error) || error.name !== 'OperationalError') throw error;
     return 'refused';
   }
 }
