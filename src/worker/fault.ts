@@ -3,11 +3,12 @@
  * how many starts of the group (default 1), as in `throw:reduce:1:5` or `exit:exchange:0:2:3`.
  */
 import { phases, type Phase } from '../shared/control.js';
+import { OperationalError } from '../shared/errors.js';
 import type { RankConfig } from '../shared/protocol.js';
 
 const kinds = {
   throw: () => {
-    throw new Error('a fault on purpose');
+    throw new OperationalError('RANK_FAILED', 'a fault on purpose');
   },
   /** In a worker this ends the thread alone. */
   exit: () => process.exit(70),
