@@ -1,13 +1,17 @@
 /** What ends a command without being a mistake in what was asked for: bugs, and threads and files that the system does not give. */
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { limitLine, moduleMissing } from '../dist/commands/limits.js';
+import { version } from '../dist/index.js';
 import { allocateMemory, planMemory } from '../dist/shared/memory.js';
 import type { RankMessage } from '../dist/shared/protocol.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
 import { serveRank } from '../dist/worker/rank.js';
-import { cli, type CliResult } from './support/cli.js';
+import { cli, cliPath, type CliResult } from './support/cli.js';
 import { temporaryDataset } from './support/idx-files.js';
 
 let directory: string;
@@ -125,5 +129,56 @@ describe('threads that the system does not start', () => {
       /^mnist-ddp: cannot start 2 worker threads: .+; gave up after 3 restarts; step 0 is saved: /m,
     );
     expect(stderr).not.toMatch(/this is a bug|^ {4}at /m);
+  });
+});
+
+// Under a limit of some 20 Node does not start. What is read and started grows with the number of workers.
+describe.runIf(process.platform === 'linux')('open files that the system does not give', () => {
+  async function limited(limit: number, args: readonly string[]): Promise<CliResult> {
+    const child = spawn('sh', ['-c', 'ulimit -n "$0"; exec "$@"', String(limit), process.execPath, cliPath, ...args]);
+    const texts = { stdout: '', stderr: '' };
+    child.stdout.on('data', (text: Buffer) => (texts.stdout += text.toString()));
+    child.stderr.on('data', (text: Buffer) => (texts.stderr += text.toString()));
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, ...texts };
+  }
+
+  it.each([30, 45, 60])('are one line, with the limit, where a module cannot be loaded for it: %d', async (limit) => {
+    // How many are open at a time depends on the Node.
+    const { code, stdout, stderr } = await limited(limit, ['--version']);
+    const line = `mnist-ddp: too many open files: this process may have ${String(limit)}; raise the limit, such as by ulimit -n 1024\n`;
+    if (code === 0) expect([stdout, stderr]).toEqual([`${version}\n`, '']);
+    else expect([code, stdout, stderr]).toEqual([1, '', line]);
+  });
+
+  it.each([80, 100])('are one line where threads cannot be started: %d for 16 workers', async (limit) => {
+    const flags = ['--batch-size', '32', '--micro-batch', '2', '--workers', '16', '--max-steps', '1'];
+    const { code, stderr } = await limited(limit, ['train', '--data', data, '--out', out(), ...flags]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^mnist-ddp: [^\n]*(EMFILE|too many open files)[^\n]*\n$/);
+  });
+});
+
+describe('an error of the system', () => {
+  const error = (code: string): Error => Object.assign(new Error(`${code}: such a thing, at x\nand more`), { code });
+
+  it('is the limit on open files by its code, and none where modules are missing among many files', () => {
+    expect(limitLine(error('EMFILE'))).toMatch(/^too many open files(: this process may have \d+)?; raise the limit/);
+    expect(limitLine(error('ENFILE'))).toMatch(/^too many open files/);
+    for (const other of [error('ENOENT'), new Error('EMFILE'), 'EMFILE', null]) expect(limitLine(other)).toBeNull();
+    expect(moduleMissing(error('ERR_MODULE_NOT_FOUND'))).toBe(
+      'ERR_MODULE_NOT_FOUND: such a thing, at x: install the package again',
+    );
+    expect(moduleMissing(error('EMFILE'))).toBeNull();
+  });
+
+  it('is one line where a module of the program is not there', async () => {
+    const dist = join(directory, 'dist');
+    await mkdir(join(dist, 'commands'), { recursive: true });
+    await writeFile(join(directory, 'package.json'), '{ "type": "module" }');
+    for (const file of ['cli.js', 'commands/limits.js']) await cp(join(dirname(cliPath), file), join(dist, file));
+    const { code, stdout, stderr } = await cli(['--version'], { path: join(dist, 'cli.js') });
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^mnist-ddp: Cannot find module '[^\n]*main\.js'[^\n]*: install the package again\n$/);
   });
 });

@@ -6,6 +6,7 @@ import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
+import { limitLine } from './limits.js';
 import { predictCommand } from './predict.js';
 import { reportCommand } from './report.js';
 import { trainCommand } from './train.js';
@@ -80,6 +81,11 @@ function reportError(error: unknown): number {
   if (error instanceof OperationalError) {
     process.stderr.write(`mnist-ddp: ${error.message}\n`);
     return error.code === 'USAGE' ? 2 : 1;
+  }
+  const limit = limitLine(error);
+  if (limit !== null) {
+    process.stderr.write(`mnist-ddp: ${limit}\n`);
+    return 1;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`mnist-ddp: this is a bug, please report it: ${text}\n`);

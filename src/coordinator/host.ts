@@ -24,7 +24,7 @@ export interface Host {
   kernelsPath(file: string): string;
   /** The bytes of such a module. Rejects where they cannot be had. */
   readKernels(file: string): Promise<Uint8Array<ArrayBuffer>>;
-  /** Threads for so many ranks. */
+  /** Threads for so many ranks. Throws OperationalError THREADS_EXCEEDED where the system has not the means for them. */
   startThreads(count: number): RankThreads;
 }
 

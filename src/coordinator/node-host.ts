@@ -1,9 +1,11 @@
 /** Node's side of a group: a thread of piscina's for each rank, and kernels from this package's folder. */
+import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { devNull } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import { threadError } from '../shared/errors.js';
+import { threadError, threadsExceeded } from '../shared/errors.js';
 import type { RankTask } from '../shared/protocol.js';
 import type { Host, RankThreads } from './host.js';
 import { nodeSimd } from './node-simd.js';
@@ -19,11 +21,14 @@ export const nodeHost: Host = {
 
 /** A pool of one thread for each rank, with one long-lived task, so that a rank stays on its thread and device. */
 class Threads implements RankThreads {
-  readonly #count: number;
+  readonly #what: string;
+  readonly #instead: string | null;
   readonly #pools: Piscina[] = [];
 
   constructor(count: number) {
-    this.#count = count;
+    this.#what = count === 1 ? 'a worker thread' : `${String(count)} worker threads`;
+    this.#instead = count === 1 ? null : 'use fewer --workers';
+    if (!mayOpen(count * filesOfThread)) throw threadsExceeded('EMFILE', this.#what, this.#instead);
   }
 
   async run(task: RankTask, receive: (message: Uint8Array) => void): Promise<void> {
@@ -48,8 +53,7 @@ class Threads implements RankThreads {
       await Promise.race([done, ended]);
       await drained;
     } catch (error) {
-      const what = this.#count === 1 ? 'a worker thread' : `${String(this.#count)} worker threads`;
-      throw threadError(error, what, this.#count === 1 ? null : 'use fewer --workers');
+      throw threadError(error, this.#what, this.#instead);
     } finally {
       own.close();
     }
@@ -57,5 +61,21 @@ class Threads implements RankThreads {
 
   async close(): Promise<void> {
     await Promise.all(this.#pools.map((pool) => pool.destroy()));
+  }
+}
+
+/** Those of its event loop, without which Node may end the process, and what it loads its modules from. */
+const filesOfThread = 6;
+
+/** Whether the system lets this process open that many files more. */
+function mayOpen(count: number): boolean {
+  const files: number[] = [];
+  try {
+    while (files.length < count) files.push(openSync(devNull, 'r'));
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && 'code' in error && /^E[MN]FILE$/.test(String(error.code)));
+  } finally {
+    files.forEach(closeSync);
   }
 }

@@ -103,13 +103,18 @@ const limits: Readonly<Record<string, string>> = { EMFILE: 'open files (ulimit -
 export function threadError<E>(error: E, what: string, instead: string | null): E | OperationalError {
   if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_WORKER_INIT_FAILED') return error;
   const reason = /\bE[A-Z]{3,}\b/.exec(error.message)?.[0] ?? error.message;
+  return threadsExceeded(reason, what, instead, error);
+}
+
+/** @param reason such as EAGAIN, a code of the system; the others as in `threadError` */
+export function threadsExceeded(
+  reason: string,
+  what: string,
+  instead: string | null,
+  cause?: unknown,
+): OperationalError {
   const limit = limits[reason] ?? "threads and processes (ulimit -u, or the container's pids limit)";
   const advice = `${instead === null ? '' : `${instead}, or `}raise the limit on ${limit}`;
-  return new OperationalError(
-    'THREADS_EXCEEDED',
-    `cannot start ${what}: the system gives no more (${reason}); ${advice}`,
-    {
-      cause: error,
-    },
-  );
+  const message = `cannot start ${what}: the system gives no more (${reason}); ${advice}`;
+  return new OperationalError('THREADS_EXCEEDED', message, { cause });
 }
