@@ -5,6 +5,8 @@
  * four of them while it compiles its kernels to vectors of 256 bits, and back before anything else of this thread runs; see
  * `train`.
  */
+import './shared/web-assembly.js';
+
 export { benchmark, type BenchmarkOptions } from './library/benchmark.js';
 export { demo, type Demo, type DemoOptions } from './library/demo.js';
 export { devices, type DevicesReport } from './library/devices.js';

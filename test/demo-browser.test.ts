@@ -154,6 +154,8 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
     const paused = Number(await page.textContent('#result-step'));
     expect(paused).toBeGreaterThan(0);
     expect(paused).toBeLessThan(steps);
+    const says = (how: string): string => `${how} after step ${String(paused)}; the network is in Draw.`;
+    expect(await page.textContent('#status')).toBe(says('Paused'));
     await page.fill('#workers', '1');
     await page.evaluate(`{
       const step = document.getElementById('step');
@@ -170,11 +172,46 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
     await page.context().close();
   });
 
+  it('says that it is paused where it can go on, before the first step too, and ended where it cannot', async () => {
+    const page = await open();
+    const status = page.locator('#status');
+    // The data set comes when the run is told to pause.
+    let send = (): void => undefined;
+    const held = new Promise<void>((resolve) => (send = resolve));
+    await page.route('**/data/testLabels', async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.fill('#workers', '1');
+    await page.fill('#steps', '200');
+    await page.click('#start');
+    await page.click('#pause');
+    send();
+    await page.locator('#start', { hasText: 'Continue' }).waitFor();
+    expect(await status.textContent()).toBe('Paused before the first step.');
+    await page.click('#start');
+    await page.locator('#step', { hasText: / of / }).waitFor();
+    await page.click('#pause');
+    await page.locator('#start', { hasText: 'Continue' }).waitFor();
+    expect(await status.textContent()).toMatch(/^Paused after step \d+; the network is in Draw\.$/);
+    await page.click('#stop');
+    expect(await status.textContent()).toMatch(/^Ended after step \d+; the network is in Draw\.$/);
+    expect(await page.textContent('#start')).toBe('Start');
+    await page.click('#start');
+    await page.locator('#step', { hasText: / of / }).waitFor();
+    await page.click('#stop');
+    await page.locator('#start', { hasText: 'Start' }).waitFor();
+    await page.locator('#start:enabled').waitFor();
+    expect(await status.textContent()).toMatch(/^Ended after step \d+; the network is in Draw\.$/);
+    await page.context().close();
+  });
+
   it('offers the last good step where workers fail again and again, and goes on from it to the same bits', async () => {
     const page = await open();
-    // Each worker's 30th atomic addition is its last: a few steps a life.
+    // Each worker's 30th atomic addition is its last, for want of memory: a few steps a life.
     const failing = `let left = 29; const add = Atomics.add;
-      Atomics.add = (...args) => { if (left-- === 0) throw new Error('a fault on purpose'); return add(...args); };`;
+      const fail = () => { throw new RangeError('Array buffer allocation failed, on purpose'); };
+      Atomics.add = (...args) => left-- === 0 ? fail() : add(...args);`;
     await page.route('**/worker.js', async (route) => {
       const response = await route.fetch();
       await route.fulfill({ response, body: `${failing}\n${await response.text()}` });
@@ -186,7 +223,7 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
     await page.locator('#start', { hasText: 'Continue' }).waitFor({ timeout: 60_000 });
     const step = (await page.textContent('#result-step')) ?? '';
     expect(await page.textContent('#status')).toMatch(
-      new RegExp(`a fault on purpose; gave up after 3 restarts; step ${step} is saved: `),
+      new RegExp(`Array buffer allocation failed, on purpose; gave up after 3 restarts; step ${step} is saved: `),
     );
     const downloading = page.waitForEvent('download');
     await page.click('#download');

@@ -1,6 +1,6 @@
 /** The demo's server: its own files to browsers of this machine, and nothing else to anyone. */
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -106,6 +106,56 @@ describe('the demo serves', () => {
       const { status, headers } = await ask('/page.js', { method });
       expect([status, headers.allow]).toEqual([405, 'GET, HEAD']);
     }
+  });
+});
+
+describe('the files of the data set', () => {
+  let folder: string;
+  let own: Demo;
+  let images: Buffer;
+  const path = (): string => join(folder, 'train-images-idx3-ubyte');
+
+  beforeAll(async () => {
+    folder = join(directory, 'held');
+    await writeIdxSet(folder, 640, 20);
+    images = await readFile(path());
+    own = await demo({ data: folder });
+  });
+
+  const fetched = async (part: string): Promise<Buffer> =>
+    Buffer.from(await (await fetch(`${own.url}data/${part}`)).arrayBuffer());
+
+  it('are sent whole to several readers at once, each from its beginning', async () => {
+    const readers = Array.from({ length: 8 }, () => fetched('trainImages'));
+    for (const body of await Promise.all(readers)) expect(body.equals(images)).toBe(true);
+  });
+
+  it('are sent as they were, where others have taken their names, or nothing has', async () => {
+    const labels = await readFile(join(folder, 't10k-labels-idx1-ubyte'));
+    await writeFile(join(folder, 'other'), 'something else');
+    await rename(join(folder, 'other'), path());
+    await rm(join(folder, 't10k-labels-idx1-ubyte'));
+    expect((await fetched('trainImages')).equals(images)).toBe(true);
+    expect((await fetched('testLabels')).equals(labels)).toBe(true);
+  });
+
+  it('end the connection where they were cut, which no reader takes for the whole', async () => {
+    await truncate(join(folder, 'train-labels-idx1-ubyte'), 100);
+    await expect(fetched('trainLabels')).rejects.toThrow();
+    expect((await fetch(own.url)).status).toBe(200);
+  });
+
+  it('are closed with the server, which every call of close awaits', async () => {
+    const open = async (): Promise<string[]> => {
+      const links = (await readdir('/proc/self/fd').catch(() => [])).map((fd) => readlink(`/proc/self/fd/${fd}`));
+      return (await Promise.all(links.map((link) => link.catch(() => '')))).filter((name) => name.startsWith(folder));
+    };
+    if (process.platform === 'linux') expect(await open()).toHaveLength(4);
+    const first = own.close();
+    await own.close();
+    expect(await open()).toEqual([]);
+    await first;
+    await expect(fetch(own.url)).rejects.toThrow();
   });
 });
 

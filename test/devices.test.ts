@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { describe as describeReport, ranges } from '../dist/commands/devices.js';
 import { nodeSimd } from '../dist/coordinator/node-simd.js';
 import { devices, type DevicesReport } from '../dist/index.js';
+import { choiceOf } from '../dist/library/devices.js';
 import { cli } from './support/cli.js';
 import { adviceExpected } from './support/kernels.js';
 
@@ -64,6 +65,31 @@ describe('mnist-ddp devices', () => {
   });
 });
 
+describe('where no engine works', () => {
+  it('auto takes none, in both forms, with the reason, as train would say it', async () => {
+    const env = { MNIST_DDP_SIMD: '512' };
+    const says = 'MNIST_DDP_SIMD must be 128 or 256, or left out, not "512"';
+    const { stdout } = await cli(['devices', '--json'], { env });
+    const { engines, choice } = JSON.parse(stdout) as DevicesReport;
+    expect(engines.find(({ name }) => name === 'wasm')).toMatchObject({ available: false, detail: says });
+    expect(choice).toEqual({ engine: null, why: expect.stringContaining(says) as string });
+    const { code, stderr } = await cli(['train', '--max-steps', '1'], { env });
+    expect([code, stderr]).toEqual([2, `mnist-ddp: ${says}\n`]);
+  });
+
+  it('but a GPU, auto takes that', () => {
+    const none = { version: '1', available: false, exact: true, device: null, simd: null } as const;
+    const wasm = { ...none, name: 'wasm', detail: 'no kernels' } as const;
+    const gpu = { ...none, name: 'tfjs-node-gpu', available: true, device: 'gpu', detail: 'a GPU' } as const;
+    expect(choiceOf([wasm, gpu])).toEqual({ engine: 'tfjs-node-gpu', why: 'a GPU' });
+    const { engine, why } = choiceOf([wasm, { ...gpu, available: false, detail: 'no GPU' }]);
+    expect([engine, why]).toEqual([
+      null,
+      'tfjs-node-gpu does not work here: no GPU, and wasm is not available: no kernels',
+    ]);
+  });
+});
+
 describe('the text', () => {
   it('says why an engine is not available, and what is unknown', async () => {
     const report = await devices();
@@ -77,7 +103,7 @@ describe('the text', () => {
         { ...none, name: 'tfjs-node', version: null, exact: false, detail: 'not installed: npm install it' },
       ],
       mpi: { available: false, detail: 'koffi is not installed: npm install koffi' },
-      choice: report.choice,
+      choice: { engine: null, why: 'nothing works' },
     });
     expect(text).toMatch(/^ {2}processor +unknown$/m);
     expect(text).toMatch(/^ {2}cores +an unknown number physical, /m);
@@ -86,6 +112,7 @@ describe('the text', () => {
     expect(text).toContain('\n  wasm 1     not available: no kernels: run npm run build\n');
     expect(text).toContain('\n  tfjs-node  not available: not installed: npm install it\n');
     expect(text).toContain('\n  MPI  not available: koffi is not installed: npm install koffi\n');
+    expect(text).toMatch(/^ {2}--engine auto +none: nothing works$/m);
     expect(text).not.toContain('cpu:N');
     expect(describeReport({ ...report, machine: { ...report.machine, gpus: [] } })).toContain('GPUs\n  none found\n');
     expect(describeReport({ ...report, machine: { ...report.machine, gpus: null } })).toContain('GPUs\n  unknown ');

@@ -82,6 +82,11 @@ const test = mnistRows('t10k', 0, 40);
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const relative = (actual: number, expected = NaN): number => Math.abs(actual / expected - 1);
 
+/** The last 20 rows, whose 5 leaves are no power of two; computed once for all engines, since it takes seconds. */
+let unevenFigures: ReturnType<typeof forwardBackward> | null = null;
+const unevenReference = (): ReturnType<typeof forwardBackward> =>
+  (unevenFigures ??= forwardBackward(start, train.images.subarray(32 * 784), train.labels.subarray(32)));
+
 describe.each(absent)('engine $engine.name, NOT TESTED: $missing', () => {
   it.skip('keeps the contract');
 });
@@ -205,7 +210,7 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, libraries =
     expect(report.losses).toHaveLength(2);
     replica.mergeSubtrees(5);
     replica.finish(20);
-    const expected = forwardBackward(start, train.images.subarray(32 * 784), train.labels.subarray(32));
+    const expected = unevenReference();
     expect(relative(sum(report.losses) / 20, expected.loss)).toBeLessThan(tolerance.forward);
     expect(report.correct).toBe(expected.correct);
     expect(relativeL2(replica.gradient, expected.gradient)).toBeLessThan(tolerance.gradient);

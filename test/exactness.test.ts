@@ -15,20 +15,20 @@ describe('verify', () => {
   let remove: () => Promise<void>;
   beforeAll(async () => {
     ({ directory, remove } = await temporaryDirectory());
-    // Two steps an epoch, of 128 and 76 rows: the last micro-batch has 4.
-    await writeIdxSet(directory, 204, 20);
+    // Two steps an epoch, of 128 and 20 rows: the last has 3 micro-batches, one of 4 rows.
+    await writeIdxSet(directory, 148, 20);
   });
   afterAll(async () => {
     await remove();
   });
 
   it('gives one hash for any number of workers, short batches, epoch ends and surplus ranks included', async () => {
-    const { rows, equal, golden, dataset } = await verify({ data: directory, workers: [1, 3, 12], steps: 3 });
+    const { rows, equal, golden, dataset } = await verify({ data: directory, workers: [1, 3, 5], steps: 3 });
     expect(rows.map(({ how }) => how)).toEqual([
       '1 worker',
       '3 workers',
-      '12 workers',
-      '12 workers, stopped after step 1, resumed with 1',
+      '5 workers',
+      '5 workers, stopped after step 1, resumed with 1',
     ]);
     expect(new Set(rows.map(({ parametersSha256 }) => parametersSha256)).size).toBe(1);
     expect(new Set(rows.map((row) => row.stateSha256)).size).toBe(1);

@@ -45,8 +45,6 @@ async function trajectory(data: string, worldSize: number, steps: number, config
 }
 
 describe('any number of workers', () => {
-  const worldSizes = [2, 3, 4, 7, 16];
-
   describe('on batches of 32 in 16 micro-batches, the last of an epoch of 10 rows in 5', () => {
     const config = { batchSize: 32, microBatch: 2, epochs: 2, seed: 3 };
     let alone: StepResult[];
@@ -54,9 +52,12 @@ describe('any number of workers', () => {
       alone = await trajectory(small, 1, 6, config);
     });
 
-    it.each(worldSizes)('gives the loss and the parameters of one worker after every step: %d', async (worldSize) => {
-      expect(await trajectory(small, worldSize, 6, config)).toEqual(alone);
-    });
+    it.each([2, 3, 7, 16])(
+      'gives the loss and the parameters of one worker after every step: %d',
+      async (worldSize) => {
+        expect(await trajectory(small, worldSize, 6, config)).toEqual(alone);
+      },
+    );
 
     it('changes the parameters in every step', () => {
       expect(new Set(alone.map((step) => step.parametersSha256)).size).toBe(6);
@@ -87,7 +88,7 @@ describe('any number of workers', () => {
       alone = await trajectory(large, 1, 2, config);
     });
 
-    it.each(worldSizes)('gives the loss and the parameters of one worker: %d', async (worldSize) => {
+    it.each([4, 7])('gives the loss and the parameters of one worker: %d', async (worldSize) => {
       expect(await trajectory(large, worldSize, 2, config)).toEqual(alone);
     });
   });

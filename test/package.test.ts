@@ -1,6 +1,8 @@
 /** The tarball of `npm pack`, installed elsewhere without optional and development packages, works. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -58,6 +60,60 @@ it('trains by its installed command, and is imported by its name', async () => {
   await writeFile(join(consumer, 'load.js'), script);
   const loaded = await run(process.execPath, ['load.js'], { cwd: consumer, timeout: 60_000 });
   expect(loaded.stdout).toBe(`${summary.parametersSha256}\n`);
+});
+
+/** Uses every function, and checks that their results are of types and not of `any`. */
+const program = `
+import * as ddp from 'mnist-ddp';
+import type { Summary, TrainOptions } from 'mnist-ddp';
+
+type IsAny<T> = 0 extends 1 & T ? true : false;
+const known = <T>(value: T, _isAny: IsAny<T> extends true ? never : false): T => value;
+
+export async function all(): Promise<readonly unknown[]> {
+  const options: TrainOptions = { maxSteps: 1, workers: 'auto', signal: new AbortController().signal };
+  let summary: Summary | null = null;
+  for await (const metric of ddp.train(options)) if (metric.kind === 'summary') summary = metric;
+  const error: ddp.ErrorCode = new ddp.OperationalError('USAGE', 'none').code;
+  const { url, close } = await ddp.demo({ port: 0 });
+  await close();
+  const { choice, engines, machine, mpi } = known(await ddp.devices(), false);
+  return [
+    summary, error, url, choice.engine, engines[0]?.simd?.bits, machine.processor, mpi.available, ddp.version,
+    known(await ddp.benchmark({ workers: [1] }), false)[0]?.stepMsP50,
+    known(await ddp.evaluate({ checkpoint: 'x' }), false).accuracy,
+    known(await ddp.exportWeights({ format: 'onnx', out: 'x.onnx' }), false),
+    known(await ddp.loadCheckpoint('x'), false).parameters[0],
+    known(await ddp.predict({ files: ['x.png'] }), false)[0]?.digit,
+    known(await ddp.report({}), false).out,
+    known(await ddp.verify({}), false).golden,
+  ];
+}
+`;
+
+const node = { lib: ['ES2023'], types: ['node'], typeRoots: [join(root, 'node_modules', '@types')] };
+
+it.each([
+  { where: "with a browser's types", libraries: { lib: ['ES2023', 'DOM'], types: [] } },
+  { where: "with Node's types", libraries: node },
+])('has types for a strict program without the optional packages, $where', async ({ libraries }) => {
+  for (const name of ['@tensorflow', 'koffi', 'webgpu']) {
+    expect(existsSync(join(consumer, 'node_modules', name)), name).toBe(false);
+  }
+  await writeFile(join(consumer, 'program.ts'), program);
+  const strict = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+  };
+  const compilerOptions = { target: 'ES2023', module: 'NodeNext', noEmit: true, ...strict, ...libraries };
+  await writeFile(join(consumer, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts'] }));
+  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+  const { stdout } = await run(process.execPath, [tsc, '-p', consumer], { timeout: 110_000 }).catch(
+    (error: unknown) => error as { stdout: string },
+  );
+  expect(stdout).toBe('');
 });
 
 it('links its command as mnist-ddp', async () => {

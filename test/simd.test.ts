@@ -3,8 +3,10 @@ import { cp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { runBenchmark } from '../dist/coordinator/benchmark.js';
 import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
 import type { Host } from '../dist/coordinator/host.js';
+import { loadKernels } from '../dist/coordinator/kernels.js';
 import { nodeHost } from '../dist/coordinator/node-host.js';
 import { avx2OfCpuinfo, avx2OfSysctl, chooseSimd, nodeSimd, type SimdFacts } from '../dist/coordinator/node-simd.js';
 import { runVerification } from '../dist/coordinator/verification.js';
@@ -124,6 +126,78 @@ describe('the comparison of kernels', async () => {
     const compileTrap = (): WebAssembly.Module =>
       new WebAssembly.Module(breakAddition(wideBytes, 'add', 'first', 'trap') ?? wideBytes);
     expect(firstDifference(narrow, compileTrap())).toBe('add');
+  });
+});
+
+describe('a file of kernels that is damaged', async () => {
+  const whole = { 'wasm.wasm': await kernelFile('wasm.wasm'), 'wasm-wide.wasm': await kernelFile('wasm-wide.wasm') };
+  type Name = keyof typeof whole;
+
+  /** A host with that file in place of one of its own, and wide vectors, compiled as any others. */
+  function hostWith(damaged: Name, bytes: Uint8Array<ArrayBuffer> | Error): Host {
+    const compileWide = (wide: Uint8Array<ArrayBuffer>): WebAssembly.Module => new WebAssembly.Module(wide);
+    return {
+      ...nodeHost,
+      simd: () => Promise.resolve({ bits: 256, why: 'AVX2', advice: null, compileWide }),
+      readKernels: (file) => {
+        if (file !== damaged) return nodeHost.readKernels(file);
+        return bytes instanceof Error ? Promise.reject(bytes) : Promise.resolve(bytes);
+      },
+    };
+  }
+
+  const damages = [
+    ['missing', () => Object.assign(new Error("ENOENT: no such file, open 'x'"), { code: 'ENOENT' }), '(ENOENT)'],
+    ['empty', () => new Uint8Array(0), 'empty'],
+    ['cut', (file: Name) => whole[file].slice(0, whole[file].length >> 1), 'end of'],
+    ['cut to an empty module', (file: Name) => whole[file].slice(0, 8), '(it lacks '],
+    ['another', () => new TextEncoder().encode('<!doctype html>'), 'magic'],
+  ] as const;
+
+  it.each(damages)('is done without where it is the wide one, which is said by name: %s', async (_, damage, reason) => {
+    const kernels = await loadKernels(wasmEngine, hostWith('wasm-wide.wasm', damage('wasm-wide.wasm')));
+    expect(kernels?.simd.bits).toBe(128);
+    expect(kernels?.warning).toMatch(/^warning: [^\n]+: computing with 128 bits; install the package again$/);
+    expect(kernels?.warning).toContain(join(dist, 'kernels', 'wasm-wide.wasm'));
+    expect(kernels?.warning).toContain(reason);
+    expect(kernels?.warning).toContain(kernels?.simd.why);
+  });
+
+  it.each(damages)('is one line with its name where it is the narrow one: %s', async (_, damage, reason) => {
+    const host = hostWith('wasm.wasm', damage('wasm.wasm'));
+    const { code, message } = await operationalError(() => loadKernels(wasmEngine, host));
+    expect(code).toBe('ENGINE_UNAVAILABLE');
+    expect(message).toContain(join(dist, 'kernels', 'wasm.wasm'));
+    expect(message).toContain(reason);
+    expect(message).toMatch(/: install the package again$/);
+  });
+});
+
+describe('what would make vectors wider', () => {
+  const advised: Host = {
+    ...nodeHost,
+    simd: () => Promise.resolve({ bits: 128, why: 'V8 is old', advice: 'take another Node', compileWide: null }),
+  };
+  const request = async (notes: string[]) => ({
+    host: advised,
+    engine: wasmEngine,
+    libraries: [],
+    config: { ...defaultConfig, batchSize: 16 },
+    workers: [1],
+    steps: 1,
+    dataset: await openDataset(await locateDataset(mnistDirectory)),
+    timeoutMs: 60_000,
+    onNote: (text: string) => notes.push(text),
+  });
+
+  it('is said by verify and bench, as by train and devices', async () => {
+    const [verified, measured]: [string[], string[]] = [[], []];
+    await runVerification({ ...(await request(verified)), job: null });
+    await runBenchmark(await request(measured));
+    expect([new Set(verified), new Set(measured)]).toEqual([
+      new Set(['take another Node']),
+      new Set(['take another Node']),
+    ]);
   });
 });
 

@@ -1,16 +1,14 @@
 /** Whatever fails while training, nothing that was committed is lost, and the end has the bits of a run without failures. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, train, type Summary, type TrainOptions } from '../dist/index.js';
-import { cli, cliPath } from './support/cli.js';
+import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { faultCases, faultImport, survive } from './support/faults.js';
 import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
-import { randomBits } from './support/random.js';
+import { liveAndDie } from './support/kills.js';
 import { trainRun } from './support/runs.js';
 
 let directory: string;
@@ -132,7 +130,7 @@ describe('a place to write to that fails while training', () => {
 
 describe('a process that is killed', () => {
   const flags = '--batch-size 8 --micro-batch 2 --epochs 1 --seed 5'.split(' ');
-  const kills = 10;
+  const kills = 5;
   let longData: string;
   let undisturbed: Summary;
 
@@ -145,20 +143,7 @@ describe('a process that is killed', () => {
 
   it(`${String(kills)} times at random moments, and goes on with other workers, ends with the undisturbed hash`, async () => {
     const folder = out();
-    const random = randomBits(2025);
-    let step = 0;
-    // On a machine so busy that none of them came to a first step, some more lives, each a little longer.
-    for (let life = 0; life < kills || (step === 0 && life < 3 * kills); life++) {
-      const workers = String(1 + (life % 4));
-      const resume = step > 0 ? ['--resume', folder] : ['--out', folder, ...flags];
-      const args = ['train', '--data', longData, '--checkpoint-every', '1', '--workers', workers, ...resume];
-      await killedAfter(args, ((400 + 100 * Math.max(0, life - kills)) * random()) / 65_536);
-      const stepNow = (await loadCheckpoint(folder).catch(noneYet(step)))?.step ?? 0;
-      expect(stepNow).toBeGreaterThanOrEqual(step);
-      step = stepNow;
-    }
-    expect(step).toBeGreaterThan(0);
-    expect(step).toBeLessThan(100);
+    expect(await liveAndDie(kills, longData, folder, flags)).toBeLessThan(100);
     const { summary } = await trainRun({ resume: folder, data: longData, workers: 3 });
     expect(hashes(summary)).toEqual(hashes(undisturbed));
     expect((await readdir(folder)).filter((name) => /tmp|lock/.test(name))).toEqual([]);
@@ -204,27 +189,9 @@ describe('a process that is killed', () => {
   });
 });
 
-/** Before the first checkpoint there is none to load; after it, always. */
-function noneYet(step: number): (error: unknown) => null {
-  return (error) => {
-    if (step > 0) throw error;
-    return null;
-  };
-}
-
 /** Resolves when the run's checkpoint is of that step, or after a minute. */
 async function reached(folder: string, step: number): Promise<void> {
   const deadline = performance.now() + 60_000;
   while ((await loadCheckpoint(folder).catch(() => null))?.step !== step && performance.now() < deadline)
     await sleep(20);
-}
-
-/** Runs the command line and kills it so many milliseconds after its first line of output. */
-async function killedAfter(args: readonly string[], delayMs: number): Promise<void> {
-  const child = spawn(process.execPath, [cliPath, ...args], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 });
-  const errors: string[] = [];
-  child.stderr.on('data', (text: Buffer) => errors.push(text.toString()));
-  child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), delayMs));
-  await once(child, 'close');
-  expect(child.signalCode, errors.join('')).toBe('SIGKILL');
 }

@@ -1,9 +1,12 @@
 /** A group whose worker fails: the others leave their waits, the error names the rank, and the threads end, all in time. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Host, RankThreads } from '../dist/coordinator/host.js';
 import { nodeHost } from '../dist/coordinator/node-host.js';
 import { WorkerGroup } from '../dist/coordinator/worker-group.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { allocateMemory, planMemory } from '../dist/shared/memory.js';
+import { OperationalError } from '../dist/shared/errors.js';
 import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
 
 /** `\0asm`, version 1, and nothing in it: a module without the kernels' exports. */
@@ -15,11 +18,11 @@ afterEach(async () => {
   await group?.close();
 });
 
-function start(module: WebAssembly.Module | null, worldSize: number): WorkerGroup {
+function start(module: WebAssembly.Module | null, worldSize: number, host: Host = nodeHost): WorkerGroup {
   const shape = { worldSize, shardRows: 8, subtrees: 1, microBatch: 8, trainCount: 8, testCount: 8 };
   const layout = planMemory(wasmEngine, shape);
   group = new WorkerGroup({
-    host: nodeHost,
+    host,
     worldSize,
     engine: 'wasm',
     libraries: [],
@@ -52,6 +55,9 @@ describe.each([
     const broken = start(module, 2);
     const error = await failure(broken.run({ name: 'prepare', first: 0, end: 0 }));
     expect(error.message).toMatch(/rank [01]\b/);
+    // Kernels that are not what they were checked to be are a bug: its stack is that of the rank's thread.
+    expect(error).not.toBeInstanceOf(OperationalError);
+    expect(error.stack).toMatch(/^rank [01] failed in .+\n {4}at .*[\\/]worker[\\/]/s);
     expect(await failure(broken.run({ name: 'train', first: 0, end: 1 }))).toBe(error);
     await broken.close();
     await broken.close();
@@ -61,5 +67,22 @@ describe.each([
 describe('a group that has nothing to do', () => {
   it('closes before its workers have started', { timeout: boundMs }, async () => {
     await start(emptyModule, 3).close();
+  });
+
+  it('is closed once, however often it is told to: every call awaits the end of the threads', async () => {
+    let [closes, ended] = [0, false];
+    const threads: RankThreads = {
+      run: () => new Promise(() => undefined),
+      close: async () => {
+        closes++;
+        await sleep(100);
+        ended = true;
+      },
+    };
+    const waiting = start(null, 2, { ...nodeHost, startThreads: () => threads });
+    const first = waiting.close();
+    await waiting.close();
+    expect([closes, ended]).toEqual([1, true]);
+    await first;
   });
 });

@@ -4,10 +4,13 @@ import { demoPaths } from '../shared/demo.js';
 import type { RankTask } from '../shared/protocol.js';
 import { fetchBytes } from './fetch-bytes.js';
 
+const kernelsPath = (file: string): string => demoPaths.kernels + file;
+
 export const pageHost: Host = {
   // No page can switch a pass of its browser on.
   simd: () => Promise.resolve({ bits: 128, why: 'in a browser', advice: null, compileWide: null }),
-  readKernels: (file) => fetchBytes(`${demoPaths.kernels}${file}`),
+  kernelsPath,
+  readKernels: (file) => fetchBytes(kernelsPath(file)),
   startThreads: () => new WebWorkers(),
 };
 

@@ -52,8 +52,10 @@ export class TrainSection {
       this.#end('Pausing after this step…', 'paused');
     });
     this.#stop.addEventListener('click', () => {
-      if (this.#state === 'paused') this.#enter('idle');
-      else this.#end('Stopping after this step…', 'idle');
+      if (this.#state === 'paused') {
+        setText('status', endOf('Ended', this.#paused));
+        this.#enter('idle');
+      } else this.#end('Stopping after this step…', 'idle');
     });
     this.#enter('idle');
   }
@@ -93,6 +95,7 @@ export class TrainSection {
       const goesOn = this.#abort.signal.reason === 'paused' || (failure !== null && checkpoint !== null);
       this.#enter(summary === null && goesOn ? 'paused' : 'idle');
       if (failure !== null) setText('status', `${failure.message}.`);
+      else if (summary === null) setText('status', endOf(goesOn ? 'Paused' : 'Ended', checkpoint));
     } catch (error) {
       this.#enter('idle');
       setText('status', error instanceof Error ? `${error.message}.` : String(error));
@@ -145,13 +148,11 @@ export class TrainSection {
     await this.#offer(checkpoint);
     element('result', HTMLElement).hidden = false;
     await this.#trained(checkpoint);
-    if (summary === null) setText('status', `Ended after step ${count(step)}; the network is in Draw.`);
-    else {
-      const { correct, total, imagesPerSecond } = summary;
-      setText('accuracy', percent(correct / total, 2));
-      setText('speed', count(imagesPerSecond));
-      setText('status', `Trained: ${count(correct)} of ${count(total)} test images correct. The network is in Draw.`);
-    }
+    if (summary === null) return;
+    const { correct, total, imagesPerSecond } = summary;
+    setText('accuracy', percent(correct / total, 2));
+    setText('speed', count(imagesPerSecond));
+    setText('status', `Trained: ${count(correct)} of ${count(total)} test images correct. The network is in Draw.`);
   }
 
   async #offer(checkpoint: Checkpoint): Promise<void> {
@@ -159,6 +160,12 @@ export class TrainSection {
     this.#downloadUrl = URL.createObjectURL(new Blob([await encodeCheckpoint(checkpoint)]));
     element('download', HTMLAnchorElement).href = this.#downloadUrl;
   }
+}
+
+/** What to say of a run that did not come to its end, where it left that checkpoint, if any. */
+function endOf(how: 'Paused' | 'Ended', checkpoint: Checkpoint | null): string {
+  if (checkpoint === null) return `${how} before the first step.`;
+  return `${how} after step ${count(checkpoint.step)}; the network is in Draw.`;
 }
 
 function verdictOf(source: string | null, equal: boolean): string {

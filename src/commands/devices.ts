@@ -25,7 +25,7 @@ export function describe({ machine, engines, mpi, choice }: DevicesReport): stri
     ['GPUs', ...aligned(gpuLines(machine))],
     ['Engines', ...aligned(engines.map(engineLine))],
     ['Several machines', ...aligned([['MPI', mpi.available ? mpi.detail : `not available: ${mpi.detail}`]])],
-    ['Choices', ...aligned([['--engine auto', `${choice.engine}: ${choice.why}`], ...deviceLines(machine)])],
+    ['Choices', ...aligned([['--engine auto', `${choice.engine ?? 'none'}: ${choice.why}`], ...deviceLines(machine)])],
   ];
   return `${sections.map((lines) => lines.join('\n  ')).join('\n\n')}\n`;
 }

@@ -8,6 +8,7 @@ import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
+import { limitLine } from './limits.js';
 import { note } from './options.js';
 import { predictCommand } from './predict.js';
 import { reportCommand } from './report.js';
@@ -102,6 +103,11 @@ function reportError(error: unknown): number {
   if (error instanceof OperationalError) {
     note(`mnist-ddp: ${error.message}`);
     return error.code === 'USAGE' ? 2 : 1;
+  }
+  const limit = limitLine(error);
+  if (limit !== null) {
+    note(`mnist-ddp: ${limit}`);
+    return 1;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`mnist-ddp: this is a bug, please report it: ${text.split('\n').map(visible).join('\n')}\n`);

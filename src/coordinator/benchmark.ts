@@ -85,8 +85,9 @@ export async function runBenchmark(request: BenchmarkRequest): Promise<Benchmark
 export async function startBenchmark(request: ContenderRequest): Promise<Contender> {
   const { config, workers } = request;
   const launched = await launch({ ...request, worldSize: workers, devices: null, trains: true });
-  const { state, group } = launched;
+  const { state, group, simd } = launched;
   const { trainCount } = launched.layout.shape;
+  if (typeof simd?.advice === 'string') request.onNote(simd.advice);
   state.initialise(config.seed);
   launched.shuffle(0);
   group.control.startFrom(0);
@@ -94,7 +95,7 @@ export async function startBenchmark(request: ContenderRequest): Promise<Contend
   let step = 0;
   return {
     workers,
-    simdBits: launched.simd?.bits ?? null,
+    simdBits: simd?.bits ?? null,
     async run(steps, onStep = () => undefined) {
       for (let left = steps; left > 0; left--) {
         // Back to the start, in a step of the same parity: it names the state set.

@@ -20,9 +20,11 @@ export type HostSimd = Simd & { readonly compileWide: ((bytes: Uint8Array<ArrayB
 export interface Host {
   /** How wide vectors can be here. Rejects with an OperationalError USAGE where more is asked for than that. */
   simd(): Promise<HostSimd>;
-  /** The bytes of one of an engine's WebAssembly modules, by its file name. Rejects where they cannot be had. */
+  /** Where one of an engine's WebAssembly modules is, by its file name: for people. */
+  kernelsPath(file: string): string;
+  /** The bytes of such a module. Rejects where they cannot be had. */
   readKernels(file: string): Promise<Uint8Array<ArrayBuffer>>;
-  /** Threads for so many ranks. */
+  /** Threads for so many ranks. Throws OperationalError THREADS_EXCEEDED where the system has not the means for them. */
   startThreads(count: number): RankThreads;
 }
 

@@ -303,15 +303,15 @@ class TrainingRun {
   async #withRestarts<T>(work: () => Promise<T>): Promise<T> {
     const { onNote, job } = this.#request;
     const maxRestarts = job === null ? this.#request.maxRestarts : 0;
-    for (;;) {
+    for (let lost = false; ; lost = true) {
       try {
+        if (lost) await this.#launched.restart();
         return await work();
       } catch (error) {
         if (!isLoss(error)) throw error;
         if (this.#restarts === maxRestarts) throw await this.#giveUp(error);
         this.#restarts++;
         onNote(`${error.message}; starting the workers again (${String(this.#restarts)} of ${String(maxRestarts)})`);
-        await this.#launched.restart();
       }
     }
   }
@@ -426,6 +426,6 @@ function messageOf(error: unknown): string {
 }
 
 function isLoss(error: unknown): error is OperationalError {
-  const losses = ['RANK_FAILED', 'RANK_STALLED', 'PROCESS_LOST'];
+  const losses = ['RANK_FAILED', 'RANK_STALLED', 'THREADS_EXCEEDED', 'PROCESS_LOST'];
   return error instanceof OperationalError && losses.includes(error.code);
 }

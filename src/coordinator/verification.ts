@@ -8,7 +8,7 @@ import { gatherValues } from './agreement.js';
 import { decodeCheckpoint, encodeCheckpoint, parametersSha256, stateSha256 } from './checkpoint-format.js';
 import type { OpenDataset } from './dataset-parts.js';
 import { arithmeticOf, goldenHashes, type Hashes } from './golden-hashes.js';
-import type { Host } from './host.js';
+import type { Host, Simd } from './host.js';
 import { launchTogether, type Launched } from './launch.js';
 
 export interface VerificationRequest {
@@ -60,9 +60,10 @@ export async function runVerification(request: VerificationRequest): Promise<Ver
     rows.push(...(await rowsOver(job, how, await hashesOf(bytes))));
   };
   const train = async (...how: Parameters<typeof trainTo>): Promise<Uint8Array> => {
-    const trained = await trainTo(...how);
-    ({ simdBits } = trained);
-    return trained.bytes;
+    const { bytes, simd } = await trainTo(...how);
+    simdBits = simd?.bits ?? null;
+    if (typeof simd?.advice === 'string' && (job?.process ?? 0) === 0) request.onNote(simd.advice);
+    return bytes;
   };
   if (job !== null) {
     const alone = await train({ ...request, job: null }, workers[0] ?? 1, steps, null);
@@ -106,7 +107,7 @@ async function trainTo(
   worldSize: number,
   steps: number,
   from: Uint8Array | null,
-): Promise<{ bytes: Uint8Array; simdBits: SimdBits | null }> {
+): Promise<{ bytes: Uint8Array; simd: Simd | null }> {
   const { config } = request;
   const launched = await launchTogether({ ...request, worldSize, devices: null, trains: true });
   try {
@@ -123,7 +124,7 @@ async function trainTo(
       step = end;
     }
     const bytes = await checkpointBytes(request, launched, worldSize, steps);
-    return { bytes, simdBits: launched.simd?.bits ?? null };
+    return { bytes, simd: launched.simd };
   } finally {
     await launched.group.close();
   }

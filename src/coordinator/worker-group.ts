@@ -5,9 +5,10 @@
 import type { TrainConfig } from '../shared/config.js';
 import { Control, type Command } from '../shared/control.js';
 import type { EngineName } from '../shared/engine.js';
-import { deserialiseError, OperationalError } from '../shared/errors.js';
+import { deserialiseError, isBugByKind, OperationalError, serialiseError } from '../shared/errors.js';
 import type { MemoryLayout } from '../shared/memory.js';
-import { packMessage, unpackMessage, type RankMessage, type RankReport } from '../shared/protocol.js';
+import { packMessage, unpackMessage } from '../shared/protocol.js';
+import type { RankFailure, RankMessage, RankReport } from '../shared/protocol.js';
 import type { Host, RankThreads } from './host.js';
 
 /** How long ranks may take to leave by themselves before their threads are ended. */
@@ -47,7 +48,7 @@ export class WorkerGroup {
   readonly #tasks: Promise<void>[] = [];
   #pending: Pending | null = null;
   #failure: Error | null = null;
-  #closing = false;
+  #closed: Promise<void> | null = null;
 
   /** Starts the threads; the ranks wait for their first command. */
   constructor(options: WorkerGroupOptions) {
@@ -109,9 +110,11 @@ export class WorkerGroup {
   }
 
   /** Ends every rank, and resolves when their threads are gone. Safe at any time, more than once. */
-  async close(): Promise<void> {
-    if (this.#closing) return;
-    this.#closing = true;
+  close(): Promise<void> {
+    return (this.#closed ??= this.#end());
+  }
+
+  async #end(): Promise<void> {
     if (this.#failure === null && this.#pending === null) this.control.post({ name: 'exit', first: 0, end: 0 });
     else this.control.abort();
     await new Promise<unknown>((resolve) => {
@@ -134,18 +137,15 @@ export class WorkerGroup {
       await this.#threads.run({ config: packed, memory, module, mailbox }, (message) => {
         this.#receive(unpackMessage(message));
       });
-      if (!this.#closing) this.#fail(this.#died(rank, 'ended early'));
+      if (this.#closed === null) this.#fail(this.#died(rank, 'ended early'));
     } catch (cause) {
-      this.#fail(this.#died(rank, cause instanceof Error ? cause.message : String(cause), cause));
+      this.#fail(this.#endOfThread(rank, cause));
     }
   }
 
   #receive(message: RankMessage): void {
     if (message.kind === 'note') this.#options.onNote(`rank ${String(message.rank)}: ${message.text}`);
-    if (message.kind === 'failure') {
-      const error = deserialiseError(message.error);
-      this.#fail(error instanceof OperationalError ? error : this.#died(message.rank, message.error.message, error));
-    }
+    if (message.kind === 'failure') this.#fail(this.#failureOf(message));
     if (message.kind !== 'report' || message.generation !== this.#pending?.generation) return;
     this.#pending.reports.push(message);
     if (this.#pending.reports.length < this.#options.worldSize) return;
@@ -156,19 +156,33 @@ export class WorkerGroup {
 
   /** The first failure counts; the others follow from it. */
   #fail(error: Error): void {
-    if (this.#failure !== null || (this.#closing && isAborted(error))) return;
+    if (this.#failure !== null || (this.#closed !== null && isAborted(error))) return;
     this.#failure = error;
     this.control.abort();
     this.#pending?.reject(error);
     this.#pending = null;
   }
 
+  /** What a rank says that it failed with: a bug has the stack of its thread. */
+  #failureOf({ rank, error: serialised }: RankFailure): Error {
+    const error = deserialiseError(serialised, this.#failedAt(rank));
+    const lost = error instanceof OperationalError && error.code === 'RANK_FAILED';
+    return lost ? this.#died(rank, error.message, error) : error;
+  }
+
+  /** What a rank is lost by that says nothing more itself. */
+  #endOfThread(rank: number, cause: unknown): Error {
+    if (cause instanceof OperationalError) return cause;
+    if (isBugByKind(cause)) return deserialiseError(serialiseError(cause, rank), this.#failedAt(rank));
+    return this.#died(rank, cause instanceof Error ? cause.message : String(cause), cause);
+  }
+
   #died(rank: number, reason: string, cause?: unknown): OperationalError {
-    const where = this.control.placeOf(rank);
-    return new OperationalError('RANK_FAILED', `rank ${String(rank)} failed in ${where}: ${reason}`, {
-      rank,
-      cause,
-    });
+    return new OperationalError('RANK_FAILED', this.#failedAt(rank) + reason, { rank, cause });
+  }
+
+  #failedAt(rank: number): string {
+    return `rank ${String(rank)} failed in ${this.control.placeOf(rank)}: `;
   }
 }
 

@@ -1,4 +1,5 @@
 /** `demo`: a page on loopback that reads what one draws, and trains. */
+import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { locateDataset, openDataset } from '../coordinator/dataset.js';
 import { datasetParts } from '../coordinator/dataset-parts.js';
@@ -6,7 +7,7 @@ import { newestRun } from '../coordinator/run-folder.js';
 import { integer } from '../coordinator/validate.js';
 import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
 import { OperationalError } from '../shared/errors.js';
-import { serveFiles, type FileServer, type ServedFile } from './file-server.js';
+import { serveFiles, type OpenFile, type ServedFile } from './file-server.js';
 import { refuseUnknownOptions } from './options.js';
 import { openWeights, type OpenWeights } from './weights.js';
 
@@ -21,7 +22,10 @@ export interface DemoOptions {
   readonly onNote?: ((text: string) => void) | undefined;
 }
 
-export interface Demo extends FileServer {
+export interface Demo {
+  readonly url: string;
+  /** Ends all connections, and resolves when the port is free and all files are closed. Safe more than once. */
+  readonly close: () => Promise<void>;
   /** Whose network the page begins with; null for an untrained one. */
   readonly network: string | null;
 }
@@ -34,7 +38,10 @@ const pageFiles = {
   [`/${demoPaths.kernels}wasm.wasm`]: ['kernels/wasm.wasm', 'application/wasm'],
 } as const;
 
-/** Starts to serve the page. Throws OperationalError; close it in the end. */
+/**
+ * Starts to serve the page, with the files as they are now: the data set's are held open, the others in memory. Close it in the
+ * end. Throws OperationalError.
+ */
 export async function demo(options: DemoOptions = {}): Promise<Demo> {
   refuseUnknownOptions(options, { run: true, port: true, data: true, onNote: true });
   const port = integer('--port', options.port ?? 0, 0, 65_535);
@@ -43,17 +50,58 @@ export async function demo(options: DemoOptions = {}): Promise<Demo> {
   const { trainCount } = await openDataset(location);
   const network = weights && describe(weights);
   const facts: DemoFacts = { trainCount, network };
-  const files = new Map<string, ServedFile>();
-  for (const [path, [file, type]] of Object.entries(pageFiles)) {
-    files.set(path, { type, contents: fileURLToPath(new URL(`../${file}`, import.meta.url)), gzip: false });
-  }
-  for (const part of datasetParts) {
-    const { path, gzip } = location.files[part];
-    files.set(`/${demoPaths.data}${part}`, { type: 'application/octet-stream', contents: path, gzip });
-  }
+  const files = await filesOfPage();
   files.set(`/${demoPaths.facts}`, inMemory('application/json', Buffer.from(JSON.stringify(facts))));
   if (weights !== null) files.set(`/${demoPaths.network}`, inMemory('application/octet-stream', networkBytes(weights)));
-  return { ...(await serveFiles(files, port)), network: network?.name ?? null };
+  const handles: FileHandle[] = [];
+  const closeFiles = async (): Promise<void> => {
+    await Promise.all(handles.splice(0).map((handle) => handle.close()));
+  };
+  try {
+    for (const part of datasetParts) {
+      const { path, gzip } = location.files[part];
+      const contents = await openFile(path, handles);
+      files.set(`/${demoPaths.data}${part}`, { type: 'application/octet-stream', contents, gzip });
+    }
+    const server = await serveFiles(files, port);
+    let closed: Promise<void> | null = null;
+    return {
+      url: server.url,
+      close: () => (closed ??= server.close().then(closeFiles)),
+      network: network?.name ?? null,
+    };
+  } catch (error) {
+    await closeFiles();
+    throw error;
+  }
+}
+
+async function filesOfPage(): Promise<Map<string, ServedFile>> {
+  const files = new Map<string, ServedFile>();
+  for (const [path, [file, type]] of Object.entries(pageFiles)) {
+    const url = new URL(`../${file}`, import.meta.url);
+    const contents = await readFile(url).catch((cause: unknown) => {
+      throw unreadable(fileURLToPath(url), cause, 'install the package again');
+    });
+    files.set(path, inMemory(type, contents));
+  }
+  return files;
+}
+
+/** @param handles gets the file's, to close it */
+async function openFile(path: string, handles: FileHandle[]): Promise<OpenFile> {
+  try {
+    const handle = await open(path, 'r');
+    handles.push(handle);
+    return { handle, size: (await handle.stat()).size };
+  } catch (cause) {
+    throw unreadable(path, cause, 'check its permissions, or choose another folder with --data');
+  }
+}
+
+function unreadable(path: string, cause: unknown, advice: string): OperationalError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+  return new OperationalError('DATA_MISSING', `cannot read ${path} (${code}); ${advice}`, { cause });
 }
 
 async function weightsOf({ run, onNote }: DemoOptions): Promise<OpenWeights | null> {

@@ -10,8 +10,8 @@ export interface DevicesReport {
   readonly engines: readonly EngineStatus[];
   /** What several processes would train over. */
   readonly mpi: MpiStatus;
-  /** What `--engine auto` takes, and why. */
-  readonly choice: { readonly engine: EngineName; readonly why: string };
+  /** What `--engine auto` takes, and why; null where it would fail, with the reason and what to do about it. */
+  readonly choice: { readonly engine: EngineName | null; readonly why: string };
 }
 
 /** Looks at the machine and tries each engine. */
@@ -21,7 +21,14 @@ export async function devices(): Promise<DevicesReport> {
     mpiStatus(),
     ...engineNames.map((name) => statusOf(name)),
   ]);
+  return { machine, engines, mpi, choice: choiceOf(engines) };
+}
+
+/** @param engines all of `engineNames` */
+export function choiceOf(engines: readonly EngineStatus[]): DevicesReport['choice'] {
   const gpu = engines.find(({ name }) => name === 'tfjs-node-gpu');
   const choice = autoChoice(gpu ?? { version: null, available: false, detail: '' });
-  return { machine, engines, mpi, choice };
+  const taken = engines.find(({ name }) => name === choice.engine);
+  if (taken?.available !== false) return choice;
+  return { engine: null, why: `${choice.why}, and ${taken.name} is not available: ${taken.detail}` };
 }

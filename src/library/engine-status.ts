@@ -5,7 +5,8 @@ import { loadKernels } from '../coordinator/kernels.js';
 import { nodeHost } from '../coordinator/node-host.js';
 import type { EngineName, TensorFlowName } from '../shared/engine.js';
 import { OperationalError } from '../shared/errors.js';
-import { engineOf, type Adapter } from '../worker/engines/registry.js';
+import { engineOf } from '../worker/engines/registry.js';
+import { adapterDetail } from './adapter.js';
 import type { ProbeAnswer, ProbeRequest } from './engine-probe.js';
 import { probe } from './probe.js';
 import { findLibraries } from './tensorflow-packages.js';
@@ -71,11 +72,4 @@ async function tensorFlowStatus(name: TensorFlowName, timeoutMs: number): Promis
   const device = name === 'tfjs-node-gpu' ? 'gpu' : 'cpu';
   const detail = `TensorFlow ${libtensorflow ?? ''} on ${device === 'gpu' ? 'a CUDA GPU' : 'the CPU'}`;
   return { ...status, available: true, device, detail };
-}
-
-/** An adapter in its driver's words, and whether it is worth a try. */
-export function adapterDetail({ description, device, architecture, vendor, software }: Adapter): string {
-  const called = device.replace(/-+$/, '') || architecture || vendor;
-  const name = [called, description].filter((text) => text !== '').join(', ') || 'an adapter without a name';
-  return software ? `WebGPU on a software adapter, far slower than wasm: ${name}` : `WebGPU on ${name}`;
 }

@@ -1,7 +1,6 @@
 /** Serves a fixed list of files on loopback to browsers of this machine, and nothing else. */
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
@@ -10,19 +9,27 @@ import { usageError } from '../shared/errors.js';
 export interface ServedFile {
   /** Its media type. */
   readonly type: string;
-  /** What is sent, or the path of the file that is. */
-  readonly contents: Uint8Array | string;
+  /** What is sent. */
+  readonly contents: Uint8Array | OpenFile;
   /** Whether that is compressed with gzip, which the browser is told to undo. */
   readonly gzip: boolean;
 }
 
+/** A file that stays what it was when it was opened, whatever becomes of its name. Whoever opened it closes it. */
+export interface OpenFile {
+  readonly handle: FileHandle;
+  /** Bytes that are sent; fewer in the file, which was cut since, end the connection. */
+  readonly size: number;
+}
+
 export interface FileServer {
   readonly url: string;
-  /** Ends all connections, and resolves when the port is free. */
+  /** Ends all connections, and resolves when the port is free. To be called once. */
   readonly close: () => Promise<void>;
 }
 
 const loopback = '127.0.0.1';
+const readBytes = 1 << 16;
 
 /**
  * Cross-origin isolation, which browsers ask for before they give SharedArrayBuffers; and that the page may use its own files
@@ -114,20 +121,31 @@ function refuse(
 }
 
 async function send(response: ServerResponse, { type, contents, gzip }: ServedFile, headOnly: boolean): Promise<void> {
-  try {
-    const length = typeof contents === 'string' ? (await stat(contents)).size : contents.length;
-    response.writeHead(200, {
-      ...headers,
-      'Content-Type': type,
-      'Content-Length': length,
-      ...(gzip ? { 'Content-Encoding': 'gzip' } : {}),
-    });
-    if (headOnly) response.end();
-    else if (typeof contents === 'string') await pipeline(createReadStream(contents), response);
-    else response.end(contents);
-  } catch {
-    // The file went away, or the reader did: the page says what it misses.
-    if (response.headersSent) response.destroy();
-    else refuse(response, 404, 'The file is not there any more.');
+  response.writeHead(200, {
+    ...headers,
+    'Content-Type': type,
+    'Content-Length': contents instanceof Uint8Array ? contents.length : contents.size,
+    ...(gzip ? { 'Content-Encoding': 'gzip' } : {}),
+  });
+  if (headOnly) response.end();
+  else if (contents instanceof Uint8Array) response.end(contents);
+  else {
+    try {
+      await pipeline(chunksOf(contents), response);
+    } catch {
+      // The file was cut, or the reader went away: the page says what it misses.
+      response.destroy();
+    }
+  }
+}
+
+/** Each reader has a position of its own. */
+async function* chunksOf({ handle, size }: OpenFile): AsyncGenerator<Uint8Array, void> {
+  for (let position = 0; position < size;) {
+    const chunk = new Uint8Array(Math.min(readBytes, size - position));
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, position);
+    if (bytesRead === 0) throw new Error('the file was cut');
+    yield chunk.subarray(0, bytesRead);
+    position += bytesRead;
   }
 }

@@ -1,7 +1,7 @@
 /** This process's place in a job that MPI started, as the main thread sees it; thread.ts calls MPI. */
 import { once } from 'node:events';
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
-import { deserialiseError, OperationalError } from '../shared/errors.js';
+import { deserialiseError, OperationalError, threadError } from '../shared/errors.js';
 import { processName, type Job, type Traffic } from '../shared/job.js';
 import { exchangeName, Mailbox } from '../shared/mailbox.js';
 import type { MemoryLayout } from '../shared/memory.js';
@@ -49,6 +49,7 @@ export class MpiJob implements Job {
   #failure: Error | null = null;
   #finishing = false;
   #ended = false;
+  #closed: Promise<void> | null = null;
 
   constructor(library: Mpi, launched: Launched, timeoutMs: number) {
     this.library = library;
@@ -61,12 +62,12 @@ export class MpiJob implements Job {
       timeoutMs,
       patienceMs: Math.max(timeoutMs, leastPatienceMs),
     };
-    this.#worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: data, transferList: [port2] });
+    this.#worker = startThread(data);
     port1.on('message', (message: ThreadMessage) => {
       this.#hear(message);
     });
     this.#worker.on('error', (error) => {
-      this.fail(error);
+      this.fail(threadError(error, what, null));
     });
     this.#worker.on('exit', () => {
       // The thread's end may be told before its last words.
@@ -117,7 +118,11 @@ export class MpiJob implements Job {
   }
 
   /** Leaves the job in good order, with all other processes. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closed ??= this.#finish());
+  }
+
+  async #finish(): Promise<void> {
     if (this.#ended) return;
     const exited = once(this.#worker, 'exit');
     this.#finishing = true;
@@ -161,5 +166,15 @@ export class MpiJob implements Job {
     const missing = this.missing();
     const lost = error instanceof OperationalError && error.code === 'PROCESS_LOST' && missing !== null;
     this.fail(lost ? new OperationalError('PROCESS_LOST', `${missing}: ${error.message}`) : error);
+  }
+}
+
+const what = 'the thread that calls MPI';
+
+function startThread(data: ThreadData): Worker {
+  try {
+    return new Worker(new URL('./thread.js', import.meta.url), { workerData: data, transferList: [data.port] });
+  } catch (error) {
+    throw threadError(error, what, null);
   }
 }

@@ -22,6 +22,8 @@ export interface KernelModules {
   /** File names under `dist/kernels`: for vectors of 128 bits, and for those of 256 that V8 makes of pairs. */
   readonly narrow: string;
   readonly wide: string;
+  /** Of the functions that both export. */
+  readonly names: readonly string[];
   /**
    * Runs every kernel of both compiled modules on the same data.
    * @returns the first kernel that gives other bits in the wide one; null where none does

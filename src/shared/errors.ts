@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'OUT_NOT_WRITABLE'
   | 'OUT_IN_USE'
   | 'MEMORY_EXCEEDED'
+  | 'THREADS_EXCEEDED'
   | 'ENGINE_UNAVAILABLE'
   | 'RANK_FAILED'
   | 'RANK_STALLED'
@@ -65,15 +66,55 @@ export function serialiseError(error: unknown, rank: number | null): SerialisedE
   return { code: null, message: String(error), rank, stack: null };
 }
 
-export function deserialiseError(serialised: SerialisedError): Error {
-  const { code, message, rank, stack } = serialised;
+/** @param where what a bug's message and its stack, which is that of the other thread, begin with */
+export function deserialiseError({ code, message, rank, stack }: SerialisedError, where = ''): Error {
   if (code !== null) return new OperationalError(code, message, rank === null ? {} : { rank });
-  const error = new Error(rank === null ? message : `rank ${String(rank)}: ${message}`);
-  if (stack !== null) error.stack = stack;
+  const error = new Error(where + message);
+  if (stack !== null) error.stack = where + stack;
   return error;
 }
 
+/** What a failed `assert` throws. */
+export class AssertionError extends Error {}
+
 /** Throws where the program's own reasoning failed. */
 export function assert(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new Error(`assertion failed: ${message}`);
+  if (!condition) throw new AssertionError(`assertion failed: ${message}`);
+}
+
+/** Whether an error by its kind is a bug, whoever throws it. Any other that is not operational may be a foreign library's. */
+export function isBugByKind(error: unknown): boolean {
+  const kinds = [AssertionError, TypeError, ReferenceError, RangeError, SyntaxError, WebAssembly.RuntimeError];
+  return kinds.some((kind) => error instanceof kind) && !isWantOfMemory(error);
+}
+
+/** V8 has no kind of its own for memory that the system does not give. */
+export function isWantOfMemory(error: unknown): boolean {
+  return error instanceof RangeError && /alloc|out of memory/i.test(error.message);
+}
+
+const limits: Readonly<Record<string, string>> = { EMFILE: 'open files (ulimit -n)', ENOMEM: 'memory (ulimit -v)' };
+
+/**
+ * A thread that the system does not start, as what a user can do about it; any other error as it is.
+ * @param what was to be started, such as `4 worker threads`
+ * @param instead what to do rather than raise a limit, such as `use fewer --workers`; null where there is nothing
+ */
+export function threadError<E>(error: E, what: string, instead: string | null): E | OperationalError {
+  if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_WORKER_INIT_FAILED') return error;
+  const reason = /\bE[A-Z]{3,}\b/.exec(error.message)?.[0] ?? error.message;
+  return threadsExceeded(reason, what, instead, error);
+}
+
+/** @param reason such as EAGAIN, a code of the system; the others as in `threadError` */
+export function threadsExceeded(
+  reason: string,
+  what: string,
+  instead: string | null,
+  cause?: unknown,
+): OperationalError {
+  const limit = limits[reason] ?? "threads and processes (ulimit -u, or the container's pids limit)";
+  const advice = `${instead === null ? '' : `${instead}, or `}raise the limit on ${limit}`;
+  const message = `cannot start ${what}: the system gives no more (${reason}); ${advice}`;
+  return new OperationalError('THREADS_EXCEEDED', message, { cause });
 }

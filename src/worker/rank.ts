@@ -5,24 +5,39 @@ import { bindReplica } from '../shared/memory.js';
 import type { RankConfig, RankMessage, RankReport, RankTask } from '../shared/protocol.js';
 import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
 import type { Engine, Replica } from '../shared/engine.js';
-import { serialiseError } from '../shared/errors.js';
+import { isBugByKind, isWantOfMemory, OperationalError, serialiseError } from '../shared/errors.js';
 import { RankStep, type RankContext } from './step.js';
 
 /** A task whose configuration is unpacked. */
 export type UnpackedTask = Omit<RankTask, 'config'> & { readonly config: RankConfig };
 
-/** Runs a rank until the coordinator says `exit`. A failure is sent as a message; the promise then resolves. */
+/**
+ * Runs a rank until the coordinator says `exit`. A failure is sent as a message; the promise then resolves. What the machine may
+ * be to blame for is RANK_FAILED, any other error without a code is a bug.
+ */
 export async function serveRank(
   task: UnpackedTask,
   engine: Engine,
   send: (message: RankMessage) => void,
 ): Promise<void> {
-  const { rank } = task.config;
+  const { rank, libraries } = task.config;
   try {
     await runRank(task, engine, send);
   } catch (error) {
-    send({ kind: 'failure', rank, error: serialiseError(error, rank) });
+    const lost = isLoss(error, libraries.length > 0);
+    const reason = lost ? new OperationalError('RANK_FAILED', messageOf(error)) : error;
+    send({ kind: 'failure', rank, error: serialiseError(reason, rank) });
   }
+}
+
+/** Of an error that is not operational: there was no memory for it, or a foreign library's device may have been lost. */
+function isLoss(error: unknown, foreign: boolean): boolean {
+  if (error instanceof OperationalError) return false;
+  return isWantOfMemory(error) || (foreign && !isBugByKind(error));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Resolves when the coordinator says `exit`; rejects with ABORTED, RANK_STALLED or whatever the engine throws. */

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** What test/tfjs-webgpu.test.ts runs in a process with a WebGPU driver: the driver is chosen before a process starts. */
+/** What test/long/tfjs-webgpu.test.ts runs in a process with a WebGPU driver: the driver is chosen before a process starts. */
 export default defineConfig({
   test: {
     include: ['test/webgpu/**/*.webgpu.ts'],

@@ -5,10 +5,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { findTensorFlow, webGpuEnvironment } from './support/tensorflow.js';
+import { findTensorFlow, webGpuEnvironment } from '../support/tensorflow.js';
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL('..', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const env = { ...webGpuEnvironment(), NO_COLOR: '1' };
 
 interface Answer {

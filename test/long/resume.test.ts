@@ -1,0 +1,41 @@
+/** Stopping after any step, and going on with any number of workers; test/training.test.ts has some of each. */
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Summary } from '../../dist/index.js';
+import { temporaryDataset } from '../support/idx-files.js';
+import { metricsOf, trainRun } from '../support/runs.js';
+
+/** Two epochs of 3 steps: 16, 16 and 6 rows. */
+const config = { batchSize: 16, microBatch: 2, epochs: 2, seed: 9, workers: 2 };
+const stops = [1, 2, 3, 4, 5];
+let directory: string;
+let remove: () => Promise<void>;
+let data: string;
+
+beforeAll(async () => {
+  ({ directory, data, remove } = await temporaryDataset(38, 20));
+});
+afterAll(async () => {
+  await remove();
+});
+
+describe.each([
+  { batchNorm: 'sync', others: [1, 2, 3, 4, 5] },
+  { batchNorm: 'local', others: [2] },
+] as const)('batch norm $batchNorm', ({ batchNorm, others }) => {
+  let whole: Summary;
+  beforeAll(async () => {
+    ({ summary: whole } = await trainRun({ ...config, batchNorm, data, out: join(directory, batchNorm) }));
+  });
+
+  it.each(stops.flatMap((stop) => others.map((workers) => ({ stop, workers }))))(
+    'goes on after step $stop with $workers workers to the state and the metrics of the run that was never stopped',
+    async ({ stop, workers }) => {
+      const folder = join(directory, `${batchNorm}-${String(stop)}-${String(workers)}`);
+      await trainRun({ ...config, batchNorm, data, out: folder, maxSteps: stop });
+      const { summary } = await trainRun({ resume: folder, data, workers });
+      expect(summary.stateSha256).toBe(whole.stateSha256);
+      expect(await metricsOf(folder)).toEqual(await metricsOf(whole.out));
+    },
+  );
+});
