@@ -8,9 +8,18 @@ import tseslint from 'typescript-eslint';
 
 /** Of the coordinator, what a browser's page runs too. */
 const portableCoordinator = [
-  ...['batch-norm', 'checkpoint-format', 'dataset-parts', 'evaluation', 'golden-hashes', 'host', 'kernels', 'launch'],
-  ...['metrics', 'plain-msgpack', 'reproducing-command', 'resume', 'run-recorder', 'sampler', 'state', 'training'],
-  ...['validate', 'worker-group'],
+  ...[
+    'batch-norm',
+    'checkpoint-format',
+    'dataset-parts',
+    'evaluation',
+    'golden-hashes',
+    'host',
+    'kernels',
+    'memory-shape',
+  ],
+  ...['metrics', 'plain-msgpack', 'reproducing-command', 'restarts', 'resume', 'run-recorder', 'sampler', 'session'],
+  ...['state', 'training', 'validate', 'worker-group'],
 ];
 
 /** What runs in a browser too. */

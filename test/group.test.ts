@@ -1,7 +1,5 @@
 /** One hash: any number of worker threads gives the bits of one, and what they compute together is the mean gradient. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { synchroniseStatistics } from '../dist/coordinator/batch-norm.js';
-import { evaluateGroup } from '../dist/coordinator/evaluation.js';
 import { batchNormChannels, batchNorms, parameters } from '../dist/shared/network.js';
 import { planBatch } from '../dist/shared/collectives.js';
 import { leafCount, rowsOf } from '../dist/shared/tree.js';
@@ -120,15 +118,15 @@ describe.each(['sync', 'local'] as const)('the first step of 3 workers with batc
   beforeAll(async () => {
     const group = await startGroup(small, worldSize, { batchSize: rows, microBatch, batchNorm, seed: 3 });
     try {
-      const { launched, config, permutation } = group;
-      const start = Float64Array.from(launched.state.save(0, 1).parameters);
+      const { session, permutation } = group;
+      const start = Float64Array.from(session.save().parameters);
       ({ loss } = await group.step());
       gradient = new Float32Array(group.gradient);
-      const statistics = launched.state.runningStatistics(1);
-      running = statistics.map((view) => new Float32Array(view));
-      await evaluateGroup(launched, synchroniseStatistics(config, statistics));
-      const view = new Float32Array(launched.buffer, launched.layout.evaluationStatistics, 2 * batchNormChannels);
-      evaluationStatistics = new Float32Array(view);
+      const copyAt = (offset: number): Float32Array =>
+        new Float32Array(new Float32Array(session.buffer, offset, 2 * batchNormChannels));
+      running = session.layout.sets[1].runningStatistics.map(copyAt);
+      await session.evaluate();
+      evaluationStatistics = copyAt(session.layout.evaluationStatistics);
       reference = groups.map(({ start: first, end }) => {
         const { images, labels } = pickMnistRows('train', [...permutation.subarray(first, end)]);
         return forwardBackward(start, images, labels);

@@ -32,12 +32,12 @@ const sequence = (from: number, to: number): number[] => Array.from({ length: to
 async function trainThreeSteps(data: string, computing: Parameters<typeof startGroup>[3]) {
   const group = await startGroup(data, 2, { batchSize: 32, microBatch: 4, seed: 1, learningRate: 1e-4 }, computing);
   try {
-    const { state } = group.launched;
-    const { parameters: initial } = state.save(0, 1);
+    const { session } = group;
+    const { parameters: initial } = session.save();
     const losses = [(await group.step()).loss];
     const gradient = group.gradient.slice();
     while (losses.length < 3) losses.push((await group.step()).loss);
-    return { start: initial, gradient, losses, parameters: state.save(3, 1).parameters };
+    return { start: initial, gradient, losses, parameters: session.save().parameters };
   } finally {
     await group.close();
   }

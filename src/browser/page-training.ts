@@ -56,7 +56,6 @@ export async function trainInPage(request: PageTrainingRequest): Promise<PageTra
       folder: store,
       job: null,
       hosts: ['a browser'],
-      allWorkers: workers,
       machine: Promise.resolve([]),
       init: null,
       resume,

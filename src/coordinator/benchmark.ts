@@ -1,24 +1,13 @@
 /** Throughput of training steps by number of workers, measured in turns so that a drifting machine favours none. */
-import type { TrainConfig } from '../shared/config.js';
-import type { Engine, SimdBits } from '../shared/engine.js';
+import type { SimdBits } from '../shared/engine.js';
 import type { RankReport, StepTimes } from '../shared/protocol.js';
 import { positionOf } from '../shared/schedule.js';
-import type { OpenDataset } from './dataset.js';
-import type { Host } from './host.js';
-import { launch } from './launch.js';
+import { Session, type SessionOptions } from './session.js';
 
-export interface BenchmarkRequest {
-  readonly host: Host;
-  readonly engine: Engine;
-  /** What the engine imports on each thread, see `ReplicaBinding`. */
-  readonly libraries: readonly string[];
-  readonly config: TrainConfig;
+export interface BenchmarkRequest extends SessionOptions {
   readonly workers: readonly number[];
   /** Measured steps for each number of workers. */
   readonly steps: number;
-  readonly dataset: OpenDataset;
-  readonly timeoutMs: number;
-  readonly onNote: (text: string) => void;
 }
 
 export interface BenchmarkRow {
@@ -38,7 +27,7 @@ const warmUpSteps = 5;
 const roundSteps = 5;
 const parts = ['data', 'compute', 'allReduce', 'optimiser', 'waiting'] as const;
 
-export type ContenderRequest = Omit<BenchmarkRequest, 'workers' | 'steps'> & { readonly workers: number };
+export type ContenderRequest = SessionOptions & { readonly workers: number };
 
 /** A group that trains full batches on demand and waits in between. */
 export interface Contender {
@@ -81,32 +70,25 @@ export async function runBenchmark(request: BenchmarkRequest): Promise<Benchmark
   return rows.map((row) => ({ ...row, efficiency: row.imagesPerSecond / (row.workers * single.imagesPerSecond) }));
 }
 
-/** Starts a group on fresh parameters. A short last batch is passed over: it would be no step like the others. */
+/** Starts a group on fresh parameters. A short last batch is trained and not counted: it is no step like the others. */
 export async function startBenchmark(request: ContenderRequest): Promise<Contender> {
   const { config, workers } = request;
-  const launched = await launch({ ...request, worldSize: workers, devices: null, trains: true });
-  const { state, group, simd } = launched;
-  const { trainCount } = launched.layout.shape;
-  if (typeof simd?.advice === 'string') request.onNote(simd.advice);
-  state.initialise(config.seed);
-  launched.shuffle(0);
-  group.control.startFrom(0);
-  await group.run({ name: 'prepare', first: 0, end: 0 });
-  let step = 0;
+  const session = await Session.open({ ...request, worldSize: workers, trains: true });
+  if (typeof session.simd?.advice === 'string') request.onNote(session.simd.advice);
+  await session.initialise(config.seed);
+  const isShort = (step: number): boolean =>
+    session.perEpoch > 1 && positionOf(config, session.layout.shape.trainCount, step).rows < config.batchSize;
   return {
     workers,
-    simdBits: simd?.bits ?? null,
+    simdBits: session.simd?.bits ?? null,
     async run(steps, onStep = () => undefined) {
       for (let left = steps; left > 0; left--) {
-        // Back to the start, in a step of the same parity: it names the state set.
-        if (positionOf(config, trainCount, step).rows < config.batchSize) step &= 1;
-        group.control.startFrom(step);
-        onStep(await group.run({ name: 'train', first: step, end: step + 1 }));
-        step++;
+        if (isShort(session.step)) await session.trainTo(session.step + 1);
+        onStep((await session.trainTo(session.step + 1)).reports);
       }
       return steps * config.batchSize;
     },
-    close: () => group.close(),
+    close: () => session.close(),
   };
 }
 

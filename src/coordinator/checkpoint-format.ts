@@ -59,6 +59,8 @@ export class CheckpointFormatError extends Error {
 
 export const checkpointVersion = 2;
 const oldestVersion = 1;
+/** Threads tell each other a step as an int32. */
+const maxStep = 0x7fffffff;
 /** Bytes in front of the payload. */
 export const checkpointHeaderLength = 48;
 /** No payload of this network comes near; a file that declares more is not read. */
@@ -214,7 +216,7 @@ async function checkpointOf(fields: Fields): Promise<Checkpoint> {
     dataset: textIn(fields, 'dataset'),
     engine: textIn(fields, 'engine'),
     arithmetic: arithmeticIn(fields),
-    step: integerIn(fields, 'step', 0, Number.MAX_SAFE_INTEGER),
+    step: integerIn(fields, 'step', 0, maxStep),
     worldSize,
     parameters: floatsOf(fields['parameters'], 'parameters', parameterCount),
     firstMoments: floatsOf(fields['firstMoments'], 'firstMoments', parameterCount),

@@ -1,9 +1,11 @@
 /** Exact evaluation: every test row counted once, whichever rank of whichever process computes it. */
 import { OperationalError } from '../shared/errors.js';
+import type { Job } from '../shared/job.js';
+import type { MemoryLayout } from '../shared/memory.js';
 import { batchNormChannels, classes, imagePixels } from '../shared/network.js';
 import { alone, shardOf } from '../shared/tree.js';
 import { CommonEnd, gatherValues } from './agreement.js';
-import type { Launched } from './launch.js';
+import type { WorkerGroup } from './worker-group.js';
 
 export interface Accuracy {
   readonly correct: number;
@@ -22,21 +24,31 @@ export interface TestSplit {
   readonly probabilities: Float32Array;
 }
 
+/** The shared memory of a group, and where things lie in it. */
+export interface GroupMemory {
+  readonly buffer: ArrayBufferLike;
+  readonly layout: MemoryLayout;
+}
+
 /**
  * Scores the committed state of a group on its test split.
  * @param statistics float32 [2][batchNormChannels], see `synchroniseStatistics`
  * @returns null where this process or another one of its job was asked to stop before the end
  * @throws OperationalError NOT_FINITE, in a job CommonEnd with it, where the network has no answer to an image
  */
-export async function evaluateGroup(launched: Launched, statistics: Float32Array): Promise<Accuracy | null> {
-  const { group, layout, buffer, job } = launched;
+export async function evaluateGroup(
+  memory: GroupMemory & { readonly job: Job | null },
+  group: WorkerGroup,
+  statistics: Float32Array,
+): Promise<Accuracy | null> {
+  const { layout, buffer, job } = memory;
   new Float32Array(buffer, layout.evaluationStatistics, 2 * batchNormChannels).set(statistics);
   const total = layout.test.count;
   const { process, processes } = job ?? alone;
   const share = shardOf(total, process, processes);
   await group.run({ name: 'evaluate', first: share.start, end: share.end });
   const stopped = group.control.stopRequested;
-  const own = stopped ? null : scoreRows(testSplit(launched), share);
+  const own = stopped ? null : scoreRows(testSplit(memory), share);
   const scores = job === null ? [own] : await gatherValues(job, own);
   let [correct, unanswered] = [0, 0];
   for (const score of scores) {
@@ -80,7 +92,7 @@ function notFinite(count: number, total: number): OperationalError {
   );
 }
 
-export function testSplit({ buffer, layout: { test, probabilities } }: Launched): TestSplit {
+export function testSplit({ buffer, layout: { test, probabilities } }: GroupMemory): TestSplit {
   return {
     images: new Uint8Array(buffer, test.images, test.count * imagePixels),
     labels: new Uint8Array(buffer, test.labels, test.count),

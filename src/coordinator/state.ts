@@ -2,7 +2,7 @@
  * The training state as the coordinator sees it: views of the two state sets in shared memory. It touches them only while no
  * rank is in a step.
  */
-import type { MemoryLayout } from '../shared/memory.js';
+import { stateSetOf, type MemoryLayout } from '../shared/memory.js';
 import { batchNormChannels, parameterCount } from '../shared/network.js';
 import type { Checkpoint } from './checkpoint-format.js';
 import { initialiseParameters, initialiseRunningStatistics } from './sampler.js';
@@ -99,6 +99,6 @@ export class TrainingState {
   }
 
   #of(step: number): SetViews {
-    return this.#sets[step & 1 ? 1 : 0];
+    return this.#sets[stateSetOf(step)];
   }
 }

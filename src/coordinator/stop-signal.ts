@@ -1,6 +1,6 @@
 /** How a signal ends a run: after its step, all processes of a job together, and where one of them is lost, without it. */
 import { OperationalError } from '../shared/errors.js';
-import type { Launched } from './launch.js';
+import type { Session } from './session.js';
 import type { TrainingRequest } from './training-request.js';
 
 /**
@@ -13,7 +13,7 @@ const stuckMs = 500;
  * Has the group stop after its step once the signal is aborted, which it may be already.
  * @returns what undoes it
  */
-export function stopOnSignal({ signal, job, onNote }: TrainingRequest, launched: Launched): () => void {
+export function stopOnSignal({ signal, job, onNote }: TrainingRequest, session: Session): () => void {
   const endLostJob = (): void => {
     const missing = signal?.aborted === true ? job?.missing(stuckMs) : null;
     if (typeof missing !== 'string') return;
@@ -24,8 +24,7 @@ export function stopOnSignal({ signal, job, onNote }: TrainingRequest, launched:
   };
   const watch = job === null ? undefined : setInterval(endLostJob, stuckMs / 5);
   const onAbort = (): void => {
-    // The group of now: a restart replaces it.
-    launched.group.control.requestStop();
+    session.requestStop();
     endLostJob();
   };
   signal?.addEventListener('abort', onAbort);

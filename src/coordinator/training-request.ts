@@ -1,35 +1,21 @@
 /** What a training run is asked to do, and with what. */
-import type { TrainConfig } from '../shared/config.js';
-import type { Engine } from '../shared/engine.js';
 import type { Job } from '../shared/job.js';
-import type { Device } from '../shared/protocol.js';
 import type { Checkpoint } from './checkpoint-format.js';
-import type { OpenDataset } from './dataset-parts.js';
-import type { Host } from './host.js';
 import type { InitialWeights, Progress, StartMetric } from './metrics.js';
 import type { RunStore } from './run-recorder.js';
+import type { SessionRequest } from './session.js';
 import type { NetworkState } from './state.js';
 
-export interface TrainingRequest {
-  readonly host: Host;
-  readonly engine: Engine;
-  /** What the engine imports on each thread, see `ReplicaBinding`. */
-  readonly libraries: readonly string[];
+export interface TrainingRequest extends Omit<SessionRequest, 'trains'> {
   /** For the record: why that engine, and what it computes on. */
   readonly why: string;
   readonly device: string;
-  readonly config: TrainConfig;
-  readonly worldSize: number;
-  readonly devices: readonly Device[] | null;
-  readonly dataset: OpenDataset;
   /** Null for a process of a job whose process 0 writes. */
   readonly folder: RunStore | null;
   /** The other processes that train with this one; null where there are none. */
   readonly job: Job | null;
   /** Name of each process's machine, for the record. */
   readonly hosts: readonly string[];
-  /** Worker threads of all processes. */
-  readonly allWorkers: number;
   /** What is worth knowing of the machine, for the record. */
   readonly machine: Promise<StartMetric['machine']>;
   /** Weights to start from instead of those of the seed; they belong to no run yet. */
@@ -42,9 +28,7 @@ export interface TrainingRequest {
   readonly maxSteps: number | undefined;
   readonly checkpointEvery: number | undefined;
   readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
   /** How often failed workers are started again before the run ends with the failure. */
   readonly maxRestarts: number;
-  readonly onNote: (text: string) => void;
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }

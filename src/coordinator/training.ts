@@ -1,21 +1,18 @@
 /** A training run: commands runs of steps to the group, and writes down what comes of them. */
 import { OperationalError } from '../shared/errors.js';
-import { planBatch } from '../shared/collectives.js';
 import { classes } from '../shared/network.js';
-import type { RankReport } from '../shared/protocol.js';
-import { learningRateAt, positionOf, stepsPerEpoch } from '../shared/schedule.js';
+import { learningRateAt, positionOf } from '../shared/schedule.js';
 import { counted, shellWord } from '../shared/text.js';
-import { leafCount } from '../shared/tree.js';
 import { CommonEnd, fromFirst, together } from './agreement.js';
 import { parametersSha256, stateSha256, unsoundField, type Checkpoint } from './checkpoint-format.js';
-import { synchroniseStatistics } from './batch-norm.js';
-import { evaluateGroup, type Accuracy } from './evaluation.js';
+import type { Accuracy } from './evaluation.js';
 import { arithmeticOf } from './golden-hashes.js';
-import { launchTogether, type Launched } from './launch.js';
 import type { EvaluationMetric, InitialWeights, Progress, StartMetric, StepMetric, Summary } from './metrics.js';
 import type { TrainMetric } from './metrics.js';
+import { LostRank, Restarts } from './restarts.js';
 import { refuseOtherBits } from './resume.js';
 import { RunRecorder } from './run-recorder.js';
+import { Session } from './session.js';
 import { stopOnSignal } from './stop-signal.js';
 import type { TrainingRequest } from './training-request.js';
 
@@ -33,14 +30,14 @@ const progressMs = 400;
 export async function* runTraining(request: TrainingRequest): AsyncGenerator<TrainMetric, void, undefined> {
   const { signal, job } = request;
   if (signal?.aborted === true) throw abortOf(signal, 'before it began');
-  const launched = await launchTogether({ ...request, trains: true });
-  const release = stopOnSignal(request, launched);
+  const session = await Session.open({ ...request, trains: true });
+  const release = stopOnSignal(request, session);
   try {
-    const run = new TrainingRun(request, launched);
+    const run = new TrainingRun(request, session);
     await together(job, () => run.start());
     yield await run.startMetric();
     if (await fromFirst(job, () => Promise.resolve(run.owesEvaluation))) yield await run.evaluate();
-    while (run.step < run.lastStep) {
+    while (session.step < run.lastStep) {
       await run.throwIfAborted();
       yield* run.advance();
     }
@@ -48,63 +45,57 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
     yield await run.summary();
   } finally {
     release();
-    await launched.group.close();
+    await session.close();
   }
 }
 
+/** What a run does between its steps: it decides when to log, to save, to evaluate and to give up. */
 class TrainingRun {
-  step: number;
   readonly lastStep: number;
   accuracy: Accuracy | null = null;
   /** Whether the run to go on with ended between the checkpoint of an epoch and its evaluation. */
   owesEvaluation = false;
   readonly #request: TrainingRequest;
-  readonly #launched: Launched;
-  readonly #perEpoch: number;
+  readonly #session: Session;
   readonly #recorder: RunRecorder;
+  readonly #restarts: Restarts;
   #loss: number | null = null;
   #trainMs = 0;
   #images = 0;
-  #restarts = 0;
   #lastLog = { images: 0, trainMs: 0 };
-  /** Epoch whose permutation is in shared memory. */
-  #shuffledEpoch = -1;
   /** Of the last few steps: what progress shows, and how many steps go between two reports of it. */
   #recent = { imagesPerSecond: 0, stepMs: progressMs };
 
-  constructor(request: TrainingRequest, launched: Launched) {
-    const { config, resume, maxSteps } = request;
-    const { layout } = launched;
+  constructor(request: TrainingRequest, session: Session) {
+    const { config, maxSteps, maxRestarts, onNote, job } = request;
     this.#request = request;
-    this.#launched = launched;
-    this.#recorder = new RunRecorder(request.folder, request.onNote);
-    this.#perEpoch = stepsPerEpoch(config, layout.shape.trainCount);
-    this.step = resume?.step ?? 0;
-    this.lastStep = Math.min(this.#perEpoch * config.epochs, maxSteps ?? Infinity);
+    this.#session = session;
+    this.#recorder = new RunRecorder(request.folder, onNote);
+    // Other processes may have committed the step that this one would have to do again.
+    this.#restarts = new Restarts(session, { max: job === null ? maxRestarts : 0, onNote });
+    this.lastStep = Math.min(session.perEpoch * config.epochs, maxSteps ?? Infinity);
   }
 
-  /** Sets the state up and has the ranks derive what they need of it. */
+  /** Sets the state up, and cuts the metrics back to it. */
   async start(): Promise<void> {
     const { engine, resume, init, config, folder, override } = this.#request;
-    const { state, group, dataset } = this.#launched;
+    const { perEpoch, dataset } = this.#session;
     if (resume === null) {
-      if (init === null) state.initialise(config.seed);
-      else state.startFrom(init);
-    } else {
-      refuseOtherBits(resume, { dataset, engine: engine.name, arithmetic: arithmeticOf(engine) }, override);
-      state.restore(resume, resume.step);
-      // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
-      const evaluated = this.step > 0 && this.step % this.#perEpoch === 0 && this.step < this.lastStep;
-      const missing = await folder?.cutMetrics(resume.step, evaluated ? undefined : 'evaluation');
-      this.owesEvaluation = evaluated && missing === true;
+      await (init === null ? this.#session.initialise(config.seed) : this.#session.startFrom(init));
+      return;
     }
-    group.control.startFrom(this.step);
-    await group.run({ name: 'prepare', first: 0, end: 0 });
+    refuseOtherBits(resume, { dataset, engine: engine.name, arithmetic: arithmeticOf(engine) }, override);
+    // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
+    const evaluated = resume.step > 0 && resume.step % perEpoch === 0 && resume.step < this.lastStep;
+    const missing = await folder?.cutMetrics(resume.step, evaluated ? undefined : 'evaluation');
+    this.owesEvaluation = evaluated && missing === true;
+    await this.#session.restore(resume);
   }
 
   /** Writes down and returns what the run starts on. */
   async startMetric(): Promise<StartMetric> {
-    const { engine, why, device, hosts, allWorkers, folder, machine } = this.#request;
+    const { engine, why, device, hosts, folder, machine } = this.#request;
+    const { allWorkers, simd, dataset, step } = this.#session;
     const metric: StartMetric = {
       kind: 'start',
       device,
@@ -112,10 +103,10 @@ class TrainingRun {
       hosts,
       engine: engine.name,
       why,
-      simd: this.#launched.simd,
-      dataset: this.#launched.dataset,
+      simd,
+      dataset,
       out: folder?.directory ?? '',
-      step: this.step,
+      step,
       time: new Date().toISOString(),
       machine: await machine,
       init: this.#init(),
@@ -129,19 +120,20 @@ class TrainingRun {
     const { checkpointEvery } = this.#request;
     const end = this.#nextStop();
     await this.#train(end);
-    if (this.step < end) {
+    const { step, perEpoch } = this.#session;
+    if (step < end) {
       await this.throwIfAborted();
-      throw new Error(`the group stopped at step ${String(this.step)} unasked`);
+      throw new Error(`the group stopped at step ${String(step)} unasked`);
     }
-    const stepInEpoch = this.step % this.#perEpoch;
+    const stepInEpoch = step % perEpoch;
     this.#tell('training');
     if (stepInEpoch !== 0 && stepInEpoch % logEvery === 0) yield await this.#log(stepInEpoch);
-    if (stepInEpoch === 0 || this.step === this.lastStep) {
+    if (stepInEpoch === 0 || step === this.lastStep) {
       // The checkpoint comes first: an evaluation may take long, and what comes in it must not cost the epoch.
       const unsaved = await this.#saveEpoch();
       yield await this.evaluate();
       if (unsaved !== null) throw unsaved;
-    } else if (checkpointEvery !== undefined && this.step % checkpointEvery === 0) {
+    } else if (checkpointEvery !== undefined && step % checkpointEvery === 0) {
       await this.#recorder.checkpoint(await this.#checkpoint());
     }
   }
@@ -149,7 +141,7 @@ class TrainingRun {
   /** @returns why the checkpoint of the last step is not written; before that one this is only a warning */
   async #saveEpoch(): Promise<OperationalError | null> {
     const checkpoint = await this.#checkpoint();
-    if (this.step < this.lastStep) {
+    if (checkpoint.step < this.lastStep) {
       await this.#recorder.checkpoint(checkpoint);
       return null;
     }
@@ -165,15 +157,16 @@ class TrainingRun {
   /** Throws ABORTED after an abort. The processes of a job end together, after a step in which they told each other. */
   async throwIfAborted(): Promise<void> {
     const { signal, job } = this.#request;
-    const aborted = job === null ? signal?.aborted === true : this.#launched.group.control.stoppedAt(this.step);
+    const aborted = job === null ? signal?.aborted === true : this.#session.stopped;
     if (aborted) throw await this.#abort();
   }
 
   /** Sees to it that a checkpoint of this step is there, and returns what to throw. */
   async #abort(): Promise<unknown> {
     const { signal } = this.#request;
-    if (this.#recorder.savedStep !== this.step) await this.#recorder.lastCheckpoint(await this.#checkpoint());
-    const after = `after step ${String(this.step)}`;
+    const { step } = this.#session;
+    if (this.#recorder.savedStep !== step) await this.#recorder.lastCheckpoint(await this.#checkpoint());
+    const after = `after step ${String(step)}`;
     const reason =
       signal?.aborted === true
         ? abortOf(signal, after)
@@ -182,31 +175,28 @@ class TrainingRun {
   }
 
   async evaluate(): Promise<EvaluationMetric> {
-    const { config, worldSize } = this.#request;
-    const statistics = this.#launched.state.runningStatistics(this.step).slice(0, worldSize);
-    const synchronised = synchroniseStatistics(config, statistics);
     this.#tell('evaluation');
-    const accuracy = await this.#withRestarts(() => evaluateGroup(this.#launched, synchronised));
+    const accuracy = await this.#withRestarts(() => this.#session.evaluate());
     if (accuracy === null) throw await this.#abort();
     this.accuracy = accuracy;
-    const epoch = Math.ceil(this.step / this.#perEpoch);
-    const metric: EvaluationMetric = { kind: 'evaluation', step: this.step, epoch, ...accuracy };
+    const { step, perEpoch } = this.#session;
+    const metric: EvaluationMetric = { kind: 'evaluation', step, epoch: Math.ceil(step / perEpoch), ...accuracy };
     await this.#recorder.metric({ ...metric });
     return metric;
   }
 
   /** Writes the summary and returns it. */
   async summary(): Promise<Summary> {
-    const { config, engine, worldSize, allWorkers, folder, job, onNote } = this.#request;
-    const { state, dataset, simd } = this.#launched;
+    const { config, engine, folder, job, onNote } = this.#request;
+    const { allWorkers, dataset, simd, step } = this.#session;
     if (this.accuracy === null) throw new Error('a summary needs an evaluation');
-    const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
+    const saved = this.#session.save();
     const summary: Summary = {
       kind: 'summary',
       ...this.accuracy,
       dataset,
-      step: this.step,
-      steps: this.step,
+      step,
+      steps: step,
       epochs: config.epochs,
       workers: allWorkers,
       processes: job?.processes ?? 1,
@@ -222,11 +212,11 @@ class TrainingRun {
       traffic: (await job?.traffic()) ?? null,
       finalLoss: this.#loss,
       parametersSha256: await parametersSha256(saved.parameters),
-      stateSha256: await stateSha256({ step: this.step, ...saved }),
+      stateSha256: await stateSha256({ step, ...saved }),
       out: folder?.directory ?? '',
     };
     await this.#recorder.summary({ ...summary });
-    if (folder !== null && this.step >= logEvery && (this.#loss ?? 0) >= chanceLoss) {
+    if (folder !== null && step >= logEvery && (this.#loss ?? 0) >= chanceLoss) {
       onNote(
         `warning: the loss of the last batch, ${summary.finalLoss?.toFixed(4) ?? ''}, is that of guessing: the network has ` +
           'learned nothing; try a smaller learning rate',
@@ -237,99 +227,72 @@ class TrainingRun {
 
   #nextStop(): number {
     const { checkpointEvery, onProgress } = this.#request;
-    const epochStart = this.step - (this.step % this.#perEpoch);
-    const nextLog = epochStart + (Math.floor((this.step - epochStart) / logEvery) + 1) * logEvery;
+    const { step, perEpoch } = this.#session;
+    const epochStart = step - (step % perEpoch);
+    const nextLog = epochStart + (Math.floor((step - epochStart) / logEvery) + 1) * logEvery;
     const nextCheckpoint =
-      checkpointEvery === undefined ? Infinity : (Math.floor(this.step / checkpointEvery) + 1) * checkpointEvery;
+      checkpointEvery === undefined ? Infinity : (Math.floor(step / checkpointEvery) + 1) * checkpointEvery;
     const slice = Math.max(1, Math.round(progressMs / this.#recent.stepMs));
-    const nextProgress = onProgress === undefined ? Infinity : this.step + slice;
-    return Math.min(nextLog, nextCheckpoint, nextProgress, epochStart + this.#perEpoch, this.lastStep);
+    const nextProgress = onProgress === undefined ? Infinity : step + slice;
+    return Math.min(nextLog, nextCheckpoint, nextProgress, epochStart + perEpoch, this.lastStep);
   }
 
-  /** Trains steps [this.step, end), fewer where the group was asked to stop. */
+  /** Trains up to step `end`, or less where the group was asked to stop. */
   async #train(end: number): Promise<void> {
-    const { config } = this.#request;
-    const { trainCount } = this.#launched.layout.shape;
+    const session = this.#session;
+    const [first, start] = [session.step, performance.now()];
     this.accuracy = null;
-    this.#shuffle();
-    const start = performance.now();
-    const reports = await this.#withRestarts(() => {
-      const { group } = this.#launched;
-      return group.run({ name: 'train', first: group.control.committed, end });
-    });
-    const ms = performance.now() - start;
-    const { committed } = this.#launched.group.control;
-    this.#throwIfNotFinite(committed);
+    const { loss } = await this.#withRestarts(() => session.trainTo(end));
+    const [steps, ms] = [session.step - first, performance.now() - start];
+    this.#throwIfNotFinite();
+    const { config, layout } = session;
     let images = 0;
-    for (let step = this.step; step < committed; step++) images += positionOf(config, trainCount, step).rows;
-    if (committed > this.step) {
-      this.#loss = this.#lossOf(committed - 1, reports);
-      this.#recent = { imagesPerSecond: (1000 * images) / ms, stepMs: ms / (committed - this.step) };
+    for (let i = 0; i < steps; i++) images += positionOf(config, layout.shape.trainCount, first + i).rows;
+    if (steps > 0) {
+      this.#loss = loss;
+      this.#recent = { imagesPerSecond: (1000 * images) / ms, stepMs: ms / steps };
     }
     this.#trainMs += ms;
     this.#images += images;
-    this.step = committed;
-  }
-
-  #shuffle(): void {
-    const { epoch } = positionOf(this.#request.config, this.#launched.layout.shape.trainCount, this.step);
-    if (epoch === this.#shuffledEpoch) return;
-    this.#launched.shuffle(epoch);
-    this.#shuffledEpoch = epoch;
   }
 
   #tell(phase: Progress['phase']): void {
     const { config, onProgress } = this.#request;
-    if (onProgress === undefined) return;
-    const epoch = Math.max(1, Math.ceil(this.step / this.#perEpoch));
-    onProgress({
+    const { step, perEpoch } = this.#session;
+    const epoch = Math.max(1, Math.ceil(step / perEpoch));
+    onProgress?.({
       phase,
-      step: this.step,
+      step,
       lastStep: this.lastStep,
       epoch,
       epochs: config.epochs,
-      stepInEpoch: this.step - (epoch - 1) * this.#perEpoch,
-      stepsPerEpoch: this.#perEpoch,
+      stepInEpoch: step - (epoch - 1) * perEpoch,
+      stepsPerEpoch: perEpoch,
       loss: this.#loss,
-      learningRate: learningRateAt(config, this.step),
+      learningRate: learningRateAt(config, step),
       imagesPerSecond: this.#recent.imagesPerSecond,
     });
   }
 
-  /**
-   * Does `work` again on new workers when a rank fails: nothing of a step that was not committed is left. With other
-   * processes the run ends instead: they may have committed the step that this one has to do again.
-   */
   async #withRestarts<T>(work: () => Promise<T>): Promise<T> {
-    const { onNote, job } = this.#request;
-    const maxRestarts = job === null ? this.#request.maxRestarts : 0;
-    for (let lost = false; ; lost = true) {
-      try {
-        if (lost) await this.#launched.restart();
-        return await work();
-      } catch (error) {
-        if (!isLoss(error)) throw error;
-        if (this.#restarts === maxRestarts) throw await this.#giveUp(error);
-        this.#restarts++;
-        onNote(`${error.message}; starting the workers again (${String(this.#restarts)} of ${String(maxRestarts)})`);
-      }
+    try {
+      return await this.#restarts.run(work);
+    } catch (error) {
+      throw error instanceof LostRank ? await this.#giveUp(error.cause) : error;
     }
   }
 
   /** Writes the last good step down and returns the error to end with. */
   async #giveUp(error: OperationalError): Promise<OperationalError> {
     const { folder, job } = this.#request;
-    await this.#launched.group.close();
-    this.step = this.#launched.group.control.committed;
+    await this.#session.close();
+    const step = String(this.#session.step);
     const saving = this.#checkpoint().then((checkpoint) => this.#recorder.lastCheckpoint(checkpoint));
     const saved = await saving.then(
-      () =>
-        folder === null
-          ? ''
-          : `; step ${String(this.step)} is saved: go on with --resume ${shellWord(folder.directory)}`,
-      (failure: unknown) => `; step ${String(this.step)} is not saved: ${messageOf(failure)}`,
+      () => (folder === null ? '' : `; step ${step} is saved: go on with --resume ${shellWord(folder.directory)}`),
+      (failure: unknown) => `; step ${step} is not saved: ${messageOf(failure)}`,
     );
-    const restarts = job === null ? `; gave up after ${counted(this.#restarts, 'restart')}` : '';
+    const restarts = job === null ? `; gave up after ${counted(this.#restarts.count, 'restart')}` : '';
     const message = `${error.message}${restarts}${saved}`;
     return new OperationalError(error.code, message, {
       cause: error,
@@ -337,22 +300,10 @@ class TrainingRun {
     });
   }
 
-  /** Mean loss of a step's batch, from the ranks' sums over their subtrees. */
-  #lossOf(step: number, reports: readonly RankReport[]): number {
-    const { config, worldSize, job } = this.#request;
-    const { rows } = positionOf(config, this.#launched.layout.shape.trainCount, step);
-    const sums = reports.flatMap((report) => report.losses);
-    // Rank 0 of a process of a job has the whole sum.
-    const merges = job === null ? planBatch(rows, leafCount(rows, config.microBatch), 0, worldSize).merges : [];
-    for (const { target, source } of merges) sums[target] = (sums[target] ?? 0) + (sums[source] ?? 0);
-    return (sums[0] ?? 0) / rows;
-  }
-
-  #throwIfNotFinite(step: number): void {
-    const index = this.#launched.group.control.notFinite;
-    if (index === null) return;
-    const name = this.#request.engine.units[index]?.name ?? 'a unit';
-    const what = `the gradient or the parameters of ${name} became infinite or NaN in step ${String(step + 1)}`;
+  #throwIfNotFinite(): void {
+    const { notFinite, step } = this.#session;
+    if (notFinite === null) return;
+    const what = `the gradient or the parameters of ${notFinite} became infinite or NaN in step ${String(step + 1)}`;
     throw this.#commonEnd(this.#diverged(`${what}; the step was not applied`));
   }
 
@@ -370,18 +321,19 @@ class TrainingRun {
 
   async #log(stepInEpoch: number): Promise<StepMetric> {
     const { config } = this.#request;
+    const { step, perEpoch } = this.#session;
     const images = this.#images - this.#lastLog.images;
     const ms = this.#trainMs - this.#lastLog.trainMs;
     this.#lastLog = { images: this.#images, trainMs: this.#trainMs };
     const metric: StepMetric = {
       kind: 'step',
-      step: this.step,
-      epoch: Math.floor(this.step / this.#perEpoch) + 1,
+      step,
+      epoch: Math.floor(step / perEpoch) + 1,
       epochs: config.epochs,
       stepInEpoch,
-      stepsPerEpoch: this.#perEpoch,
+      stepsPerEpoch: perEpoch,
       loss: this.#loss ?? NaN,
-      learningRate: learningRateAt(config, this.step),
+      learningRate: learningRateAt(config, step),
       imagesPerSecond: (1000 * images) / ms,
     };
     await this.#recorder.metric({ ...metric });
@@ -390,19 +342,11 @@ class TrainingRun {
 
   /** The committed state, as a checkpoint. */
   async #checkpoint(): Promise<Checkpoint> {
-    const { config, engine, worldSize, allWorkers } = this.#request;
-    const { state, dataset } = this.#launched;
-    const saved = state.save(this.step, config.batchNorm === 'sync' ? 1 : worldSize);
-    const unsound = unsoundField(saved);
-    if (unsound !== null) {
-      const what = `the training state (${unsound}) ceased to be finite by step ${String(this.step)}`;
-      throw this.#commonEnd(this.#diverged(what));
-    }
-    const sha256 = await parametersSha256(saved.parameters);
-    const { step } = this;
-    const [name, arithmetic, init] = [engine.name, arithmeticOf(engine), this.#init()];
-    const where = { config, dataset, engine: name, arithmetic, step, worldSize: allWorkers, init };
-    return { ...where, ...saved, parametersSha256: sha256 };
+    const checkpoint = await this.#session.checkpoint(this.#init());
+    const unsound = unsoundField(checkpoint);
+    if (unsound === null) return checkpoint;
+    const what = `the training state (${unsound}) ceased to be finite by step ${String(checkpoint.step)}`;
+    throw this.#commonEnd(this.#diverged(what));
   }
 
   #init(): InitialWeights | null {
@@ -423,9 +367,4 @@ function abortOf({ reason }: AbortSignal, when: string): OperationalError {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function isLoss(error: unknown): error is OperationalError {
-  const losses = ['RANK_FAILED', 'RANK_STALLED', 'THREADS_EXCEEDED', 'PROCESS_LOST'];
-  return error instanceof OperationalError && losses.includes(error.code);
 }

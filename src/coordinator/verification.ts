@@ -1,29 +1,18 @@
 /** Showing on this machine that the result of training depends on what was asked for alone. */
-import type { TrainConfig } from '../shared/config.js';
-import type { Engine, SimdBits } from '../shared/engine.js';
+import type { SimdBits } from '../shared/engine.js';
 import { processName, type Job } from '../shared/job.js';
-import { stepsPerEpoch } from '../shared/schedule.js';
 import { counted } from '../shared/text.js';
 import { gatherValues } from './agreement.js';
-import { decodeCheckpoint, encodeCheckpoint, parametersSha256, stateSha256 } from './checkpoint-format.js';
-import type { OpenDataset } from './dataset-parts.js';
-import { arithmeticOf, goldenHashes, type Hashes } from './golden-hashes.js';
-import type { Host, Simd } from './host.js';
-import { launchTogether, type Launched } from './launch.js';
+import { decodeCheckpoint, encodeCheckpoint, stateSha256 } from './checkpoint-format.js';
+import { goldenHashes, type Hashes } from './golden-hashes.js';
+import type { Simd } from './host.js';
+import { Session, type SessionOptions } from './session.js';
 
-export interface VerificationRequest {
-  readonly host: Host;
-  readonly engine: Engine;
-  /** What the engine imports on each thread, see `ReplicaBinding`. */
-  readonly libraries: readonly string[];
-  readonly config: TrainConfig;
+export interface VerificationRequest extends SessionOptions {
   readonly workers: readonly number[];
   readonly steps: number;
-  readonly dataset: OpenDataset;
-  readonly timeoutMs: number;
   /** The other processes that train with this one; null where there are none. */
   readonly job: Job | null;
-  readonly onNote: (text: string) => void;
 }
 
 export interface VerificationRow extends Hashes {
@@ -108,41 +97,14 @@ async function trainTo(
   steps: number,
   from: Uint8Array | null,
 ): Promise<{ bytes: Uint8Array; simd: Simd | null }> {
-  const { config } = request;
-  const launched = await launchTogether({ ...request, worldSize, devices: null, trains: true });
+  const session = await Session.open({ ...request, worldSize, trains: true });
   try {
-    const resumed = from === null ? null : await decodeCheckpoint(from);
-    if (resumed === null) launched.state.initialise(config.seed);
-    else launched.state.restore(resumed, resumed.step);
-    launched.group.control.startFrom(resumed?.step ?? 0);
-    await launched.group.run({ name: 'prepare', first: 0, end: 0 });
-    const perEpoch = stepsPerEpoch(config, launched.layout.shape.trainCount);
-    for (let step = resumed?.step ?? 0; step < steps;) {
-      const end = Math.min(steps, step - (step % perEpoch) + perEpoch);
-      launched.shuffle(Math.floor(step / perEpoch));
-      await launched.group.run({ name: 'train', first: step, end });
-      step = end;
-    }
-    const bytes = await checkpointBytes(request, launched, worldSize, steps);
-    return { bytes, simd: launched.simd };
+    await (from === null ? session.initialise(request.config.seed) : session.restore(await decodeCheckpoint(from)));
+    await session.trainTo(steps);
+    return { bytes: await encodeCheckpoint(await session.checkpoint()), simd: session.simd };
   } finally {
-    await launched.group.close();
+    await session.close();
   }
-}
-
-async function checkpointBytes(
-  request: VerificationRequest,
-  launched: Launched,
-  worldSize: number,
-  step: number,
-): Promise<Uint8Array> {
-  const { engine, config } = request;
-  const { dataset, state } = launched;
-  const saved = state.save(step, 1);
-  const hash = await parametersSha256(saved.parameters);
-  const arithmetic = arithmeticOf(engine);
-  const where = { config, dataset, engine: engine.name, arithmetic, step, worldSize, init: null };
-  return encodeCheckpoint({ ...where, ...saved, parametersSha256: hash });
 }
 
 async function hashesOf(bytes: Uint8Array): Promise<Hashes> {

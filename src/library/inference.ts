@@ -1,8 +1,8 @@
 /** A trained network over the test split of a data set, on a group of its own. */
 import type { OpenDataset } from '../coordinator/dataset.js';
-import { evaluateGroup, testSplit, type Accuracy, type TestSplit } from '../coordinator/evaluation.js';
+import type { Accuracy, TestSplit } from '../coordinator/evaluation.js';
 import { nodeHost } from '../coordinator/node-host.js';
-import { launch } from '../coordinator/launch.js';
+import { Session } from '../coordinator/session.js';
 import { maxWorldSize, defaultConfig } from '../shared/config.js';
 import { assert } from '../shared/errors.js';
 import { classes } from '../shared/network.js';
@@ -26,29 +26,27 @@ export async function infer(network: NetworkState, dataset: OpenDataset, options
   const onNote = options.onNote ?? ignore;
   const selected = await selectEngine(options.engine, { workers, onNote });
   noteEngine(selected, onNote);
-  const launched = await launch({
+  const session = await Session.open({
     host: nodeHost,
     engine: selected.engine,
     libraries: selected.libraries,
     // Rows in evaluation mode depend on no batch: the default one shapes the workspaces.
     config: defaultConfig,
     worldSize: workersOn(selected, options.workers, workers),
-    devices: null,
     dataset,
     trains: false,
     timeoutMs: 1000 * defaultTimeout,
     onNote,
   });
   try {
-    launched.state.startFrom(network);
-    await launched.group.run({ name: 'prepare', first: 0, end: 0 });
-    const accuracy = await evaluateGroup(launched, network.runningStatistics);
+    await session.startFrom(network);
+    const accuracy = await session.evaluate();
     assert(accuracy !== null, 'nobody stops an inference');
-    const { images, labels, probabilities } = testSplit(launched);
+    const { images, labels, probabilities } = session.test;
     const test = { images: images.slice(), labels: labels.slice(), probabilities: probabilities.slice() };
-    return { ...accuracy, dataset: launched.dataset, test };
+    return { ...accuracy, dataset: session.dataset, test };
   } finally {
-    await launched.group.close();
+    await session.close();
   }
 }
 

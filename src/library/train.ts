@@ -1,7 +1,7 @@
 /** `train`: from what was asked for, and what a run to resume has, to a training run. */
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { fromFirst, sumOver, together } from '../coordinator/agreement.js';
+import { fromFirst, together } from '../coordinator/agreement.js';
 import { readCheckpoint, type Checkpoint } from '../coordinator/checkpoint.js';
 import { describeMachine, machineSummary } from '../coordinator/machine.js';
 import { nodeHost } from '../coordinator/node-host.js';
@@ -103,9 +103,8 @@ async function* trainIn(
       },
       ({ maxSteps }) => ({ 'number of steps': String(maxSteps) }),
     );
-    const allWorkers = await sumOver(job, prepared.worldSize);
     const hosts = job?.hosts ?? [hostname()];
-    for await (const metric of runTraining({ ...prepared, job, hosts, allWorkers, timeoutMs })) {
+    for await (const metric of runTraining({ ...prepared, job, hosts, timeoutMs })) {
       if (job === null || job.process === 0) yield metric;
     }
   } finally {
@@ -117,9 +116,7 @@ async function* trainIn(
 async function prepare(
   job: Job | null,
   options: TrainOptions,
-): Promise<
-  Omit<TrainingRequest, 'job' | 'hosts' | 'allWorkers' | 'timeoutMs' | 'folder'> & { folder: RunFolder | null }
-> {
+): Promise<Omit<TrainingRequest, 'job' | 'hosts' | 'timeoutMs' | 'folder'> & { folder: RunFolder | null }> {
   const { resume: resumed, init } = await fromFirst(job, () => startingPoint(options));
   const resume = resumed?.checkpoint ?? null;
   const config = resume === null ? resolveConfig(options) : resumedConfig(resume, options);

@@ -124,6 +124,18 @@ export function reduceUnit(layout: MemoryLayout, plan: BatchPlan, replica: Pick<
   }
 }
 
+/**
+ * Carries out the plan's merges for the loss.
+ * @param losses as in `MemoryLayout.losses`
+ * @returns sums by subtree, of which the first is the whole batch's; of several processes, those of `job.roots` count
+ */
+export function mergedLosses(losses: Float64Array, layout: MemoryLayout, plan: BatchPlan): number[] {
+  const { subtrees } = layout.shape;
+  const sums = plan.subtrees.map(({ rank, position }) => losses[rank * subtrees + position] ?? NaN);
+  for (const { target, source } of plan.merges) sums[target] = (sums[target] ?? NaN) + (sums[source] ?? NaN);
+  return sums;
+}
+
 /** How a statistics exchange goes on over the other processes of a job; see job-collectives.ts. */
 export interface StatisticsOverJob {
   /** Between barriers: the process's sums, by subtree in `slots` from `base` on, for all processes to read. Overwrites them. */

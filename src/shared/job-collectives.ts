@@ -10,6 +10,7 @@ import {
   accumulatorOf,
   addRow,
   copyRow,
+  mergedLosses,
   sumTree,
   type BatchPlan,
   type JobPlan,
@@ -116,7 +117,7 @@ export class JobRank implements StatisticsOverJob {
     this.#mailbox = mailbox;
     this.#enter = enter;
     this.#statistics = new Float64Array(buffer, job.statistics, nodes * statisticsLength);
-    this.#losses = new Float64Array(buffer, job.losses, shape.worldSize * shape.subtrees);
+    this.#losses = new Float64Array(buffer, layout.losses, shape.worldSize * shape.subtrees);
     this.#headers = new Float64Array(buffer, job.headers, processes * (1 + roots));
   }
 
@@ -133,10 +134,8 @@ export class JobRank implements StatisticsOverJob {
   /**
    * Sums all processes' accumulators, of which this process's subtrees are summed already; `sumBase` has the result. Call it
    * after the last barrier of the reduction within the process.
-   * @param losses sums of the loss over this rank's subtrees
    */
-  sumGradients(plan: BatchPlan, replica: Replica, losses: readonly number[]): void {
-    this.#losses.set(losses, this.#rank * this.#layout.shape.subtrees);
+  sumGradients(plan: BatchPlan, replica: Replica): void {
     this.#enter('reduce-scatter');
     this.#control.barrier(this.#rank);
     if (this.#rank === 0) this.#writeHeader(plan);
@@ -177,9 +176,7 @@ export class JobRank implements StatisticsOverJob {
 
   #writeHeader(plan: BatchPlan): void {
     const { plan: over, headerLength } = jobOf(this.#layout, plan);
-    const { subtrees } = this.#layout.shape;
-    const sums = plan.subtrees.map(({ rank, position }) => this.#losses[rank * subtrees + position] ?? 0);
-    for (const { target, source } of plan.merges) sums[target] = (sums[target] ?? 0) + (sums[source] ?? 0);
+    const sums = mergedLosses(this.#losses, this.#layout, plan);
     const start = over.process * headerLength;
     this.#headers[start] = this.#control.stopRequested ? 1 : 0;
     over.roots.forEach((root, position) => {

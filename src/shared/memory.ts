@@ -53,6 +53,8 @@ export interface MemoryLayout {
   readonly workspaces: readonly number[];
   /** float64 [2][subtrees of all ranks][statisticsLength]: slots of the statistics exchange, used in turn. */
   readonly statistics: number;
+  /** float64 [worldSize][subtrees]: sums of the loss over each rank's subtrees, in the step at hand. */
+  readonly losses: number;
   /** uint32 [trainCount]: the epoch's permutation. */
   readonly permutation: number;
   readonly train: SplitBinding;
@@ -64,12 +66,15 @@ export interface MemoryLayout {
   readonly bytes: number;
 }
 
+/** Which of the two state sets holds the state after `step` steps. */
+export function stateSetOf(step: number): 0 | 1 {
+  return step % 2 === 0 ? 0 : 1;
+}
+
 /** What goes over the network, where the group is one of several processes; see job-collectives.ts. */
 export interface JobLayout {
   /** float64 [nodes][length of the exchange], without gaps. */
   readonly statistics: number;
-  /** float64 [worldSize][subtrees]: sums of the loss over each rank's subtrees. */
-  readonly losses: number;
   /** float64 [processes][1 + roots]: whether the process was told to stop, then sums of the loss over its subtrees. */
   readonly headers: number;
   /** float32 [nodes][floats of the largest chunk]: what other processes have of this one's chunk. */
@@ -126,6 +131,7 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     accumulatorLength: engine.accumulatorLength,
     workspaces: eachRank(() => take(workspaceBytes)),
     statistics: take(2 * shape.worldSize * shape.subtrees * statisticsLength * 8),
+    losses: take(shape.worldSize * shape.subtrees * 8),
     permutation: take(shape.trainCount * 4),
     train: takeSplit(shape.trainCount),
     test: takeSplit(shape.testCount),
@@ -145,7 +151,6 @@ function takeJob(engine: Engine, shape: MemoryShape, job: JobShape, take: (bytes
   const largest = Math.max(...chunks.map(({ start, end }) => end - start));
   return {
     statistics: take(job.nodes * statisticsLength * 8),
-    losses: take(shape.worldSize * shape.subtrees * 8),
     headers: take(job.processes * (1 + job.roots) * 8),
     received: take(job.nodes * largest * floatBytes),
     sum: take(engine.accumulatorLength * floatBytes),

@@ -51,11 +51,8 @@ export interface RankReport {
   readonly kind: 'report';
   readonly rank: number;
   readonly generation: number;
-  /**
-   * Sums of the loss over this rank's subtrees in the last step of a `train` command. Of several processes: rank 0 has the
-   * whole sum, the others nothing.
-   */
-  readonly losses: readonly number[];
+  /** Of rank 0: sum of the loss over the global batch in the last step of a `train` command; null of others, and before one. */
+  readonly lossSum: number | null;
   readonly times: StepTimes;
   /** Milliseconds of each step. */
   readonly stepMs: readonly number[];

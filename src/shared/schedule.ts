@@ -6,7 +6,12 @@ export const adamDefaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const
 /** StepLR: the rate of optimiser step `step` (counted from 0); PyTorch's `scheduler.step()` after each step gives the same. */
 export function learningRateAt(config: TrainConfig, step: number): number {
   let rate = config.learningRate;
-  for (let decays = Math.floor(step / config.lrStep); decays > 0 && rate !== 0; decays--) rate *= config.lrGamma;
+  for (let decays = Math.floor(step / config.lrStep); decays > 0; decays--) {
+    const next = rate * config.lrGamma;
+    // As with 0, a factor of 1 or infinity.
+    if (next === rate) break;
+    rate = next;
+  }
   return rate;
 }
 

@@ -1,7 +1,7 @@
 /** The loop of one rank: waits for a command, carries it out with the group, reports, until it is told to exit. */
 import { Control, type Command } from '../shared/control.js';
 import { Mailbox } from '../shared/mailbox.js';
-import { bindReplica } from '../shared/memory.js';
+import { bindReplica, stateSetOf } from '../shared/memory.js';
 import type { RankConfig, RankMessage, RankReport, RankTask } from '../shared/protocol.js';
 import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
 import type { Engine, Replica } from '../shared/engine.js';
@@ -58,7 +58,7 @@ async function runRank(
     seen = generation;
     if (command.name === 'exit') return;
     const stepMs = await carryOut(command, context, replica, step);
-    report({ kind: 'report', rank, generation, losses: step.losses, times: { ...step.times }, stepMs });
+    report({ kind: 'report', rank, generation, lossSum: step.lossSum, times: { ...step.times }, stepMs });
     for (const part of ['data', 'compute', 'allReduce', 'optimiser', 'waiting'] as const) step.times[part] = 0;
   }
 }
@@ -80,7 +80,7 @@ async function carryOut(command: Command, context: RankContext, replica: Replica
       control.setPhase(rank, 'evaluation');
       const begun = performance.now();
       const end = Math.min(start + rows, share.end);
-      await replica.evaluate(command.first + start, command.first + end, control.committed & 1 ? 1 : 0);
+      await replica.evaluate(command.first + start, command.first + end, stateSetOf(control.committed));
       if (performance.now() - begun < shortMs) rows *= 2;
       start = end;
     }

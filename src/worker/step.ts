@@ -12,6 +12,7 @@ import {
   accumulatorOf,
   GroupExchange,
   LocalExchange,
+  mergedLosses,
   ownedUnits,
   planBatch,
   reduceUnit,
@@ -20,7 +21,7 @@ import {
 import type { TrainConfig } from '../shared/config.js';
 import type { Control, Phase } from '../shared/control.js';
 import type { AdamScalars, Engine, Replica } from '../shared/engine.js';
-import type { MemoryLayout } from '../shared/memory.js';
+import { stateSetOf, type MemoryLayout } from '../shared/memory.js';
 import type { StepTimes } from '../shared/protocol.js';
 import { JobRank, sumBase } from '../shared/job-collectives.js';
 import type { Mailbox } from '../shared/mailbox.js';
@@ -50,10 +51,12 @@ export class RankStep {
   readonly #local = new LocalExchange();
   readonly #plans = new Map<number, BatchPlan>();
   readonly #betaPowers: readonly [Float64Array, Float64Array];
+  /** All ranks': `MemoryLayout.losses`. */
+  readonly #losses: Float64Array;
   #step = 0;
   readonly times: Mutable<StepTimes> = { data: 0, compute: 0, allReduce: 0, optimiser: 0, waiting: 0 };
-  /** Loss sums of the shard's subtrees in the last step; of several processes: rank 0 has the whole sum, the others nothing. */
-  losses: readonly number[] = [];
+  /** Of rank 0: sum of the loss over the global batch of the last step; null of others, and before it. */
+  lossSum: number | null = null;
 
   constructor(context: RankContext, replica: Replica) {
     const { buffer, layout, control, rank, worldSize, engine, mailbox } = context;
@@ -63,6 +66,7 @@ export class RankStep {
     const enter = this.#enter.bind(this);
     this.#job = mailbox === null ? null : new JobRank(buffer, layout, control, rank, mailbox, enter);
     this.#group = new GroupExchange(buffer, layout, control, rank, this.#job);
+    this.#losses = new Float64Array(buffer, layout.losses, worldSize * layout.shape.subtrees);
     const [even, odd] = layout.sets;
     this.#betaPowers = [new Float64Array(buffer, even.betaPowers, 2), new Float64Array(buffer, odd.betaPowers, 2)];
     let since = 0;
@@ -75,7 +79,7 @@ export class RankStep {
 
   /** Derives the engine's form of this rank's units from the parameters that are committed. */
   prepare(): void {
-    const set = this.#context.control.committed & 1 ? 1 : 0;
+    const set = stateSetOf(this.#context.control.committed);
     this.#enter('prepare');
     for (const unit of this.#units) this.#replica.prepare(unit, set);
     this.#barrier();
@@ -84,8 +88,7 @@ export class RankStep {
   /** Runs step `step`. Returns false where a value ceased to be finite: nothing was committed then. */
   async run(step: number): Promise<boolean> {
     const { control, rank, config, layout } = this.#context;
-    const from = step & 1 ? 1 : 0;
-    const to = step & 1 ? 0 : 1;
+    const [from, to] = [stateSetOf(step), stateSetOf(step + 1)];
 
     this.#step = step;
     this.#enter('data');
@@ -109,13 +112,16 @@ export class RankStep {
     const begun = performance.now();
     const waited = this.times.waiting;
     const report = await this.#replica.forwardBackward(shard, sync ? this.#group : this.#local);
-    this.losses = report.losses;
+    this.#losses.set(report.losses, rank * layout.shape.subtrees);
     const computed = performance.now();
     this.times.data += begun - start;
     this.times.compute += computed - begun - (this.times.waiting - waited);
 
     this.#barrier();
     if (this.#job !== null) this.#sumOverJob(this.#job, plan);
+    if (rank === 0) {
+      this.lossSum = this.#job?.lossSum(plan) ?? mergedLosses(this.#losses, layout, plan)[0] ?? NaN;
+    }
     this.#updateUnits(plan, step, from, to);
     if (rank === 0) control.decideStop(step, this.#job?.stopRequested);
     this.#barrier();
@@ -126,15 +132,14 @@ export class RankStep {
   }
 
   #sumOverJob(job: JobRank, plan: BatchPlan): void {
-    const { rank, layout, engine } = this.#context;
+    const { layout, engine } = this.#context;
     const start = performance.now();
     this.#enter('reduce');
     for (const index of this.#units) {
       const unit = engine.units[index];
       if (unit !== undefined) reduceUnit(layout, plan, this.#replica, unit);
     }
-    job.sumGradients(plan, this.#replica, this.losses);
-    this.losses = rank === 0 ? [job.lossSum(plan)] : [];
+    job.sumGradients(plan, this.#replica);
     this.times.allReduce += performance.now() - start;
   }
 

@@ -1,15 +1,11 @@
 /** A group of worker threads that is driven one step at a time, for tests of what `train` does not show. */
 import { parametersSha256 } from '../../dist/coordinator/checkpoint.js';
 import { locateDataset, openDataset } from '../../dist/coordinator/dataset.js';
-import { launch, type Launched } from '../../dist/coordinator/launch.js';
 import { nodeHost } from '../../dist/coordinator/node-host.js';
-import { fillPermutation } from '../../dist/coordinator/sampler.js';
-import { planBatch } from '../../dist/shared/collectives.js';
+import { Session } from '../../dist/coordinator/session.js';
 import { defaultConfig, type TrainConfig } from '../../dist/shared/config.js';
 import type { Engine } from '../../dist/shared/engine.js';
 import { parameterCount } from '../../dist/shared/network.js';
-import { positionOf } from '../../dist/shared/schedule.js';
-import { leafCount } from '../../dist/shared/tree.js';
 import { wasmEngine } from '../../dist/worker/engines/wasm/engine.js';
 
 export interface StepResult {
@@ -19,7 +15,7 @@ export interface StepResult {
 }
 
 export interface TestGroup {
-  readonly launched: Launched;
+  readonly session: Session;
   readonly config: TrainConfig;
   /** Row numbers of the current epoch; a live view. */
   readonly permutation: Uint32Array;
@@ -38,42 +34,27 @@ export async function startGroup(
   computing: { readonly engine: Engine; readonly libraries: readonly string[] } = { engine: wasmEngine, libraries: [] },
 ): Promise<TestGroup> {
   const config = { ...defaultConfig, ...options };
-  const launched = await launch({
+  const session = await Session.open({
     host: nodeHost,
     ...computing,
     config,
     worldSize,
-    devices: null,
     dataset: await openDataset(await locateDataset(data)),
     trains: true,
     timeoutMs: 30_000,
     onNote: () => undefined,
   });
-  const { state, group, layout, buffer } = launched;
-  const { trainCount } = layout.shape;
-  const permutation = new Uint32Array(buffer, layout.permutation, trainCount);
-  state.initialise(config.seed);
-  await group.run({ name: 'prepare', first: 0, end: 0 });
-  let step = 0;
+  await session.initialise(config.seed);
+  const { layout, buffer } = session;
   return {
-    launched,
+    session,
     config,
-    permutation,
+    permutation: new Uint32Array(buffer, layout.permutation, layout.shape.trainCount),
     gradient: new Float32Array(buffer, layout.gradients, parameterCount),
     async step() {
-      const { epoch, start, rows } = positionOf(config, trainCount, step);
-      if (start === 0) fillPermutation(permutation, config.seed, epoch);
-      const reports = await group.run({ name: 'train', first: step, end: step + 1 });
-      step++;
-      const sums = reports.flatMap((report) => report.losses);
-      for (const { target, source } of planBatch(rows, leafCount(rows, config.microBatch), 0, worldSize).merges) {
-        sums[target] = (sums[target] ?? NaN) + (sums[source] ?? NaN);
-      }
-      return {
-        loss: (sums[0] ?? NaN) / rows,
-        parametersSha256: await parametersSha256(state.save(step, 1).parameters),
-      };
+      const { loss } = await session.trainTo(session.step + 1);
+      return { loss: loss ?? NaN, parametersSha256: await parametersSha256(session.save().parameters) };
     },
-    close: () => group.close(),
+    close: () => session.close(),
   };
 }
