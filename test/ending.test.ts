@@ -67,17 +67,17 @@ describe('the exit code', () => {
 });
 
 describe('a signal before training has begun', () => {
-  /** Opening the training images for the n-th time takes for ever: first for their header, then to load them. */
-  const stuckAt = async (n: number): Promise<string> => {
-    const preload = join(directory, `stuck-${String(n)}.mjs`);
+  /** Opening the training images takes for ever: to look at them before the folder is locked, or to load them afterwards. */
+  const stuckWhere = async (out: string, locked: boolean): Promise<string> => {
+    const preload = join(directory, `stuck-${String(locked)}.mjs`);
     await writeFile(
       preload,
-      `import fs from 'node:fs/promises';
+      `import fs, { existsSync } from 'node:fs';
       import { syncBuiltinESMExports } from 'node:module';
-      const { open } = fs;
-      let opened = 0;
-      fs.open = (path, ...rest) => {
-        if (!String(path).endsWith('train-images-idx3-ubyte') || ++opened < ${String(n)}) return open(path, ...rest);
+      const { open } = fs.promises;
+      fs.promises.open = (path, ...rest) => {
+        const isLocked = existsSync(${JSON.stringify(join(out, 'run.lock'))});
+        if (!String(path).endsWith('train-images-idx3-ubyte') || isLocked !== ${String(locked)}) return open(path, ...rest);
         console.error('stuck');
         return new Promise(() => setInterval(() => undefined, 1000));
       };
@@ -87,15 +87,15 @@ describe('a signal before training has begun', () => {
   };
 
   it.each([
-    { signal: 'SIGINT', code: 130, n: 1, locked: false },
-    { signal: 'SIGINT', code: 130, n: 2, locked: true },
-    { signal: 'SIGTERM', code: 143, n: 2, locked: true },
-    { signal: 'SIGHUP', code: 129, n: 2, locked: true },
-  ] as const)('ends it at once: $signal, exit code $code, lock taken: $locked', async ({ signal, code, n, locked }) => {
-    const out = join(directory, `${signal} ${String(n)}`);
+    { signal: 'SIGINT', code: 130, locked: false },
+    { signal: 'SIGINT', code: 130, locked: true },
+    { signal: 'SIGTERM', code: 143, locked: true },
+    { signal: 'SIGHUP', code: 129, locked: true },
+  ] as const)('ends it at once: $signal, exit code $code, lock taken: $locked', async ({ signal, code, locked }) => {
+    const out = join(directory, `${signal} ${String(locked)}`);
     let [wasLocked, sent] = [false, NaN];
     const result = await cli(['train', '--data', data, '--out', out, '--workers', '1'], {
-      node: ['--import', await stuckAt(n)],
+      node: ['--import', await stuckWhere(out, locked)],
       onStart: (child) => {
         child.stderr?.on('data', (text: Buffer) => {
           if (!text.toString().includes('stuck')) return;

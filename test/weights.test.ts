@@ -16,7 +16,7 @@ import { noteChance } from '../dist/library/inference.js';
 import { batchNormChannels, parameterCount } from '../dist/shared/network.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
-import { temporaryDataset } from './support/idx-files.js';
+import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
 import { trainRun } from './support/runs.js';
 import { dict, integer, text, TorchFile } from './support/torch-file.js';
 
@@ -128,12 +128,14 @@ it('an accuracy little better than guessing is told, with what may be behind it'
   const file = join(directory, 'zeros.pth');
   await writeFile(file, await writeWeights('pytorch', weights));
   const notes: string[] = [];
-  const { accuracy } = await evaluate({ checkpoint: file, data, onNote: (note) => notes.push(note) });
+  const many = await writeIdxSet(join(directory, 'many'), 8, 200);
+  const { accuracy } = await evaluate({ checkpoint: file, data: many, onNote: (note) => notes.push(note) });
   expect(accuracy).toBeLessThan(20);
   const warning = /^warning: \d+\.\d\d % is little better than guessing: .*not upright/;
   expect(notes.filter((note) => warning.test(note))).toHaveLength(1);
   const before = notes.length;
-  noteChance({ correct: 2, total: 10, accuracy: 20 }, (note) => notes.push(note));
+  noteChance({ correct: 20, total: 100, accuracy: 20 }, (note) => notes.push(note));
+  noteChance({ correct: 9, total: 99, accuracy: 9 }, (note) => notes.push(note));
   expect(notes).toHaveLength(before);
 });
 

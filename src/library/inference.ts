@@ -50,12 +50,15 @@ export async function infer(network: NetworkState, dataset: OpenDataset, options
   }
 }
 
+/** Of fewer images an accuracy says little. */
+const leastRows = 100;
+
 /**
  * Says what may be behind it where a network is hardly better than guessing. Images that lie transposed look like any others
  * to a program; to a network that was trained on upright ones they do not.
  */
-export function noteChance({ accuracy }: Accuracy, onNote: (text: string) => void): void {
-  if (accuracy >= 200 / classes) return;
+export function noteChance({ accuracy, total }: Accuracy, onNote: (text: string) => void): void {
+  if (total < leastRows || accuracy >= 200 / classes) return;
   const problem = `${accuracy.toFixed(2)} % is little better than guessing`;
   const reasons = 'on other images than these, or these are not upright (EMNIST stores them transposed)';
   onNote(`warning: ${problem}: the network is hardly trained, or it was trained ${reasons}`);
