@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '../dist/index.js';
+import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
 import { cli, cliPath, type CliResult } from './support/cli.js';
 import { adviceExpected, expectedBits } from './support/kernels.js';
 import { idxHeader, temporaryDirectory, writeIdxSet } from './support/idx-files.js';
@@ -203,6 +204,14 @@ describe('bench', () => {
       expect(Object.keys(share).sort()).toEqual(['allReduce', 'compute', 'data', 'optimiser', 'waiting']);
       expect(Object.values(share).reduce((sum, part) => sum + part, 0)).toBeCloseTo(1, 6);
     }
+  });
+
+  it('counts the images that there are, where a batch would take more', async () => {
+    const large = ['--workers', '1', '--steps', '1', '--batch-size', '100000'];
+    const { stdout } = await cli(['bench', '--data', data, '--json', ...large]);
+    const [row] = JSON.parse(stdout) as { imagesPerSecond: number; stepMsP50: number }[];
+    const images = ((row?.imagesPerSecond ?? NaN) * (row?.stepMsP50 ?? NaN)) / 1000;
+    expect(images).toBeCloseTo((await openDataset(await locateDataset(data))).trainCount, 3);
   });
 
   it('prints a table for people', async () => {

@@ -4,13 +4,13 @@
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { cp, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { writeFileAtomically } from '../dist/coordinator/atomic-file.js';
-import { exportWeights, loadCheckpoint, train } from '../dist/index.js';
+import { exportWeights, loadCheckpoint, report, train } from '../dist/index.js';
 import { cliPath } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDataset } from './support/idx-files.js';
@@ -40,6 +40,32 @@ beforeEach(async () => {
   await mkdir(directory);
 });
 const at = (name: string): string => join(directory, name);
+
+it('keeps the permissions that it had', async () => {
+  await writeFile(at('private'), 'old', { mode: 0o600 });
+  await writeFileAtomically(at('private'), 'new');
+  expect((await stat(at('private'))).mode & 0o777).toBe(0o600);
+});
+
+it('is never one that the command reads, under any name', async () => {
+  await cp(run, at('run'), { recursive: true });
+  await cp(data, at('data'), { recursive: true });
+  await symlink(at('run/checkpoint.msgpack'), at('link'));
+  const before = await readFile(at('run/checkpoint.msgpack'));
+  const writers = [
+    ...['link', 'run/checkpoint.msgpack'].map(
+      (out) => () => exportWeights({ checkpoint: at('run'), format: 'pytorch', out: at(out) }),
+    ),
+    ...['link', 'run/metrics.jsonl', 'run/summary.json', 'data/t10k-labels-idx1-ubyte'].map(
+      (out) => () => report({ run: at('run'), data: at('data'), out: at(out) }),
+    ),
+  ];
+  for (const write of writers) {
+    const { code, message } = await operationalError(write);
+    expect([code, message]).toEqual(['USAGE', expect.stringMatching(/^writing .+ would replace .+, which is read;/)]);
+  }
+  expect((await readFile(at('run/checkpoint.msgpack'))).equals(before)).toBe(true);
+});
 
 describe('a link', () => {
   it('is followed: the file that it leads to is replaced beside itself, and the links stay', async () => {

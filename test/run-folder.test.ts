@@ -66,8 +66,10 @@ describe('opening', () => {
   });
 
   it('clears what killed processes left, and nothing of a process that lives', async () => {
-    const [dead, alive] = [4_194_303, process.pid].map((pid) => `.${checkpointName}.${String(pid)}-1.tmp`);
-    for (const name of [dead, alive, '.other.tmp']) await writeFile(join(directory, name ?? ''), 'x');
+    const [dead, own, alive] = [4_194_303, process.pid, process.ppid].map(
+      (pid) => `.${checkpointName}.${String(pid)}-1.tmp`,
+    );
+    for (const name of [dead, own, alive, '.other.tmp']) await writeFile(join(directory, name ?? ''), 'x');
     await openRunFolder({ out: directory, loaded: join(directory, checkpointName) });
     expect((await readdir(directory)).sort()).toEqual([alive, '.other.tmp', 'run.lock'].sort());
   });

@@ -5,7 +5,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { reachOf, RunLock } from '../dist/coordinator/run-lock.js';
+import { lives, reachOf, RunLock } from '../dist/coordinator/run-lock.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDirectory } from './support/idx-files.js';
 
@@ -174,4 +174,17 @@ it.runIf(mayUnshare)('a process with another table of processes is refused, and 
   } finally {
     await kill(inContainer);
   }
+});
+
+it.runIf(mayUnshare)('a process that /proc does not show is not taken for gone', async () => {
+  const module = new URL('../dist/coordinator/run-lock.js', import.meta.url).href;
+  const script = `
+    const { lives } = await import(${JSON.stringify(module)});
+    const live = await lives({ pid: process.pid, startTime: '1' });
+    console.log(live, await lives({ pid: 4194303, startTime: '1' }));`;
+  const [command, ...args] = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh'];
+  const node = [process.execPath, '--input-type=module', '--eval', script];
+  const { stdout, status } = spawnSync(command, [...args, ...node], { encoding: 'utf8' });
+  expect([status, stdout]).toEqual([0, 'true false\n']);
+  expect(await lives({ pid: process.pid, startTime: null })).toBe(true);
 });

@@ -102,6 +102,19 @@ describe('weights are read as PyTorch reads them', () => {
     expect(await refusal(other.save(other.stateDict(weights), 1))).toMatch(/does not match its size or checksum/);
   });
 
+  it('but not what is stored with its sign turned, which PyTorch turns back when it is used', async () => {
+    const values = Float32Array.from({ length: 64 }, (_, i) => i);
+    const stored = (turned: string): Promise<string> => {
+      const metadata = dict([text('neg'), turned]);
+      return refusalOf((file) =>
+        file.stateDict(weights, '', ({ name }) =>
+          name === 'conv1.bias' ? file.tensor(bytesOf(values), { metadata }) : undefined,
+        ),
+      );
+    };
+    expect(await stored('\x88')).toMatch(/has a tensor that is stored negated .*resolve_neg/);
+  });
+
   it('but not of a type that no weights are stored as', async () => {
     const values = new Uint8Array(64);
     const message = await refusalOf((file) =>

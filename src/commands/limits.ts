@@ -13,6 +13,12 @@ export function limitLine(error: unknown): string | null {
   return `too many open files${had}; raise the limit, such as by ulimit -n ${String(enoughFiles)}`;
 }
 
+/** One line on a working folder that is not there any more; null for any other error. */
+export function workingFolderGone(error: unknown): string | null {
+  const gone = error instanceof Error && 'syscall' in error && error.syscall === 'uv_cwd';
+  return gone ? 'the working folder was deleted; change to another one' : null;
+}
+
 /** One line on a module that is not there; null for any other error. */
 export function moduleMissing(error: unknown): string | null {
   if (!isMissingModule(error)) return null;

@@ -39,7 +39,8 @@ export async function writeFileAtomically(
 }
 
 /**
- * Removes what killed processes left of writes to `path`; a process that lives keeps its own.
+ * Removes what killed processes left of writes to `path`; another process that lives keeps its own. This one must not be writing
+ * there.
  */
 export async function removeStaleTemporaries(path: string): Promise<void> {
   const place = await followLinks(path);
@@ -47,7 +48,9 @@ export async function removeStaleTemporaries(path: string): Promise<void> {
   const names = await readdir(dirname(place)).catch(() => []);
   for (const name of names) {
     const processId = name.startsWith(prefix) ? /^(\d+)-\d+\.tmp$/.exec(name.slice(prefix.length))?.[1] : undefined;
-    if (processId === undefined || isAlive(Number(processId))) continue;
+    if (processId === undefined) continue;
+    // Of this process's number is what a killed one of that number left, as all of a container's first ones have the same.
+    if (Number(processId) !== process.pid && isAlive(Number(processId))) continue;
     await rm(join(dirname(place), name), { force: true }).catch(() => undefined);
   }
 }
@@ -78,6 +81,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENOTDIR: `a part of the path is a file, not a folder (ENOTDIR); ${chooseAnother}`,
   EISDIR: `a folder of that name is in the way (EISDIR); remove it, or ${chooseAnother}`,
   EEXIST: `a file of that name is in the way (EEXIST); remove it, or ${chooseAnother}`,
+  EFBIG: `the file would be larger than this process may write (EFBIG); raise the limit (ulimit -f), or ${chooseAnother}`,
   ELOOP: `its links lead in a circle (ELOOP); remove them, or ${chooseAnother}`,
   ENAMETOOLONG: `the path is too long (ENAMETOOLONG); ${chooseAnother}`,
   ENXIO: `nobody reads at its other end (ENXIO); start the reader first, or ${chooseAnother}`,
@@ -136,7 +140,7 @@ const maxLinks = 40;
 async function replace(path: string, contents: Uint8Array | string, previous: string | undefined): Promise<void> {
   const temporary = temporaryName(path);
   try {
-    await writeSynced(temporary, contents);
+    await writeSynced(temporary, contents, await modeOf(path));
     if (previous !== undefined) {
       await keep(path, previous).catch((cause: unknown) => {
         throw notWritable(previous, cause);
@@ -150,9 +154,18 @@ async function replace(path: string, contents: Uint8Array | string, previous: st
   }
 }
 
-async function writeSynced(path: string, contents: Uint8Array | string): Promise<void> {
+/** The permissions of a file that is replaced; null where there is none. */
+async function modeOf(path: string): Promise<number | null> {
+  return stat(path).then(
+    ({ mode }) => mode & 0o777,
+    () => null,
+  );
+}
+
+async function writeSynced(path: string, contents: Uint8Array | string, mode: number | null): Promise<void> {
   const handle = await open(path, 'w');
   try {
+    if (mode !== null) await handle.chmod(mode);
     await handle.writeFile(contents);
     await handle.sync();
   } finally {
@@ -213,7 +226,7 @@ async function linkOrCopy(path: string, second: string): Promise<void> {
   } catch (error) {
     const unsupported = ['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL', 'EACCES', 'EXDEV'];
     if (!unsupported.includes(errorCode(error))) throw error;
-    await writeSynced(second, await readFile(path));
+    await writeSynced(second, await readFile(path), await modeOf(path));
   }
 }
 

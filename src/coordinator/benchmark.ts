@@ -33,6 +33,8 @@ export type ContenderRequest = SessionOptions & { readonly workers: number };
 export interface Contender {
   readonly workers: number;
   readonly simdBits: SimdBits | null;
+  /** Images of a step: a full batch, or the whole training set where that is smaller. */
+  readonly rows: number;
   /** Trains that many steps and returns their images. */
   run(steps: number, onStep?: (reports: readonly RankReport[]) => void): Promise<number>;
   close(): Promise<void>;
@@ -64,7 +66,7 @@ export async function runBenchmark(request: BenchmarkRequest): Promise<Benchmark
   } finally {
     await Promise.all(measured.map(({ contender }) => contender.close()));
   }
-  const rows = measured.map((one) => rowOf(one, request.config.batchSize));
+  const rows = measured.map((one) => rowOf(one));
   const single = rows.find((row) => row.workers === 1);
   if (single === undefined) return rows;
   return rows.map((row) => ({ ...row, efficiency: row.imagesPerSecond / (row.workers * single.imagesPerSecond) }));
@@ -76,17 +78,19 @@ export async function startBenchmark(request: ContenderRequest): Promise<Contend
   const session = await Session.open({ ...request, worldSize: workers, trains: true });
   if (typeof session.simd?.advice === 'string') request.onNote(session.simd.advice);
   await session.initialise(config.seed);
-  const isShort = (step: number): boolean =>
-    session.perEpoch > 1 && positionOf(config, session.layout.shape.trainCount, step).rows < config.batchSize;
+  const { trainCount } = session.layout.shape;
+  const rows = Math.min(config.batchSize, trainCount);
+  const isShort = (step: number): boolean => positionOf(config, trainCount, step).rows < rows;
   return {
     workers,
     simdBits: session.simd?.bits ?? null,
+    rows,
     async run(steps, onStep = () => undefined) {
       for (let left = steps; left > 0; left--) {
         if (isShort(session.step)) await session.trainTo(session.step + 1);
         onStep((await session.trainTo(session.step + 1)).reports);
       }
-      return steps * config.batchSize;
+      return steps * rows;
     },
     close: () => session.close(),
   };
@@ -97,14 +101,14 @@ function record({ stepMs, times }: Measured, reports: readonly RankReport[]): vo
   for (const report of reports) for (const part of parts) times[part] += report.times[part];
 }
 
-function rowOf({ contender: { workers, simdBits }, stepMs, times }: Measured, batchSize: number): BenchmarkRow {
+function rowOf({ contender: { workers, simdBits, rows }, stepMs, times }: Measured): BenchmarkRow {
   const stepMsP50 = median(stepMs);
   const total = parts.reduce((sum, part) => sum + times[part], 0);
   const share = (part: keyof StepTimes): number => times[part] / total;
   return {
     workers,
     simdBits,
-    imagesPerSecond: (1000 * batchSize) / stepMsP50,
+    imagesPerSecond: (1000 * rows) / stepMsP50,
     stepMsP50,
     efficiency: null,
     share: {

@@ -205,11 +205,13 @@ export function reachOf(holder: Whereabouts, own: Whereabouts): Reach {
   return known && own.pidNamespace === firstPidNamespace ? 'past' : 'elsewhere';
 }
 
-/** Whether the process still runs; a process of that number which started at another time is another one. */
-async function lives({ pid, startTime }: Holder): Promise<boolean> {
+/**
+ * Whether the process still runs; a process of that number which started at another time is another one. What may not be seen is
+ * not gone: /proc may hide other users' processes, or be that of other numbers.
+ */
+export async function lives({ pid, startTime }: Pick<Holder, 'pid' | 'startTime'>): Promise<boolean> {
   const stat = await processStat(pid);
   if (stat !== null) return !stat.dead && (startTime === null || stat.startTime === startTime);
-  if (process.platform === 'linux') return false;
   try {
     process.kill(pid, 0);
     return true;
@@ -218,8 +220,13 @@ async function lives({ pid, startTime }: Holder): Promise<boolean> {
   }
 }
 
-/** Start time (field 22) and state (field 3) of a process as Linux tells them; null elsewhere, and where it is gone. */
+/**
+ * Start time (field 22) and state (field 3) of a process as Linux tells them; null elsewhere, where it is gone or hidden, and where
+ * /proc counts processes otherwise than this one is counted.
+ */
 async function processStat(pid: number): Promise<{ startTime: string; dead: boolean } | null> {
+  const self = await readlink('/proc/self').catch(() => null);
+  if (self !== String(process.pid)) return null;
   const text = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => null);
   if (text === null) return null;
   // Field 2 is the command's name in brackets, and may hold blanks and brackets itself.

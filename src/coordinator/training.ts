@@ -31,8 +31,9 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
   const { signal, job } = request;
   if (signal?.aborted === true) throw abortOf(signal, 'before it began');
   const session = await Session.open({ ...request, trains: true });
-  const release = stopOnSignal(request, session);
+  let release = (): void => undefined;
   try {
+    release = stopOnSignal(request, session);
     const run = new TrainingRun(request, session);
     await together(job, () => run.start());
     yield await run.startMetric();

@@ -9,6 +9,7 @@ import { int16, int32, int64, int8, uint16, uint32, uint64, uint8 } from './elem
 import type { ElementType } from './element-types.js';
 import { PickleFunction } from './pickle.js';
 import { notOfTorch, PickledStorage, PickledTensor, StorageClass, TensorType } from './pickled-tensors.js';
+import { WeightsFormatError } from './problem.js';
 
 const storages: Readonly<Record<string, ElementType | null>> = {
   ...{ Float: float32, Double: float64, Half: float16, BFloat16: bfloat16 },
@@ -43,17 +44,28 @@ const ignored = new PickleFunction(() => null);
 /** What follows the first argument says nothing that matters here. */
 const firstArgument = new PickleFunction(([value]) => value);
 
-/** (storage, offset, size, stride, ...) */
-const rebuildTensor = new PickleFunction(([storage, offset, size, stride]) => {
+/** (storage, offset, size, stride, requires_grad, backward_hooks, metadata) */
+const rebuildTensor = new PickleFunction(([storage, offset, size, stride, , , metadata]) => {
   if (!(storage instanceof PickledStorage)) throw notOfTorch();
+  refuseBits(metadata);
   return new PickledTensor(storage, storage.storageClass, offset, size, stride);
 });
 
-/** (storage, offset, size, stride, requires_grad, backward_hooks, type, ...) */
-const rebuildTypedTensor = new PickleFunction(([storage, offset, size, stride, , , type]) => {
+/** (storage, offset, size, stride, requires_grad, backward_hooks, type, metadata) */
+const rebuildTypedTensor = new PickleFunction(([storage, offset, size, stride, , , type, metadata]) => {
   if (!(storage instanceof PickledStorage) || !(type instanceof TensorType)) throw notOfTorch();
+  refuseBits(metadata);
   return new PickledTensor(storage, type, offset, size, stride);
 });
+
+/** What a view may leave to be done, by name: torch negates or conjugates such values when it uses them. */
+function refuseBits(metadata: unknown): void {
+  if (!(metadata instanceof Map) || ![...metadata.values()].includes(true)) return;
+  throw new WeightsFormatError(
+    'has a tensor that is stored negated or conjugated',
+    'call resolve_neg() or resolve_conj() on it, and save it again',
+  );
+}
 
 /** (function, class, arguments, state): of a tensor that has attributes of its own. */
 const rebuildWithAttributes: PickleFunction = new PickleFunction(([rebuild, , args]) => {

@@ -4,6 +4,7 @@ import { newestRun } from '../coordinator/run-folder.js';
 import { weightFormats, writeWeights, type WeightFormat } from '../interchange/formats.js';
 import { usageError } from '../shared/errors.js';
 import { refuseUnknownOptions } from './options.js';
+import { refuseInputs } from './output.js';
 import { version } from './version.js';
 import { openWeights } from './weights.js';
 
@@ -32,6 +33,7 @@ export async function exportWeights(options: ExportOptions): Promise<Exported> {
     throw usageError(`--format must be ${weightFormats.join(', ')}, not "${format as string}"`);
   }
   const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()), onNote);
+  await refuseInputs(out, [path]);
   const bytes = await writeWeights(format, weights, version);
   await writeFileAtomically(out, bytes);
   return { checkpoint: path, out, bytes: bytes.length, parametersSha256 };

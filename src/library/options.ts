@@ -24,14 +24,30 @@ export type OptionNames<Options> = Readonly<Record<keyof Required<Options>, true
 
 export const groupOptionNames: OptionNames<GroupOptions> = { workers: true, engine: true, data: true, onNote: true };
 
+/** Options of all functions that are texts, and functions; others are checked where they are used. */
+const texts = ['data', 'out', 'init', 'resume', 'devices', 'checkpoint', 'run', 'rows'];
+const functions = ['onNote', 'onProgress'];
+
 /**
- * What JavaScript lets pass: an option by a name that is not one, which would be taken for left out.
+ * What JavaScript lets pass: an option by a name that is not one, which would be taken for left out, or of another type.
  * @throws OperationalError USAGE
  */
 export function refuseUnknownOptions<Options extends object>(options: Options, known: OptionNames<Options>): void {
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name));
-  if (unknown === undefined) return;
-  throw usageError(`there is no option "${unknown}"; there are ${Object.keys(known).join(', ')}`);
+  if (typeof options !== 'object' || (options as unknown) === null) {
+    throw usageError(`options are an object, such as { data: 'folder' }, not ${typeof options}`);
+  }
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(known, name)) {
+      throw usageError(`there is no option "${name}"; there are ${Object.keys(known).join(', ')}`);
+    }
+    if (value === undefined) continue;
+    if (texts.includes(name) && (typeof value !== 'string' || value === '')) {
+      throw usageError(`the option "${name}" is a text that is not empty; leave it out, or give one`);
+    }
+    if (functions.includes(name) && typeof value !== 'function') {
+      throw usageError(`the option "${name}" is a function, not ${typeof value}`);
+    }
+  }
 }
 
 /** The number of workers, where `auto` has taken one for each core: on a device that all share, one is enough. */

@@ -1,9 +1,10 @@
 /** `report`: all that a run left behind, and what its network makes of the test set, as one HTML file. */
 import { dirname, join } from 'node:path';
 import { errorCode, writeFileAtomically } from '../coordinator/atomic-file.js';
-import type { Checkpoint } from '../coordinator/checkpoint.js';
+import { checkpointName, previousCheckpointName, type Checkpoint } from '../coordinator/checkpoint.js';
+import { locateDataset, openDataset } from '../coordinator/dataset.js';
 import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/metrics.js';
-import { metricsName, newestRun } from '../coordinator/run-folder.js';
+import { metricsName, newestRun, summaryName } from '../coordinator/run-folder.js';
 import { reproducingCommand } from '../coordinator/reproducing-command.js';
 import { IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { renderReport } from '../report/report.js';
@@ -14,8 +15,9 @@ import { engineOf } from '../worker/engines/registry.js';
 import { engineNames } from './engines.js';
 import { infer, noteChance } from './inference.js';
 import { parseMetrics } from './metric-lines.js';
-import { datasetOf, groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
+import { groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
 import type { GroupOptions, OptionNames } from './options.js';
+import { refuseInputs } from './output.js';
 import { version } from './version.js';
 import { openWeights } from './weights.js';
 
@@ -40,7 +42,12 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
     const message = `${path} is a file of weights, and a report is about a run: name a run's folder or its checkpoint`;
     throw new OperationalError('RUN_INVALID', message);
   }
-  const dataset = await datasetOf(options.data);
+  const run = dirname(path);
+  const out = options.out ?? join(run, 'report.html');
+  const location = await locateDataset(options.data);
+  const inputs = [checkpointName, previousCheckpointName, metricsName, summaryName].map((name) => join(run, name));
+  await refuseInputs(out, [path, ...inputs, ...Object.values(location.files).map((file) => file.path)]);
+  const dataset = await openDataset(location);
   const inference = await infer(weights, dataset, options);
   const onNote = options.onNote ?? ignore;
   noteChance(inference, onNote);
@@ -48,11 +55,9 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
     const message = `the run was trained on the data set ${checkpoint.dataset}, and is scored here on ${inference.dataset}`;
     onNote(`warning: ${message}; name its folder with --data`);
   }
-  const run = dirname(path);
   const perEpoch = stepsPerEpoch(checkpoint.config, dataset.trainCount);
   const metrics = await readMetricLines(join(run, metricsName), onNote);
   const data = reportData(run, checkpoint, perEpoch, metrics, inference.test);
-  const out = options.out ?? join(run, 'report.html');
   await writeFileAtomically(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };
 }

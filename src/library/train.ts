@@ -82,6 +82,7 @@ type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
  */
 export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMetric, void, undefined> {
   refuseUnknownOptions(options, optionNames);
+  refuseOtherTypes(options);
   const timeoutMs = 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout);
   yield* inJob(timeoutMs, (job) => trainIn(job, timeoutMs, options));
 }
@@ -170,6 +171,17 @@ async function prepare(
         },
     onProgress: first ? options.onProgress : undefined,
   };
+}
+
+function refuseOtherTypes({ signal, override }: TrainOptions): void {
+  // Those of other realms, and of polyfills, are as good.
+  const { aborted, addEventListener } = (signal ?? new AbortController().signal) as Partial<AbortSignal>;
+  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function') {
+    throw usageError('the option "signal" is an AbortSignal');
+  }
+  const names: unknown = override ?? [];
+  if (Array.isArray(names) && names.every((name) => overridable.some((known) => known === name))) return;
+  throw usageError(`the option "override" is an array of ${overridable.join(', ')}`);
 }
 
 /** What training goes on from, or begins with. */

@@ -17,6 +17,8 @@ export const global = (module: string, name: string): string => `c${module}\n${n
 export const call = (callee: string, ...args: readonly string[]): string => `${callee}${tuple(...args)}R`;
 
 export interface TensorOptions {
+  /** A seventh argument of its function, such as what bits it has. */
+  readonly metadata?: string;
   /** Such as `HalfStorage`. */
   readonly storage?: string;
   /** Elements of the storage. */
@@ -43,8 +45,9 @@ export class TorchFile {
       length = bytes.length / 4,
       shape = [length],
       strides = stridesOf(shape),
+      metadata = '',
     } = options;
-    return this.rebuilt(this.storage('torch', storage, length, bytes), shape, strides);
+    return this.rebuilt(this.storage('torch', storage, length, bytes), shape, strides, metadata);
   }
 
   /** A tensor that is stored as PyTorch stores the types that it has had for a few years only. */
@@ -82,10 +85,10 @@ export class TorchFile {
     return this.tensor(tensorBytes(weights, tensor), { storage, length: tensor.length, shape: tensor.shape });
   }
 
-  private rebuilt(storage: string, shape: readonly number[], strides: readonly number[]): string {
+  private rebuilt(storage: string, shape: readonly number[], strides: readonly number[], metadata: string): string {
     const views = [tuple(...shape.map(integer)), tuple(...strides.map(integer))];
     const hooks = call(global('collections', 'OrderedDict'));
-    return call(global('torch._utils', '_rebuild_tensor_v2'), storage, integer(0), ...views, '\x89', hooks);
+    return call(global('torch._utils', '_rebuild_tensor_v2'), storage, integer(0), ...views, '\x89', hooks, metadata);
   }
 }
 
