@@ -1,5 +1,5 @@
 /** Files of the page's own server. */
-import { OperationalError } from '../shared/errors.js';
+import { messageOf, OperationalError } from '../shared/errors.js';
 
 /** The whole of a file. Throws DATA_MISSING where the server is gone or does not have it. */
 export async function fetchBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -9,7 +9,7 @@ export async function fetchBytes(path: string): Promise<Uint8Array<ArrayBuffer>>
     if (response.ok) return new Uint8Array(await response.arrayBuffer());
     reason = `status ${String(response.status)}`;
   } catch (error) {
-    reason = error instanceof Error ? error.message : String(error);
+    reason = messageOf(error);
   }
   throw new OperationalError(
     'DATA_MISSING',

@@ -118,7 +118,8 @@ async function destinationOf(path: string): Promise<Destination> {
   throw new IrregularFileError(path, stats);
 }
 
-function isSame(one: BigIntStats, other: BigIntStats): boolean {
+/** Whether two names are of one file. */
+export function isSame(one: BigIntStats, other: BigIntStats): boolean {
   return one.ino === other.ino && one.dev === other.dev;
 }
 
@@ -245,7 +246,8 @@ async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
-function isAlive(processId: number): boolean {
+/** Whether a process of that number runs, as far as this one may know: one that may not be asked does. */
+export function isAlive(processId: number): boolean {
   try {
     process.kill(processId, 0);
     return true;

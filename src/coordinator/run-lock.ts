@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { readRegularFile } from '../files/regular-file.js';
 import { OperationalError } from '../shared/errors.js';
 import { shellWord } from '../shared/text.js';
-import { errorCode, notWritable, temporaryName } from './atomic-file.js';
+import { errorCode, isAlive, notWritable, temporaryName } from './atomic-file.js';
 
 export const lockName = 'run.lock';
 
@@ -211,13 +211,8 @@ export function reachOf(holder: Whereabouts, own: Whereabouts): Reach {
  */
 export async function lives({ pid, startTime }: Pick<Holder, 'pid' | 'startTime'>): Promise<boolean> {
   const stat = await processStat(pid);
-  if (stat !== null) return !stat.dead && (startTime === null || stat.startTime === startTime);
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errorCode(error) !== 'ESRCH';
-  }
+  if (stat === null) return isAlive(pid);
+  return !stat.dead && (startTime === null || stat.startTime === startTime);
 }
 
 /**

@@ -1,5 +1,5 @@
 /** A training run: commands runs of steps to the group, and writes down what comes of them. */
-import { OperationalError } from '../shared/errors.js';
+import { messageOf, OperationalError } from '../shared/errors.js';
 import { classes } from '../shared/network.js';
 import { learningRateAt, positionOf } from '../shared/schedule.js';
 import { counted, shellWord } from '../shared/text.js';
@@ -364,8 +364,4 @@ class TrainingRun {
 function abortOf({ reason }: AbortSignal, when: string): OperationalError {
   if (reason instanceof OperationalError) return reason;
   return new OperationalError('ABORTED', `training was aborted ${when}`, { cause: reason });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 /** PNG and JPEG files as grey pictures, upright, by sharp (libvips). */
 import type { Sharp, SharpOptions } from 'sharp';
-import { OperationalError } from '../shared/errors.js';
+import { messageOf, OperationalError } from '../shared/errors.js';
 import type { GreyPicture } from './lighting.js';
 
 /** What a file may at most declare: a decoder may need several bytes for each pixel. */
@@ -138,7 +138,7 @@ function luma(rgba: Uint8Array, at: number): number {
 
 /** libvips gives a line for each layer that failed; of what npm would say, the beginning is enough. */
 function lineOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   return text
     .replace(/[:\s]+$/, '')
     .replaceAll(/:?\s*\n\s*/g, ': ')

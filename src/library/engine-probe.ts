@@ -2,6 +2,7 @@
  * A process of its own: loads TensorFlow.js for one engine, and prints what it is as JSON. Native code that does not fit this
  * machine may end the process that loads it, or hang; and what was loaded is gone with the process.
  */
+import { messageOf } from '../shared/errors.js';
 import type { TensorFlowName } from '../shared/engine.js';
 import { loadTensorFlow, type TensorFlow } from '../worker/engines/registry.js';
 
@@ -17,7 +18,7 @@ async function answerTo({ name, libraries }: ProbeRequest): Promise<ProbeAnswer>
     const { libtensorflow, adapter } = await loadTensorFlow(name, libraries);
     return { libtensorflow, adapter };
   } catch (error) {
-    return { error: error instanceof Error ? error.message : String(error) };
+    return { error: messageOf(error) };
   }
 }
 

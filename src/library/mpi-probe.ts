@@ -1,4 +1,5 @@
 /** A process of its own: loads MPI and prints which it is, as JSON. */
+import { messageOf } from '../shared/errors.js';
 import type { Launched } from '../mpi/environment.js';
 import { loadMpi } from '../mpi/library.js';
 
@@ -8,7 +9,7 @@ function answerTo(preferred: Launched['library']): MpiAnswer {
   try {
     return { version: loadMpi(preferred).version() };
   } catch (error) {
-    return { error: error instanceof Error ? error.message : String(error) };
+    return { error: messageOf(error) };
   }
 }
 

@@ -1,5 +1,7 @@
 /** Where a command may write: not over what it, or the next one, reads. */
+import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { isSame } from '../coordinator/atomic-file.js';
 import { usageError } from '../shared/errors.js';
 
 /**
@@ -8,16 +10,16 @@ import { usageError } from '../shared/errors.js';
  * @throws OperationalError USAGE
  */
 export async function refuseInputs(out: string, inputs: readonly string[]): Promise<void> {
-  const own = await idOf(out);
-  if (own === null) return;
+  const own = await statOf(out);
+  if (own?.isFile() !== true) return;
   for (const input of inputs) {
-    if ((await idOf(input)) !== own) continue;
+    const other = await statOf(input);
+    if (other === null || !isSame(own, other)) continue;
     throw usageError(`writing ${out} would replace ${input}, which is read; choose another file to write`);
   }
 }
 
-/** Which file it is, behind all links; null for what is no regular file. */
-async function idOf(path: string): Promise<string | null> {
-  const stats = await stat(path, { bigint: true }).catch(() => null);
-  return stats?.isFile() === true ? `${String(stats.dev)}:${String(stats.ino)}` : null;
+/** Of what is behind all links; null where nothing is. */
+function statOf(path: string): Promise<BigIntStats | null> {
+  return stat(path, { bigint: true }).catch(() => null);
 }

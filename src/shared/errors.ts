@@ -56,6 +56,11 @@ export interface SerialisedError {
   readonly stack: string | null;
 }
 
+/** What is thrown, in its own words. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 export function serialiseError(error: unknown, rank: number | null): SerialisedError {
   if (error instanceof OperationalError) {
     return { code: error.code, message: error.message, rank: error.rank ?? rank, stack: null };

@@ -5,7 +5,7 @@ import { bindReplica, stateSetOf } from '../shared/memory.js';
 import type { RankConfig, RankMessage, RankReport, RankTask } from '../shared/protocol.js';
 import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
 import type { Engine, Replica } from '../shared/engine.js';
-import { isBugByKind, isWantOfMemory, OperationalError, serialiseError } from '../shared/errors.js';
+import { isBugByKind, isWantOfMemory, messageOf, OperationalError, serialiseError } from '../shared/errors.js';
 import { RankStep, type RankContext } from './step.js';
 
 /** A task whose configuration is unpacked. */
@@ -34,10 +34,6 @@ export async function serveRank(
 function isLoss(error: unknown, foreign: boolean): boolean {
   if (error instanceof OperationalError) return false;
   return isWantOfMemory(error) || (foreign && !isBugByKind(error));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Resolves when the coordinator says `exit`; rejects with ABORTED, RANK_STALLED or whatever the engine throws. */
