@@ -1,5 +1,5 @@
 /** How the processes of a job stay of one mind: each says how it fared and what it found, and all draw the same conclusion. */
-import { Packr } from 'msgpackr';
+import { Packr } from '../shared/msgpack.js';
 import { OperationalError, type ErrorCode } from '../shared/errors.js';
 import { processName, type Job } from '../shared/job.js';
 

@@ -9,7 +9,7 @@
  *
  * Reading trusts nothing: each length is checked before it is used, and the checksum before anything is decoded.
  */
-import { Packr, Unpackr } from 'msgpackr';
+import { Packr, Unpackr } from '../shared/msgpack.js';
 import type { TrainConfig } from '../shared/config.js';
 import { assert, OperationalError } from '../shared/errors.js';
 import { batchNormChannels, batchNorms, parameterCount, parameters } from '../shared/network.js';

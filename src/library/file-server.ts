@@ -1,7 +1,7 @@
 /** Serves a fixed list of files on loopback to browsers of this machine, and nothing else. */
 import { once } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { usageError } from '../shared/errors.js';
@@ -61,6 +61,8 @@ const headers = {
  * @throws OperationalError USAGE where the port is taken or not allowed
  */
 export async function serveFiles(files: ReadonlyMap<string, ServedFile>, port: number): Promise<FileServer> {
+  // Here, since whoever imports this package would wait for it: Node's `http` takes 50 ms.
+  const { createServer } = await import('node:http');
   const server = createServer((request, response) => {
     void answer(files, hostsOn(portOf(server)), request, response);
   });

@@ -1,5 +1,5 @@
 /** What coordinator and ranks say to each other in messages: configuration, reports and errors, never tensors. */
-import { Packr } from 'msgpackr';
+import { Packr } from './msgpack.js';
 import type { TrainConfig } from './config.js';
 import type { EngineName } from './engine.js';
 import type { SerialisedError } from './errors.js';
