@@ -124,6 +124,12 @@ describe('train', () => {
     },
   );
 
+  it('ends a command that waits, as a hang-up does, where its pipe is closed', async () => {
+    const command = `{ ${process.execPath} ${cliPath} demo --data ${data}; echo "code $?" >&2; } | true`;
+    const { stderr } = await promisify(execFile)('sh', ['-c', command], { timeout: 60_000 });
+    expect(stderr).toMatch(/\ncode 129\n$/);
+  });
+
   it('goes on where nobody reads stderr any more', async () => {
     const flags = `--data ${data} --batch-size 8 --max-steps 3 --out ${out()} --workers 1`;
     const command = `${process.execPath} ${cliPath} train ${flags} 2>&1 >&3 | true`;
@@ -310,6 +316,11 @@ describe('a request that cannot be carried out as written', () => {
     [['bench', '--workers', 'a'], '--workers takes numbers such as 1,2,4, not "a"'],
     [['bench', '--steps', '0'], '--steps must be a whole number from 1'],
     [['eval', 'a', '--checkpoint', 'b'], 'name the checkpoint once'],
+    [['predict', '-'], '"-" stands for no file here; a file of that name is written ./-'],
+    [['eval', '-dash'], 'there is no option -dash; a file of that name is written ./-dash'],
+    [['eval', '--json=maybe'], '--json takes no value'],
+    [['train', '--quiet=no'], '--quiet takes no value'],
+    [['verify', '--workers', '1', '--steps', '1'], 'leaves nothing to compare'],
   ])('is refused with exit code 2: %j', async (args, message) => {
     await expectRefusal(args, 2, message);
   });

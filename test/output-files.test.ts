@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { writeFileAtomically } from '../dist/coordinator/atomic-file.js';
+import { removeStaleTemporaries, writeFileAtomically } from '../dist/coordinator/atomic-file.js';
 import { exportWeights, loadCheckpoint, report, train } from '../dist/index.js';
 import { cliPath } from './support/cli.js';
 import { operationalError } from './support/errors.js';
@@ -45,6 +45,28 @@ it('keeps the permissions that it had', async () => {
   await writeFile(at('private'), 'old', { mode: 0o600 });
   await writeFileAtomically(at('private'), 'new');
   expect((await stat(at('private'))).mode & 0o777).toBe(0o600);
+});
+
+it('may have the longest name that the system takes', async () => {
+  for (const name of ['n'.repeat(255), '\u00e9'.repeat(127)]) {
+    await writeFileAtomically(at(name), 'old');
+    await writeFileAtomically(at(name), 'new', { keepPrevious: at(`${name.slice(0, 100)}.previous`) });
+    expect(await readFile(at(name), 'utf8')).toBe('new');
+    // What a killed process left beside it is known by its name all the same.
+    const left = `.${Buffer.from(name).subarray(0, 200).toString()}.4194303-1.tmp`;
+    await writeFile(at(left), 'x');
+    await removeStaleTemporaries(at(name));
+    expect(await readdir(directory)).not.toContain(left);
+  }
+});
+
+it('is no folder that is not there', async () => {
+  const { code, message } = await operationalError(() => writeFileAtomically(at('nofile/'), 'x'));
+  expect([code, message]).toEqual([
+    'OUT_NOT_WRITABLE',
+    expect.stringContaining('it names a folder, which is not there'),
+  ]);
+  expect(await readdir(directory)).toEqual([]);
 });
 
 it('is never one that the command reads, under any name', async () => {

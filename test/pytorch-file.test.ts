@@ -2,6 +2,7 @@ import { constants, crc32, deflateRawSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readWeights, writeWeights } from '../dist/interchange/formats.js';
 import { readArchive, writeArchive } from '../dist/interchange/zip-archive.js';
+import { call, global, TorchFile } from './support/torch-file.js';
 import {
   bitPatternWeights,
   expectReadOrRefused,
@@ -125,6 +126,12 @@ describe('refuses what are not the weights of this network', () => {
     expect(await refusalOf(altered('conv1.bias', string('conv1.bias'), integer(3)))).toMatch(/no tensor conv1\.bias/);
     expect(await refusalOf(`\x80\x02}(${string('conv1.weight')}Nu.`)).toMatch(/no tensor conv1\.weight/);
     expect(await refusalOf('\x80\x02N.')).toMatch(/holds no state_dict/);
+    const other = new TorchFile();
+    const sparse = call(global('torch._utils', '_rebuild_sparse_tensor'), integer(0));
+    const contents = other.stateDict(patternedWeights(), '', ({ name }) =>
+      name === 'conv2.weight' ? sparse : undefined,
+    );
+    expect(await refusal(other.save(contents))).toContain('has conv2.weight as something else than a dense tensor');
   });
 
   it.each([

@@ -217,6 +217,10 @@ describe('what a user named', () => {
     expect(texts(document, '.record code')).toEqual([hostile, hostile]);
   });
 
+  it('shows what no reader could see', () => {
+    expect(html`<code>${'a\u001b[31mb'}</code>`.source).toBe('<code>a\\u001b[31mb</code>');
+  });
+
   it('cannot leave an attribute or an element of a template', () => {
     expect(html`<p title="${`"'<>&`}">${'<b>'}${[html`<i>${1}</i>`, '&']}</p>`.source).toBe(
       '<p title="&quot;&#39;&lt;&gt;&amp;">&lt;b&gt;<i>1</i>&amp;</p>',

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newestRun, openRunFolder, resolveCheckpointPath } from '../dist/coordinator/run-folder.js';
@@ -63,6 +63,18 @@ describe('opening', () => {
     const error = await operationalError(() => openRunFolder({ out: '/proc/self', loaded: null }));
     expect(error.code).toBe('OUT_NOT_WRITABLE');
     expect(error.message).toContain('/proc/self');
+  });
+
+  it('refuses links that lead nowhere, before training', async () => {
+    for (const [name, target] of [
+      [checkpointName, 'nowhere/file'],
+      ['run.lock', 'nowhere'],
+    ] as const) {
+      await symlink(target, join(directory, name));
+      const { code, message } = await operationalError(() => openRunFolder({ out: directory, loaded: null }));
+      expect([code, message]).toEqual(['OUT_NOT_WRITABLE', expect.stringMatching(/it is a link to .* not there/)]);
+      await rm(join(directory, name));
+    }
   });
 
   it('clears what killed processes left, and nothing of a process that lives', async () => {

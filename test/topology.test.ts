@@ -114,12 +114,12 @@ describe('--workers', () => {
   });
 
   it('auto is the physical cores, at most the micro-batches and 16', () => {
-    expect(resolveWorldSize('auto', null, batch, () => 6)).toBe(6);
-    expect(resolveWorldSize('auto', null, batch, () => 64)).toBe(16);
-    expect(resolveWorldSize('auto', null, { batchSize: 20, microBatch: 8 }, () => 6)).toBe(3);
-    expect(resolveWorldSize('auto', null, { batchSize: 1024, microBatch: 8 }, () => 64)).toBe(16);
-    expect(resolveWorldSize('auto', parseDevices('cpu,cpu,cpu'), batch, () => 6)).toBe(3);
-    expect(resolveWorldSize(16, null, batch, () => 1)).toBe(16);
+    expect(resolveWorldSize('auto', null, batch, { cores: () => 6 })).toBe(6);
+    expect(resolveWorldSize('auto', null, batch, { cores: () => 64 })).toBe(16);
+    expect(resolveWorldSize('auto', null, { batchSize: 20, microBatch: 8 }, { cores: () => 6 })).toBe(3);
+    expect(resolveWorldSize('auto', null, { batchSize: 1024, microBatch: 8 }, { cores: () => 64 })).toBe(16);
+    expect(resolveWorldSize('auto', parseDevices('cpu,cpu,cpu'), batch, { cores: () => 6 })).toBe(3);
+    expect(resolveWorldSize(16, null, batch, { cores: () => 1 })).toBe(16);
     expect(resolveWorldSize(5, null, null)).toBe(5);
   });
 

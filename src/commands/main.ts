@@ -21,7 +21,7 @@ import { verifyCommand } from './verify.js';
  *   the number of the signal that ended it
  */
 export async function run(argv: readonly string[]): Promise<number> {
-  const linesLost = surviveOutput();
+  const lostLines = surviveOutput();
   let exitCode = 0;
   const { words, rewritten } = withoutSeparator(argv);
   const parser = yargs(words)
@@ -41,6 +41,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     // Flags are what --help lists and nothing else: no `--no-out`, no `--out.x`.
     .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false })
     .check(refuseRepeated)
+    .check((values: Readonly<Record<string, unknown>>) => refuseValues(words, values))
     .check(refuseEmpty)
     .demandCommand(1, 'name a command, such as train')
     .strict()
@@ -58,8 +59,9 @@ export async function run(argv: readonly string[]): Promise<number> {
       throw new OperationalError('USAGE', `${line}; see mnist-ddp --help`);
     });
   try {
+    refuseWords(words);
     await parser.parseAsync();
-    return exitCode === 0 && linesLost() ? 1 : exitCode;
+    return exitCode || lostLines();
   } catch (error) {
     return reportError(error);
   }
@@ -79,6 +81,25 @@ function withoutSeparator(argv: readonly string[]): { words: readonly string[]; 
     words: [...argv.slice(0, separator), ...operands.map((operand) => (isOption(operand) ? `./${operand}` : operand))],
     rewritten: operands.filter(isOption),
   };
+}
+
+/** Words that yargs would take for something else: `-` for an empty text, `-dash` for `-d -a -s -h`, which asks for help. */
+function refuseWords(words: readonly string[]): void {
+  for (const word of words) {
+    if (word !== '-' && !/^-[a-z]{2}/i.test(word)) continue;
+    const what = word === '-' ? '"-" stands for no file here' : `there is no option ${word}`;
+    throw new OperationalError('USAGE', `${what}; a file of that name is written ./${word}, see mnist-ddp --help`);
+  }
+}
+
+/** yargs takes any value of a switch but `true` for false. */
+function refuseValues(words: readonly string[], values: Readonly<Record<string, unknown>>): true {
+  for (const word of words) {
+    const [, name = '', text] = /^--([^=]+)=(.*)$/s.exec(word) ?? [];
+    if (typeof values[name] !== 'boolean' || text === 'true' || text === 'false') continue;
+    throw new OperationalError('USAGE', `--${name} takes no value: give it, or leave it out`);
+  }
+  return true;
 }
 
 /** yargs makes an array of a flag that is given twice; `files` are a list by themselves. */
@@ -118,25 +139,25 @@ function reportError(error: unknown): number {
  * `mnist-ddp train | head`: whoever read our lines is gone. That is taken as a hang-up: a run ends in its own time, anything
  * else at once. Where stdout cannot be written for another reason, such as a full disk, its lines are lost, which is said once
  * and ends nothing. Lines on stderr then go nowhere.
- * @returns whether lines of stdout were lost
+ * @returns the exit code that lost lines of stdout ask for; 0 where there were none
  */
-function surviveOutput(): () => boolean {
-  let lost = false;
+function surviveOutput(): () => number {
+  let code = 0;
   const rethrowBugs = (error: NodeJS.ErrnoException): void => {
     if (error.code === undefined) throw error;
   };
   process.stderr.on('error', rethrowBugs);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     rethrowBugs(error);
-    if (lost) return;
-    lost = true;
+    if (code !== 0) return;
+    code = error.code === 'EPIPE' ? 128 + constants.signals.SIGHUP : 1;
     // The last lines of a command are found to be lost when it has ended already.
-    process.exitCode ||= 1;
+    process.exitCode ||= code;
     if (error.code === 'EPIPE') {
-      if (!process.emit('SIGHUP', 'SIGHUP')) process.exit(128 + constants.signals.SIGHUP);
+      if (!process.emit('SIGHUP', 'SIGHUP')) process.exit(code);
     } else {
       note(`mnist-ddp: warning: stdout cannot be written, its lines are lost: ${error.message}`);
     }
   });
-  return () => lost;
+  return () => code;
 }

@@ -44,7 +44,7 @@ export async function writeFileAtomically(
  */
 export async function removeStaleTemporaries(path: string): Promise<void> {
   const place = await followLinks(path);
-  const prefix = `.${basename(place)}.`;
+  const prefix = temporaryPrefix(place);
   const names = await readdir(dirname(place)).catch(() => []);
   for (const name of names) {
     const processId = name.startsWith(prefix) ? /^(\d+)-\d+\.tmp$/.exec(name.slice(prefix.length))?.[1] : undefined;
@@ -92,8 +92,17 @@ const reasons: Readonly<Record<string, string>> = {
 /** A name beside `path` that no other write uses; `removeStaleTemporaries` knows it. */
 export function temporaryName(path: string): string {
   written++;
-  return join(dirname(path), `.${basename(path)}.${String(process.pid)}-${String(written)}.tmp`);
+  return join(dirname(path), `${temporaryPrefix(path)}${String(process.pid)}-${String(written)}.tmp`);
 }
+
+/** What names beside `path` begin with: of a long name its first part, since systems take 255 bytes. */
+function temporaryPrefix(path: string): string {
+  const name = Buffer.from(basename(path));
+  return `.${name.subarray(0, maxPrefixBytes).toString()}.`;
+}
+
+/** A character that the cut divides becomes one of three bytes. */
+const maxPrefixBytes = 200;
 
 /** What a path means to whoever writes there. */
 type Destination =
@@ -110,7 +119,10 @@ async function destinationOf(path: string): Promise<Destination> {
     if (errorCode(error) === 'ENOENT') return null;
     throw error;
   });
-  if (stats === null) return { kind: 'file', path: await followLinks(path) };
+  if (stats === null) {
+    if (/[/\\]$/.test(path)) throw new Error('it names a folder, which is not there; name a file');
+    return { kind: 'file', path: await followLinks(path) };
+  }
   const descriptor = [1, 2].find((own) => isSame(stats, fstatSync(own, { bigint: true })));
   if (descriptor !== undefined) return { kind: 'descriptor', descriptor };
   if (stats.isFile()) return { kind: 'file', path: await followLinks(path) };
@@ -124,7 +136,7 @@ export function isSame(one: BigIntStats, other: BigIntStats): boolean {
 }
 
 /** The path behind all links; whether anything is there is another matter. */
-async function followLinks(path: string): Promise<string> {
+export async function followLinks(path: string): Promise<string> {
   let place = path;
   for (let followed = 0; followed < maxLinks; followed++) {
     const target = await readlink(place).catch(() => null);

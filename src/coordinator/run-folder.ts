@@ -9,7 +9,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { OperationalError } from '../shared/errors.js';
 import { shellWord } from '../shared/text.js';
-import { errorCode, notWritable, removeStaleTemporaries, temporaryName, writeFileAtomically } from './atomic-file.js';
+import { errorCode, followLinks, notWritable, removeStaleTemporaries } from './atomic-file.js';
+import { temporaryName, writeFileAtomically } from './atomic-file.js';
 import { checkpointName, previousCheckpointName, writeCheckpoint, type Checkpoint } from './checkpoint.js';
 import { lockName, RunLock } from './run-lock.js';
 import type { Metric, RunStore } from './run-recorder.js';
@@ -233,6 +234,12 @@ async function refuseCheckpoint(directory: string): Promise<void> {
 async function refuseIrregular(path: string): Promise<void> {
   const stats = await stat(path).catch(() => null);
   if (stats?.isFile() === false) throw notWritable(path, new IrregularFileError(path, stats));
+  const place = await followLinks(path);
+  if (stats !== null || place === path || (await isFolder(dirname(place)))) return;
+  throw notWritable(
+    path,
+    new Error(`it is a link to ${place}, whose folder is not there; make it, or remove the link`),
+  );
 }
 
 async function makeFolder(directory: string): Promise<string> {

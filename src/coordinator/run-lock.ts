@@ -78,6 +78,7 @@ export class RunLock {
         const text = await this.#read();
         if (text === this.#text || (text === null && (await this.#create()))) return;
         if (text !== null) await this.#takeOver(text);
+        else if (await this.#isLink()) throw new Error('it is a link to a file that is not there; remove it');
       }
     } catch (cause) {
       if (cause instanceof OperationalError) throw cause;
@@ -108,6 +109,13 @@ export class RunLock {
       if (errorCode(error) === 'ENOENT') return null;
       throw error;
     }
+  }
+
+  async #isLink(): Promise<boolean> {
+    return readlink(this.#path).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Puts a whole file in place where there is none; false where another run was faster. */

@@ -49,20 +49,21 @@ export function parseDevices(list: string, workers: Workers = 'auto'): Device[] 
  * The number of ranks. `auto` is one for each device where devices are given, else one for each physical core, but never
  * more than there are micro-batches in a full batch (a rank without one would idle) nor than 16.
  * @param config the batch to be cut up; null where nothing is (evaluation)
+ * @param resumed whether the batch is that of a run to resume, which no option changes
  * @throws OperationalError USAGE where an explicit number cannot be served, restating the division
  */
 export function resolveWorldSize(
   workers: Workers,
   devices: readonly Device[] | null,
   config: Pick<TrainConfig, 'batchSize' | 'microBatch'> | null,
-  cores: () => number = physicalCores,
+  { cores = physicalCores, resumed = false }: { readonly cores?: () => number; readonly resumed?: boolean } = {},
 ): number {
   const asked = parseWorkers(workers);
   if (devices !== null) checkDeviceCount(devices, asked);
   const limit = config === null ? maxWorldSize : leafCount(config.batchSize, config.microBatch);
   if (asked === 'auto' && devices === null) return Math.max(1, Math.min(cores(), limit, maxWorldSize));
   const worldSize = devices?.length ?? Number(asked);
-  if (config !== null && worldSize > limit) throw tooManyWorkers(asked, worldSize, config, limit);
+  if (config !== null && worldSize > limit) throw tooManyWorkers(asked, worldSize, config, { limit, resumed });
   return worldSize;
 }
 
@@ -173,15 +174,15 @@ function tooManyWorkers(
   asked: Workers,
   worldSize: number,
   { batchSize, microBatch }: Pick<TrainConfig, 'batchSize' | 'microBatch'>,
-  limit: number,
+  { limit, resumed }: { limit: number; resumed: boolean },
 ): Error {
   const who = asked === 'auto' ? `--devices of ${counted(worldSize, 'worker')}` : `--workers ${String(worldSize)}`;
   const rounded = batchSize % microBatch === 0 ? '' : ', rounded up,';
   const division = `--batch-size ${String(batchSize)} / --micro-batch ${String(microBatch)}${rounded} = ${String(limit)}`;
   const most = counted(limit, 'worker');
-  const remedy = microBatch === 1 ? 'a larger --batch-size' : 'a smaller --micro-batch';
+  const other = microBatch === 1 ? ' or a larger --batch-size' : ' or a smaller --micro-batch';
   const needs = `${who} needs ${String(worldSize)} micro-batches, but ${division}`;
-  return usageError(`${needs}; use at most ${most} or ${remedy}`);
+  return usageError(`${needs}; use at most ${most}${resumed ? ', as the run to resume has it so' : other}`);
 }
 
 function readText(path: string): string | null {

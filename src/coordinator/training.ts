@@ -309,10 +309,13 @@ class TrainingRun {
   }
 
   #diverged(what: string): OperationalError {
-    const { folder, resume } = this.#request;
+    const { config, folder, resume } = this.#request;
     const none = this.#recorder.savedStep === null && resume === null;
     const left = none ? 'there is no checkpoint yet' : `the last checkpoint in ${folder?.directory ?? ''} is whole`;
-    return new OperationalError('NOT_FINITE', `${what}, and ${left}: try a smaller --lr`);
+    return new OperationalError(
+      'NOT_FINITE',
+      `${what}, and ${left}: try a smaller ${config.lrGamma > 1 ? '--lr-gamma' : '--lr'}`,
+    );
   }
 
   /** What to throw for a reason that all processes have. */

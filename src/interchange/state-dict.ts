@@ -166,6 +166,10 @@ function notThisNetwork(tables: readonly TensorTable[], candidates: readonly Can
     const problem = `has ${name} of shape ${printableShape(found.shape)} where this network has ${shape}`;
     return new WeightsFormatError(problem);
   }
+  if (closest?.table.others().includes(printable(closest.table.place + prefix + wrong.name)) === true) {
+    const problem = `has ${name} as something else than a dense tensor with values`;
+    return new WeightsFormatError(problem, 'save it as one, such as by .to_dense() or .dequantize()');
+  }
   const taken = new Set(tensors.values());
   const others = [...((closest?.table ?? tables[0])?.tensors ?? [])];
   const other = others.find(([, tensor]) => !taken.has(tensor));

@@ -124,7 +124,7 @@ async function prepare(
   if (job !== null) checkProcesses(job.processes, config);
   const override = options.override ?? [];
   const onNote = options.onNote ?? ignore;
-  const { worldSize: workers, devices } = topology(options, config, job?.processes ?? 1);
+  const { worldSize: workers, devices } = topology(options, config, job?.processes ?? 1, resume !== null);
   const selecting = { workers, devices, onNote };
   const selected =
     resume === null
@@ -215,10 +215,11 @@ function topology(
   options: TrainOptions,
   config: TrainConfig,
   processes: number,
+  resumed: boolean,
 ): { worldSize: number; devices: Device[] | null } {
   const workers = parseWorkers(options.workers ?? 'auto');
   const devices = options.devices === undefined ? null : parseDevices(options.devices, workers);
-  const worldSize = resolveWorldSize(workers, devices, config);
+  const worldSize = resolveWorldSize(workers, devices, config, { resumed });
   if (workers !== 'auto' || devices !== null) return { worldSize, devices };
   // A thread without a micro-batch would idle.
   const share = Math.ceil(leafCount(config.batchSize, config.microBatch) / processes);

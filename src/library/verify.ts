@@ -6,7 +6,7 @@ import { checkProcesses } from '../coordinator/validate.js';
 import { runVerification, type Verification } from '../coordinator/verification.js';
 import { defaultConfig } from '../shared/config.js';
 import type { Job } from '../shared/job.js';
-import { OperationalError } from '../shared/errors.js';
+import { OperationalError, usageError } from '../shared/errors.js';
 import { engineOf } from '../worker/engines/registry.js';
 import { inJob } from './job.js';
 import {
@@ -49,6 +49,9 @@ async function* verifyIn(
   const workers = options.workers ?? [1, 2, 4];
   const { dataset, steps } = await together(job, async () => {
     checkWorkerCounts(workers);
+    if (job === null && workers.length === 1 && options.steps === 1) {
+      throw usageError('--steps 1 with one number of --workers leaves nothing to compare: give more of either');
+    }
     for (const count of workers) resolveWorldSize(count, null, defaultConfig);
     if (job !== null) checkProcesses(job.processes, defaultConfig);
     return { steps: positive('--steps', options.steps) ?? 20, dataset: await datasetOf(options.data) };

@@ -1,4 +1,5 @@
 /** HTML as a type of its own: a string becomes markup only by being escaped, so nothing that a user named gets out of its place. */
+import { visible } from '../shared/text.js';
 
 /** Markup that may stand on the page as it is. */
 export class Markup {
@@ -22,7 +23,7 @@ const entities: Readonly<Record<string, string>> = {
 };
 
 export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
+  return visible(text).replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
 function sourceOf(part: Part): string {

@@ -76,14 +76,16 @@ export function parseIdxHeader(kind: IdxKind, file: string, head: Uint8Array, to
 
 /**
  * Checks the length of a whole (decompressed) file against its header.
+ * @param totalLength what has been read of it, where that is more than the header declares
  * @throws OperationalError DATA_INVALID where it is cut short or goes on after its last row
  */
 export function checkIdxLength(header: IdxHeader, file: string, totalLength: number): void {
   if (totalLength === header.totalLength) return;
-  const state = totalLength < header.totalLength ? 'is cut short' : 'goes on after its last row';
-  const declared = `its header declares ${String(header.count)} ${header.kind}`;
-  const equation = `so ${String(header.totalLength)} bytes, but it has ${String(totalLength)}`;
-  throw invalidIdx(file, `${state}: ${declared}, ${equation}`);
+  const declared = `its header declares ${String(header.count)} ${header.kind}, so ${String(header.totalLength)} bytes`;
+  if (totalLength < header.totalLength) {
+    throw invalidIdx(file, `is cut short: ${declared}, but it has ${String(totalLength)}`);
+  }
+  throw invalidIdx(file, `goes on after its last row: ${declared}, but it has more`);
 }
 
 /**

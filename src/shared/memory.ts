@@ -170,6 +170,10 @@ function memoryExceeded(bytes: number, shape: MemoryShape): OperationalError {
 /** Allocates the memory of a layout: shared, at its final size. */
 export function allocateMemory(layout: MemoryLayout): WebAssembly.Memory {
   const pages = layout.bytes / pageBytes;
+  if (typeof WebAssembly === 'undefined') {
+    const message = 'there is no WebAssembly here, as under --jitless: start Node without that, also in NODE_OPTIONS';
+    throw new OperationalError('ENGINE_UNAVAILABLE', message);
+  }
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   } catch (cause) {
