@@ -1,13 +1,7 @@
 /** The group's sums without its threads: every leaf and every unit is taken once, and a sum has the serial tree's bits. */
 import { describe, expect, it } from 'vitest';
-import {
-  accumulatorOf,
-  GroupExchange,
-  LocalExchange,
-  ownedUnits,
-  planBatch,
-  reduceUnit,
-} from '../dist/shared/collectives.js';
+import { ownedUnits, planBatch } from '../dist/shared/batch-plan.js';
+import { accumulatorOf, GroupExchange, LocalExchange, reduceUnit } from '../dist/shared/collectives.js';
 import { defaultConfig } from '../dist/shared/config.js';
 import { Control } from '../dist/shared/control.js';
 import type { Replica } from '../dist/shared/engine.js';

@@ -1,7 +1,7 @@
 /** One hash: any number of worker threads gives the bits of one, and what they compute together is the mean gradient. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { batchNormChannels, batchNorms, parameters } from '../dist/shared/network.js';
-import { planBatch } from '../dist/shared/collectives.js';
+import { planBatch } from '../dist/shared/batch-plan.js';
 import { leafCount, rowsOf } from '../dist/shared/tree.js';
 import { forwardBackward } from '../dist/worker/engines/reference/forward-backward.js';
 import { relativeL2 } from './support/golden.js';

@@ -3,7 +3,9 @@
  * have the bits of the tree of one.
  */
 import { describe, expect, it } from 'vitest';
-import { planBatch, reduceUnit, sumTree, type BatchPlan } from '../dist/shared/collectives.js';
+import { planBatch, type BatchPlan } from '../dist/shared/batch-plan.js';
+import { reduceUnit } from '../dist/shared/collectives.js';
+import { sumTree } from '../dist/shared/rows.js';
 import { placeStatistics, reduceChunk, sumBase } from '../dist/shared/job-collectives.js';
 import type { ExchangeRequest } from '../dist/shared/mailbox.js';
 import { allocateMemory, planMemory, statisticsLength, type MemoryLayout } from '../dist/shared/memory.js';

@@ -2,7 +2,8 @@
  * Which bytes of a process's memory go to which other process in one exchange, and where theirs arrive: pure schedules,
  * from the plan that all processes compute alike. Between two processes messages arrive in the order in which they are listed.
  */
-import { accumulatorOf, type BatchPlan, type JobPlan } from '../shared/collectives.js';
+import type { BatchPlan, JobPlan } from '../shared/batch-plan.js';
+import { accumulatorOf } from '../shared/collectives.js';
 import { jobOf, nodeBase, sumBase } from '../shared/job-collectives.js';
 import type { ExchangeRequest } from '../shared/mailbox.js';
 import type { MemoryLayout } from '../shared/memory.js';

@@ -4,7 +4,7 @@
  */
 import { hostname } from 'node:os';
 import { receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
-import { planBatch, type BatchPlan } from '../shared/collectives.js';
+import { planBatch, type BatchPlan } from '../shared/batch-plan.js';
 import { OperationalError, serialiseError, type SerialisedError } from '../shared/errors.js';
 import type { ExchangeTraffic, Traffic } from '../shared/job.js';
 import { exchangeKinds, exchangeName, Mailbox, type ExchangeKind, type ExchangeRequest } from '../shared/mailbox.js';

@@ -6,16 +6,9 @@
  * Ranks compute, and the process's MPI thread carries bytes from memory to memory while they wait: rank 0 asks for it
  * between two barriers. Which bytes go where is in src/mpi/exchange.ts; both sides compute it from the same plan.
  */
-import {
-  accumulatorOf,
-  addRow,
-  copyRow,
-  mergedLosses,
-  sumTree,
-  type BatchPlan,
-  type JobPlan,
-  type StatisticsOverJob,
-} from './collectives.js';
+import type { BatchPlan, JobPlan } from './batch-plan.js';
+import { accumulatorOf, mergedLosses, type StatisticsOverJob } from './collectives.js';
+import { addRow, copyRow, sumTree } from './rows.js';
 import type { Control, Phase } from './control.js';
 import type { Replica } from './engine.js';
 import { assert } from './errors.js';

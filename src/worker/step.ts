@@ -8,16 +8,8 @@
  * The step reads one state set and writes the other. Rank 0 commits with a single store after the last barrier, so a step
  * that did not reach it leaves nothing behind.
  */
-import {
-  accumulatorOf,
-  GroupExchange,
-  LocalExchange,
-  mergedLosses,
-  ownedUnits,
-  planBatch,
-  reduceUnit,
-  type BatchPlan,
-} from '../shared/collectives.js';
+import { ownedUnits, planBatch, type BatchPlan } from '../shared/batch-plan.js';
+import { accumulatorOf, GroupExchange, LocalExchange, mergedLosses, reduceUnit } from '../shared/collectives.js';
 import type { TrainConfig } from '../shared/config.js';
 import type { Control, Phase } from '../shared/control.js';
 import type { AdamScalars, Engine, Replica } from '../shared/engine.js';
