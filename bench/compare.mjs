@@ -9,7 +9,7 @@ import { writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { defaultConfig } from '../dist/shared/config.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
 import { median, startOurs } from './figures.mjs';
 import { RivalError, rivalsFor, startRival } from './rivals.mjs';
 

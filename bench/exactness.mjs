@@ -10,7 +10,7 @@
 import { cpus } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { defaultConfig } from '../dist/shared/config.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
 import { median, startOurs } from './figures.mjs';
 
 const { values } = parseArgs({

@@ -1,8 +1,8 @@
 // What the measurements of this folder share.
 import { startBenchmark } from '../dist/coordinator/benchmark.js';
-import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
-import { nodeHost } from '../dist/coordinator/node-host.js';
-import { defaultConfig } from '../dist/shared/config.js';
+import { locateDataset, openDataset } from '../dist/coordinator/node/dataset-files.js';
+import { nodeHost } from '../dist/coordinator/node/node-host.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
 import { engineOf } from '../dist/worker/engines/registry.js';
 
 /** A group of the `wasm` engine that trains on demand, after its warm-up; `config` is what differs from the default. */

@@ -2,7 +2,7 @@
 //
 // In Node jax-js has its `wasm` device, with one thread: its own threads are browsers' Workers.
 import { readFile } from 'node:fs/promises';
-import { initialiseParameters } from '../dist/coordinator/sampler.js';
+import { initialiseParameters } from '../dist/coordinator/session/sampler.js';
 import {
   batchNormEpsilon,
   batchNormMomentum,
@@ -11,8 +11,8 @@ import {
   imageSize,
   parameterCount,
   parameters,
-} from '../dist/shared/network.js';
-import { adamDefaults } from '../dist/shared/schedule.js';
+} from '../dist/shared/model/network.js';
+import { adamDefaults } from '../dist/shared/model/schedule.js';
 import { runRival } from './rival.mjs';
 
 const learningRate = 1e-3;

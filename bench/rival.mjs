@@ -9,8 +9,8 @@
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
-import { imagePixels } from '../dist/shared/network.js';
+import { locateDataset, openDataset } from '../dist/coordinator/node/dataset-files.js';
+import { imagePixels } from '../dist/shared/model/network.js';
 
 /** Batches that are prepared beforehand, and then used again and again. */
 const batchCount = 16;

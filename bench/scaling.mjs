@@ -12,9 +12,9 @@
 //
 // Every core is taken to be as fast as one alone. How far that is from the truth with two is in the last line.
 import { text } from 'node:stream/consumers';
-import { ownedUnits, planBatch, workOf } from '../dist/shared/batch-plan.js';
-import { defaultConfig } from '../dist/shared/config.js';
-import { leafCount } from '../dist/shared/tree.js';
+import { ownedUnits, planBatch, workOf } from '../dist/shared/sums/batch-plan.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
+import { leafCount } from '../dist/shared/sums/tree.js';
 import { engineOf } from '../dist/worker/engines/registry.js';
 
 const workerCounts = [1, 2, 3, 4, 6, 8, 12, 16];

@@ -5,8 +5,8 @@
 // node is libtensorflow, looked for where the engine looks: MNIST_DDP_TFJS_NODE, the project's node_modules, .tfjs-node. It
 // spreads each operation over TF_NUM_INTRAOP_THREADS threads, by default all cores. wasm and cpu have one thread in Node.
 import { availableParallelism } from 'node:os';
-import { initialiseParameters } from '../dist/coordinator/sampler.js';
-import { findLibraries } from '../dist/library/tensorflow-packages.js';
+import { initialiseParameters } from '../dist/coordinator/session/sampler.js';
+import { findLibraries } from '../dist/library/engines/tensorflow-packages.js';
 import {
   batchNormEpsilon,
   batchNormMomentum,
@@ -15,8 +15,8 @@ import {
   imageSize,
   parameterCount,
   parameters,
-} from '../dist/shared/network.js';
-import { adamDefaults } from '../dist/shared/schedule.js';
+} from '../dist/shared/model/network.js';
+import { adamDefaults } from '../dist/shared/model/schedule.js';
 import { loadTensorFlow } from '../dist/worker/engines/registry.js';
 import { runRival } from './rival.mjs';
 

@@ -59,8 +59,8 @@ writeFileSync(
 
 // One file for a worker thread to load instead of sixty: each thread of a run would load them anew.
 await build({
-  entryPoints: [join(root, 'dist/worker/main.js')],
-  outfile: join(root, 'dist/worker/main.js'),
+  entryPoints: [join(root, 'dist/worker/node/main.js')],
+  outfile: join(root, 'dist/worker/node/main.js'),
   allowOverwrite: true,
   bundle: true,
   packages: 'external',

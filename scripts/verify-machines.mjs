@@ -67,8 +67,8 @@ async function installNode(folder, platform, arch, version) {
  * @param simd MNIST_DDP_SIMD; '' leaves the width to mnist-ddp
  */
 async function verifyWith([file, ...before], { workers, steps, timeoutMs }, simd = '') {
-  const { goldenHashes } = await import('../dist/coordinator/golden-hashes.js');
-  const { defaultConfig } = await import('../dist/shared/config.js');
+  const { goldenHashes } = await import('../dist/coordinator/checkpoint/golden-hashes.js');
+  const { defaultConfig } = await import('../dist/shared/model/config.js');
   const version = (await output(file, [...before, '-p', 'process.arch + " " + process.version'], minuteMs)).trim();
   const [arch, node] = version.split(' ');
   const args = ['verify', '--json', '--workers', workers, '--steps', String(steps)];

@@ -182,8 +182,8 @@ function pidOn(host) {
 
 /** Bytes that process 0 sends for the gradients of a full batch, by the formula of docs/cluster.md. */
 async function formula(processes) {
-  const { wasmEngine } = await import('../dist/worker/engines/wasm/engine.js');
-  const { sharesOf, subtreesOf } = await import('../dist/shared/tree.js');
+  const { wasmEngine } = await import('../dist/worker/engines/wasm/wasm-engine.js');
+  const { sharesOf, subtreesOf } = await import('../dist/shared/sums/tree.js');
   const k = subtreesOf(sharesOf(16, processes)[0]).length;
   return ((k + 1) * 4 * wasmEngine.accumulatorLength * (processes - 1)) / processes;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The program: loads the command line and runs it. What keeps a module of it from being loaded is said in one line. */
-import { limitLine, moduleMissing, workingFolderGone } from './commands/limits.js';
+import { limitLine, moduleMissing, workingFolderGone } from './commands/shell/limits.js';
 
 try {
   const { run } = await import('./commands/main.js');

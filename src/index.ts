@@ -10,9 +10,9 @@ import './shared/web-assembly.js';
 export { benchmark, type BenchmarkOptions } from './library/benchmark.js';
 export { demo, type Demo, type DemoOptions } from './library/demo.js';
 export { devices, type DevicesReport } from './library/devices.js';
-export { engineChoices, type EngineChoice } from './library/engines.js';
-export type { MpiStatus } from './library/mpi-status.js';
-export type { EngineStatus } from './library/engine-status.js';
+export { engineChoices, type EngineChoice } from './library/engines/engines.js';
+export type { MpiStatus } from './library/devices/mpi-status.js';
+export type { EngineStatus } from './library/devices/engine-status.js';
 export { evaluate, type EvaluateOptions, type Evaluation } from './library/evaluate.js';
 export { exportWeights, type Exported, type ExportOptions } from './library/export.js';
 export type { GroupOptions } from './library/options.js';
@@ -21,13 +21,13 @@ export { report, type Report, type ReportOptions } from './library/report.js';
 export { overridable, train, type Overridable, type TrainOptions } from './library/train.js';
 export { verify, type VerifyOptions } from './library/verify.js';
 export { version } from './library/version.js';
-export { loadCheckpoint } from './library/weights.js';
+export { loadCheckpoint } from './library/network/weights.js';
 
 export type { BenchmarkRow } from './coordinator/benchmark.js';
-export type { Checkpoint } from './coordinator/checkpoint.js';
-export type { Accuracy } from './coordinator/evaluation.js';
-export type { Simd } from './coordinator/host.js';
-export type { Machine } from './coordinator/machine.js';
+export type { Checkpoint } from './coordinator/node/checkpoint-files.js';
+export type { Accuracy } from './coordinator/session/evaluation.js';
+export type { Simd } from './coordinator/session/host.js';
+export type { Machine } from './coordinator/node/machine.js';
 export type {
   EvaluationMetric,
   InitialWeights,
@@ -36,10 +36,10 @@ export type {
   StepMetric,
   Summary,
   TrainMetric,
-} from './coordinator/metrics.js';
+} from './coordinator/training/metrics.js';
 export type { Verification, VerificationRow } from './coordinator/verification.js';
 export { weightFormats, type WeightFormat } from './interchange/formats.js';
-export { defaultConfig, type BatchNormMode, type TrainConfig } from './shared/config.js';
+export { defaultConfig, type BatchNormMode, type TrainConfig } from './shared/model/config.js';
 export type { SimdBits } from './shared/engine.js';
 export { OperationalError, type ErrorCode } from './shared/errors.js';
-export { parameters, type Parameter } from './shared/network.js';
+export { parameters, type Parameter } from './shared/model/network.js';

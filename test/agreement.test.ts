@@ -1,9 +1,9 @@
 /** Processes of a job come to one mind: what differs or fails in one of them ends all, by its name. Without MPI. */
 import { describe, expect, it } from 'vitest';
-import { CommonEnd, fromFirst, sumOver, together } from '../dist/coordinator/agreement.js';
+import { CommonEnd, fromFirst, sumOver, together } from '../dist/coordinator/session/agreement.js';
 import { OperationalError } from '../dist/shared/errors.js';
-import type { Job } from '../dist/shared/job.js';
-import { Mailbox } from '../dist/shared/mailbox.js';
+import type { Job } from '../dist/shared/group/job.js';
+import { Mailbox } from '../dist/shared/group/mailbox.js';
 
 const hosts = ['north', 'south', 'west'];
 

@@ -1,8 +1,8 @@
 /** Pooling the statistics that ranks keep for themselves: the pooled ones are those of all rows together. */
 import { describe, expect, it } from 'vitest';
-import { poolStatistics, shardRows } from '../dist/coordinator/batch-norm.js';
-import { batchNormChannels } from '../dist/shared/network.js';
-import { Philox } from '../dist/shared/philox.js';
+import { poolStatistics, shardRows } from '../dist/coordinator/session/batch-norm.js';
+import { batchNormChannels } from '../dist/shared/model/network.js';
+import { Philox } from '../dist/shared/model/philox.js';
 
 function momentsOf(values: readonly number[]): { mean: number; variance: number } {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;

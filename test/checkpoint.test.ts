@@ -3,13 +3,13 @@ import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { Packr, unpack } from 'msgpackr';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { decodeCheckpoint, encodeCheckpoint } from '../dist/coordinator/checkpoint-format.js';
-import { arithmeticSha256 } from '../dist/coordinator/golden-hashes.js';
-import { parametersSha256, readCheckpoint, writeCheckpoint } from '../dist/coordinator/checkpoint.js';
-import type { Checkpoint } from '../dist/coordinator/checkpoint.js';
-import { isPlainMessagePack } from '../dist/coordinator/plain-msgpack.js';
-import { defaultConfig } from '../dist/shared/config.js';
-import { batchNormChannels, parameterCount } from '../dist/shared/network.js';
+import { decodeCheckpoint, encodeCheckpoint } from '../dist/coordinator/checkpoint/checkpoint-format.js';
+import { arithmeticSha256 } from '../dist/coordinator/checkpoint/golden-hashes.js';
+import { parametersSha256, readCheckpoint, writeCheckpoint } from '../dist/coordinator/node/checkpoint-files.js';
+import type { Checkpoint } from '../dist/coordinator/node/checkpoint-files.js';
+import { isPlainMessagePack } from '../dist/coordinator/checkpoint/plain-msgpack.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
+import { batchNormChannels, parameterCount } from '../dist/shared/model/network.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDirectory } from './support/idx-files.js';
 
@@ -168,7 +168,7 @@ describe('writing and reading', () => {
 
   it.runIf(process.platform === 'linux')('a full disk is named, and nothing is harmed', async () => {
     // Writing through a link to /dev/full is what a full disk looks like.
-    const { writeFileAtomically } = await import('../dist/coordinator/atomic-file.js');
+    const { writeFileAtomically } = await import('../dist/files/atomic-file.js');
     const temporary = (n: number): string => join(directory, `.f.${String(process.pid)}-${String(n)}.tmp`);
     for (let n = 1; n < 200; n++) await symlink('/dev/full', temporary(n));
     await writeFile(join(directory, 'f'), 'old');

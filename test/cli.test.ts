@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '../dist/index.js';
-import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
+import { locateDataset, openDataset } from '../dist/coordinator/node/dataset-files.js';
 import { cli, cliPath, type CliResult } from './support/cli.js';
 import { adviceExpected, expectedBits } from './support/kernels.js';
 import { idxHeader, temporaryDirectory, writeIdxSet } from './support/idx-files.js';

@@ -1,14 +1,14 @@
 /** The group's sums without its threads: every leaf and every unit is taken once, and a sum has the serial tree's bits. */
 import { describe, expect, it } from 'vitest';
-import { ownedUnits, planBatch } from '../dist/shared/batch-plan.js';
-import { accumulatorOf, GroupExchange, LocalExchange, reduceUnit } from '../dist/shared/collectives.js';
-import { defaultConfig } from '../dist/shared/config.js';
-import { Control } from '../dist/shared/control.js';
+import { ownedUnits, planBatch } from '../dist/shared/sums/batch-plan.js';
+import { accumulatorOf, GroupExchange, LocalExchange, reduceUnit } from '../dist/shared/group/collectives.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
+import { Control } from '../dist/shared/group/control.js';
 import type { Replica } from '../dist/shared/engine.js';
-import { allocateMemory, planMemory, type MemoryLayout } from '../dist/shared/memory.js';
-import { leafCount, mergesOfLeaves, rowsOf, shardOf, subtreesOf } from '../dist/shared/tree.js';
-import { referenceEngine } from '../dist/worker/engines/reference/engine.js';
-import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
+import { allocateMemory, planMemory, type MemoryLayout } from '../dist/shared/group/memory.js';
+import { leafCount, mergesOfLeaves, rowsOf, shardOf, subtreesOf } from '../dist/shared/sums/tree.js';
+import { referenceEngine } from '../dist/worker/engines/reference/reference-engine.js';
+import { wasmEngine } from '../dist/worker/engines/wasm/wasm-engine.js';
 import { serialSum, wildValues } from './support/sums.js';
 
 const counts = Array.from({ length: 16 }, (_, i) => i + 1);

@@ -1,6 +1,6 @@
 /** The shared control words: barriers release together, and a wait ends by abort or timeout, naming who is missing. */
 import { describe, expect, it } from 'vitest';
-import { Control, controlWords } from '../dist/shared/control.js';
+import { Control, controlWords } from '../dist/shared/group/control.js';
 import { operationalError } from './support/errors.js';
 
 function controlOf(worldSize: number, timeoutMs = 50): Control {

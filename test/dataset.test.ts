@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
+import { locateDataset, openDataset } from '../dist/coordinator/node/dataset-files.js';
 import { operationalError } from './support/errors.js';
 import { cutIdx, idxHeader, idxNames, mnistDirectory, temporaryDirectory, writeIdxSet } from './support/idx-files.js';
 

@@ -1,7 +1,7 @@
 /** `mnist-ddp devices`: its two forms say the same of this machine. */
 import { describe, expect, it } from 'vitest';
 import { describe as describeReport, ranges } from '../dist/commands/devices.js';
-import { nodeSimd } from '../dist/coordinator/node-simd.js';
+import { nodeSimd } from '../dist/coordinator/node/node-simd.js';
 import { devices, type DevicesReport } from '../dist/index.js';
 import { choiceOf } from '../dist/library/devices.js';
 import { cli } from './support/cli.js';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '../dist/index.js';
-import { allocateMemory, type MemoryLayout } from '../dist/shared/memory.js';
+import { allocateMemory, type MemoryLayout } from '../dist/shared/group/memory.js';
 import { cli, cliPath } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDataset } from './support/idx-files.js';

@@ -4,7 +4,7 @@ import { cp, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type DevicesReport } from '../dist/index.js';
-import { folderVariable } from '../dist/library/tensorflow-packages.js';
+import { folderVariable } from '../dist/library/engines/tensorflow-packages.js';
 import { cli, type CliResult } from './support/cli.js';
 import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
 import { installPackage, tensorFlowSource } from './support/packages.js';

@@ -4,10 +4,10 @@
  */
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, ShardReport } from '../dist/shared/engine.js';
-import { batchNormChannels, parameterCount, parameters } from '../dist/shared/network.js';
-import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
-import { tensorFlowEngines } from '../dist/worker/engines/tfjs/engine.js';
-import { referenceEngine } from '../dist/worker/engines/reference/engine.js';
+import { batchNormChannels, parameterCount, parameters } from '../dist/shared/model/network.js';
+import { wasmEngine } from '../dist/worker/engines/wasm/wasm-engine.js';
+import { tensorFlowEngines } from '../dist/worker/engines/tfjs/tfjs-engines.js';
+import { referenceEngine } from '../dist/worker/engines/reference/reference-engine.js';
 import { forwardBackward } from '../dist/worker/engines/reference/forward-backward.js';
 import { recordingExchange, replayingExchange } from './support/exchange.js';
 import type { ExchangeCall } from './support/exchange.js';

@@ -1,9 +1,9 @@
 /** The promise of equal bits: across workers, against the golden hashes, and the proofs and hashes that guard it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { stateSha256, type TrainingStep } from '../dist/coordinator/checkpoint-format.js';
-import { goldenHashes } from '../dist/coordinator/golden-hashes.js';
+import { stateSha256, type TrainingStep } from '../dist/coordinator/checkpoint/checkpoint-format.js';
+import { goldenHashes } from '../dist/coordinator/checkpoint/golden-hashes.js';
 import { defaultConfig, verify } from '../dist/index.js';
-import { batchNormChannels, parameterCount } from '../dist/shared/network.js';
+import { batchNormChannels, parameterCount } from '../dist/shared/model/network.js';
 import { proveFloatingPoint, type Probes } from '../dist/worker/engines/wasm/floating-point.js';
 import { instantiateKernels } from '../dist/worker/engines/wasm/kernels.js';
 import { operationalError } from './support/errors.js';

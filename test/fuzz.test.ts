@@ -8,17 +8,21 @@ import { join } from 'node:path';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { pack } from 'msgpackr';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decodeCheckpoint, encodeCheckpoint, parametersSha256 } from '../dist/coordinator/checkpoint-format.js';
-import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  parametersSha256,
+} from '../dist/coordinator/checkpoint/checkpoint-format.js';
+import { locateDataset, openDataset } from '../dist/coordinator/node/dataset-files.js';
 import { centreDigit } from '../dist/images/centre.js';
 import { decodePicture } from '../dist/images/decode.js';
 import { readPictures } from '../dist/images/pictures.js';
-import { parseMetrics } from '../dist/library/metric-lines.js';
+import { parseMetrics } from '../dist/library/files/metric-lines.js';
 import { renderReport } from '../dist/report/report.js';
 import type { StepPoint, EvaluationPoint } from '../dist/report/report-data.js';
-import { defaultConfig } from '../dist/shared/config.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
 import { parseIdxHeader } from '../dist/shared/idx.js';
-import { batchNormChannels, parameterCount } from '../dist/shared/network.js';
+import { batchNormChannels, parameterCount } from '../dist/shared/model/network.js';
 import { damaged, many, pick, readWithin, type Outcome, type Random } from './support/fuzz.js';
 import { cutIdx, idxHeader, idxNames, temporaryDirectory, writeIdxSet } from './support/idx-files.js';
 import { mnistRows } from './support/mnist.js';

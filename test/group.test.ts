@@ -1,8 +1,8 @@
 /** One hash: any number of worker threads gives the bits of one, and what they compute together is the mean gradient. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { batchNormChannels, batchNorms, parameters } from '../dist/shared/network.js';
-import { planBatch } from '../dist/shared/batch-plan.js';
-import { leafCount, rowsOf } from '../dist/shared/tree.js';
+import { batchNormChannels, batchNorms, parameters } from '../dist/shared/model/network.js';
+import { planBatch } from '../dist/shared/sums/batch-plan.js';
+import { leafCount, rowsOf } from '../dist/shared/sums/tree.js';
 import { forwardBackward } from '../dist/worker/engines/reference/forward-backward.js';
 import { relativeL2 } from './support/golden.js';
 import { startGroup, type StepResult } from './support/group.js';

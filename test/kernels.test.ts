@@ -3,8 +3,8 @@
  * batch norm, the loss, Adam, and the products of panels with their tree.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { convolutions } from '../dist/shared/network.js';
-import { mergesOfLeaves, subtreesOf } from '../dist/shared/tree.js';
+import { convolutions } from '../dist/shared/model/network.js';
+import { mergesOfLeaves, subtreesOf } from '../dist/shared/sums/tree.js';
 import * as layers from '../dist/worker/engines/reference/layers.js';
 import { batchNormBackwardSums, batchNormForwardSums } from '../dist/worker/engines/reference/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/host/loss.js';

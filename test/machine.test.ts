@@ -13,8 +13,8 @@ import {
   macosOf,
   processorName,
   type Machine,
-} from '../dist/coordinator/machine.js';
-import { physicalCores } from '../dist/coordinator/topology.js';
+} from '../dist/coordinator/node/machine.js';
+import { physicalCores } from '../dist/coordinator/node/topology.js';
 import { temporaryDirectory } from './support/idx-files.js';
 
 describe('instruction sets', () => {

@@ -3,15 +3,15 @@
  * have the bits of the tree of one.
  */
 import { describe, expect, it } from 'vitest';
-import { planBatch, type BatchPlan } from '../dist/shared/batch-plan.js';
-import { reduceUnit } from '../dist/shared/collectives.js';
-import { sumTree } from '../dist/shared/rows.js';
-import { placeStatistics, reduceChunk, sumBase } from '../dist/shared/job-collectives.js';
-import type { ExchangeRequest } from '../dist/shared/mailbox.js';
-import { allocateMemory, planMemory, statisticsLength, type MemoryLayout } from '../dist/shared/memory.js';
-import { shardWithin, sharesOf, subtreesOf } from '../dist/shared/tree.js';
+import { planBatch, type BatchPlan } from '../dist/shared/sums/batch-plan.js';
+import { reduceUnit } from '../dist/shared/group/collectives.js';
+import { sumTree } from '../dist/shared/sums/rows.js';
+import { placeStatistics, reduceChunk, sumBase } from '../dist/shared/group/job-collectives.js';
+import type { ExchangeRequest } from '../dist/shared/group/mailbox.js';
+import { allocateMemory, planMemory, statisticsLength, type MemoryLayout } from '../dist/shared/group/memory.js';
+import { shardWithin, sharesOf, subtreesOf } from '../dist/shared/sums/tree.js';
 import { scheduleOf } from '../dist/mpi/exchange.js';
-import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
+import { wasmEngine } from '../dist/worker/engines/wasm/wasm-engine.js';
 import { serialSum, wildValues } from './support/sums.js';
 
 /** Floats of an accumulator: for 8 processes some chunks are empty, and the last one is no whole vector. */

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { removeStaleTemporaries, writeFileAtomically } from '../dist/coordinator/atomic-file.js';
+import { removeStaleTemporaries, writeFileAtomically } from '../dist/files/atomic-file.js';
 import { exportWeights, loadCheckpoint, report, train } from '../dist/index.js';
 import { cliPath } from './support/cli.js';
 import { operationalError } from './support/errors.js';

@@ -1,6 +1,6 @@
 /** Philox4x32-10 against the known answers of Random123 (kat_vectors), and what is made of its words. */
 import { describe, expect, it } from 'vitest';
-import { Philox, philox4x32 } from '../dist/shared/philox.js';
+import { Philox, philox4x32 } from '../dist/shared/model/philox.js';
 
 type Words4 = readonly [number, number, number, number];
 type Words2 = readonly [number, number];

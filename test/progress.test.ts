@@ -17,7 +17,7 @@ import {
   usesUnicode,
   type ProgressDisplay,
   type Style,
-} from '../dist/commands/progress.js';
+} from '../dist/commands/shell/progress.js';
 import { loadCheckpoint, type Progress } from '../dist/index.js';
 import { cli, cliPath } from './support/cli.js';
 import { temporaryDirectory, writeIdxSet } from './support/idx-files.js';

@@ -1,7 +1,7 @@
 import { constants, crc32, deflateRawSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readWeights, writeWeights } from '../dist/interchange/formats.js';
-import { readArchive, writeArchive } from '../dist/interchange/zip-archive.js';
+import { readArchive, writeArchive } from '../dist/interchange/pytorch/zip-archive.js';
 import { call, global, TorchFile } from './support/torch-file.js';
 import {
   bitPatternWeights,

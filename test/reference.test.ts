@@ -1,7 +1,7 @@
 /** The reference engine's arithmetic: each layer against its definition, the whole network against PyTorch in float64. */
 import { describe, expect, it } from 'vitest';
-import { batchNorms, parameterCount, parameterOf } from '../dist/shared/network.js';
-import type { LayerName } from '../dist/shared/network.js';
+import { batchNorms, parameterCount, parameterOf } from '../dist/shared/model/network.js';
+import type { LayerName } from '../dist/shared/model/network.js';
 import { batchNormStatistics, type BatchNormStatistics } from '../dist/worker/engines/host/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/host/loss.js';
 import * as norms from '../dist/worker/engines/reference/batch-norm.js';

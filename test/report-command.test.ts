@@ -3,7 +3,7 @@ import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exportWeights, loadCheckpoint, report, type Summary } from '../dist/index.js';
-import { reproducingCommand } from '../dist/coordinator/reproducing-command.js';
+import { reproducingCommand } from '../dist/coordinator/training/reproducing-command.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDataset } from './support/idx-files.js';

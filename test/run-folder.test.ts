@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { newestRun, openRunFolder, resolveCheckpointPath } from '../dist/coordinator/run-folder.js';
+import { newestRun, openRunFolder, resolveCheckpointPath } from '../dist/coordinator/node/run-folder.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDirectory } from './support/idx-files.js';
 

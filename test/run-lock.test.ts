@@ -5,7 +5,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { lives, reachOf, RunLock } from '../dist/coordinator/run-lock.js';
+import { lives, reachOf, RunLock } from '../dist/coordinator/node/run-lock.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDirectory } from './support/idx-files.js';
 
@@ -23,7 +23,7 @@ afterEach(async () => {
 
 /** A process that takes the lock, says so or why not, and lives on until it is killed. */
 async function holder(within: readonly string[] = []): Promise<{ child: ChildProcess; said: string }> {
-  const module = new URL('../dist/coordinator/run-lock.js', import.meta.url).href;
+  const module = new URL('../dist/coordinator/node/run-lock.js', import.meta.url).href;
   const script = `
     const { RunLock } = await import(${JSON.stringify(module)});
     await RunLock.take(${JSON.stringify(directory)}).then(() => console.log('taken'), (error) => console.log(error.message));
@@ -177,7 +177,7 @@ it.runIf(mayUnshare)('a process with another table of processes is refused, and 
 });
 
 it.runIf(mayUnshare)('a process that /proc does not show is not taken for gone', async () => {
-  const module = new URL('../dist/coordinator/run-lock.js', import.meta.url).href;
+  const module = new URL('../dist/coordinator/node/run-lock.js', import.meta.url).href;
   const script = `
     const { lives } = await import(${JSON.stringify(module)});
     const live = await lives({ pid: process.pid, startTime: '1' });

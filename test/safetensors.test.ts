@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { maxWeightsFileBytes, readWeights, writeWeights } from '../dist/interchange/formats.js';
-import { parameterCount } from '../dist/shared/network.js';
+import { parameterCount } from '../dist/shared/model/network.js';
 import {
   bitPatternWeights,
   expectReadOrRefused,

@@ -1,7 +1,11 @@
 /** Shuffling and initialisation: functions of the seed alone. */
 import { describe, expect, it } from 'vitest';
-import { fillPermutation, initialiseParameters, initialiseRunningStatistics } from '../dist/coordinator/sampler.js';
-import { batchNormChannels, parameterCount, parameters } from '../dist/shared/network.js';
+import {
+  fillPermutation,
+  initialiseParameters,
+  initialiseRunningStatistics,
+} from '../dist/coordinator/session/sampler.js';
+import { batchNormChannels, parameterCount, parameters } from '../dist/shared/model/network.js';
 
 function permutation(rows: number, seed: number, epoch: number): number[] {
   const target = new Uint32Array(rows);

@@ -1,7 +1,7 @@
 /** StepLR and which rows a step takes. */
 import { describe, expect, it } from 'vitest';
-import { defaultConfig } from '../dist/shared/config.js';
-import { learningRateAt, positionOf, stepsPerEpoch } from '../dist/shared/schedule.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
+import { learningRateAt, positionOf, stepsPerEpoch } from '../dist/shared/model/schedule.js';
 
 describe('StepLR', () => {
   it('decays by 0.1 every 938 optimiser steps from 1e-3', () => {

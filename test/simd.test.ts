@@ -4,15 +4,21 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { runBenchmark } from '../dist/coordinator/benchmark.js';
-import { locateDataset, openDataset } from '../dist/coordinator/dataset.js';
-import type { Host } from '../dist/coordinator/host.js';
-import { loadKernels } from '../dist/coordinator/kernels.js';
-import { nodeHost } from '../dist/coordinator/node-host.js';
-import { avx2OfCpuinfo, avx2OfSysctl, chooseSimd, nodeSimd, type SimdFacts } from '../dist/coordinator/node-simd.js';
+import { locateDataset, openDataset } from '../dist/coordinator/node/dataset-files.js';
+import type { Host } from '../dist/coordinator/session/host.js';
+import { loadKernels } from '../dist/coordinator/session/kernels.js';
+import { nodeHost } from '../dist/coordinator/node/node-host.js';
+import {
+  avx2OfCpuinfo,
+  avx2OfSysctl,
+  chooseSimd,
+  nodeSimd,
+  type SimdFacts,
+} from '../dist/coordinator/node/node-simd.js';
 import { runVerification } from '../dist/coordinator/verification.js';
 import { defaultConfig } from '../dist/index.js';
-import { firstDifference, kernelNames } from '../dist/worker/engines/wasm/comparison.js';
-import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
+import { firstDifference, kernelNames } from '../dist/worker/engines/wasm/comparison/comparison.js';
+import { wasmEngine } from '../dist/worker/engines/wasm/wasm-engine.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { mnistDirectory, temporaryDirectory } from './support/idx-files.js';

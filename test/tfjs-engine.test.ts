@@ -5,12 +5,12 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { holdTensorFlow } from '../dist/library/tensorflow.js';
+import { holdTensorFlow } from '../dist/library/engines/tensorflow.js';
 import { OperationalError } from '../dist/shared/errors.js';
-import { batchNormChannels } from '../dist/shared/network.js';
-import { tensorFlowEngines } from '../dist/worker/engines/tfjs/engine.js';
+import { batchNormChannels } from '../dist/shared/model/network.js';
+import { tensorFlowEngines } from '../dist/worker/engines/tfjs/tfjs-engines.js';
 import { loadTensorFlow, type TensorFlowModule } from '../dist/worker/engines/tfjs/load.js';
-import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
+import { wasmEngine } from '../dist/worker/engines/wasm/wasm-engine.js';
 import { recordingExchange } from './support/exchange.js';
 import { initialParameters, movementError, relativeL2 } from './support/golden.js';
 import { startGroup } from './support/group.js';

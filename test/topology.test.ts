@@ -10,8 +10,8 @@ import {
   physicalCores,
   physicalCoresOf,
   resolveWorldSize,
-} from '../dist/coordinator/topology.js';
-import { currentThreadId, pinThread } from '../dist/worker/pin.js';
+} from '../dist/coordinator/node/topology.js';
+import { currentThreadId, pinThread } from '../dist/worker/node/pin.js';
 import { operationalError } from './support/errors.js';
 
 type Files = Readonly<Record<string, string>>;

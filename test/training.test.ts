@@ -4,8 +4,8 @@ import { appendFile, copyFile, cp, mkdir, readdir, readFile, realpath, writeFile
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { goldenHashes } from '../dist/coordinator/golden-hashes.js';
-import { nodeSimd } from '../dist/coordinator/node-simd.js';
+import { goldenHashes } from '../dist/coordinator/checkpoint/golden-hashes.js';
+import { nodeSimd } from '../dist/coordinator/node/node-simd.js';
 import {
   defaultConfig,
   evaluate,

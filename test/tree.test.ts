@@ -13,7 +13,7 @@ import {
   subtreesOf,
   type LeafRange,
   type Merge,
-} from '../dist/shared/tree.js';
+} from '../dist/shared/sums/tree.js';
 
 const counts = Array.from({ length: 16 }, (_, i) => i + 1);
 

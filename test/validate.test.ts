@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkBatchNormRows, resolveConfig } from '../dist/coordinator/validate.js';
-import { defaultConfig } from '../dist/shared/config.js';
-import { leafCount, rowsOf, shardOf } from '../dist/shared/tree.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
+import { leafCount, rowsOf, shardOf } from '../dist/shared/sums/tree.js';
 import { operationalError } from './support/errors.js';
 
 describe('configuration', () => {

@@ -10,10 +10,10 @@ import {
   type Summary,
   type TrainOptions,
 } from '../dist/index.js';
-import { poolStatistics } from '../dist/coordinator/batch-norm.js';
+import { poolStatistics } from '../dist/coordinator/session/batch-norm.js';
 import { readWeights, writeWeights } from '../dist/interchange/formats.js';
-import { noteChance } from '../dist/library/inference.js';
-import { batchNormChannels, parameterCount } from '../dist/shared/network.js';
+import { noteChance } from '../dist/library/network/inference.js';
+import { batchNormChannels, parameterCount } from '../dist/shared/model/network.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDataset, writeIdxSet } from './support/idx-files.js';

@@ -1,13 +1,13 @@
 /** A group whose worker fails: the others leave their waits, the error names the rank, and the threads end, all in time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Host, RankThreads } from '../dist/coordinator/host.js';
-import { nodeHost } from '../dist/coordinator/node-host.js';
-import { WorkerGroup } from '../dist/coordinator/worker-group.js';
-import { defaultConfig } from '../dist/shared/config.js';
-import { allocateMemory, planMemory } from '../dist/shared/memory.js';
+import type { Host, RankThreads } from '../dist/coordinator/session/host.js';
+import { nodeHost } from '../dist/coordinator/node/node-host.js';
+import { WorkerGroup } from '../dist/coordinator/session/worker-group.js';
+import { defaultConfig } from '../dist/shared/model/config.js';
+import { allocateMemory, planMemory } from '../dist/shared/group/memory.js';
 import { OperationalError } from '../dist/shared/errors.js';
-import { wasmEngine } from '../dist/worker/engines/wasm/engine.js';
+import { wasmEngine } from '../dist/worker/engines/wasm/wasm-engine.js';
 
 /** `\0asm`, version 1, and nothing in it: a module without the kernels' exports. */
 const emptyModule = new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));

@@ -1,7 +1,7 @@
 /** A page's side of a group: a Web Worker for each rank, and kernels from the page's own server. */
-import type { Host, RankThreads } from '../coordinator/host.js';
+import type { Host, RankThreads } from '../coordinator/session/host.js';
 import { demoPaths } from '../shared/demo.js';
-import type { RankTask } from '../shared/protocol.js';
+import type { RankTask } from '../shared/group/protocol.js';
 import { fetchBytes } from './fetch-bytes.js';
 
 const kernelsPath = (file: string): string => demoPaths.kernels + file;

@@ -1,15 +1,15 @@
 /** The page's entry: says what this browser lacks, and starts both sections. */
-import { synchroniseStatistics } from '../coordinator/batch-norm.js';
-import { initialiseParameters, initialiseRunningStatistics } from '../coordinator/sampler.js';
-import type { NetworkState } from '../coordinator/state.js';
+import { synchroniseStatistics } from '../coordinator/session/batch-norm.js';
+import { initialiseParameters, initialiseRunningStatistics } from '../coordinator/session/sampler.js';
+import type { NetworkState } from '../coordinator/session/state.js';
 import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
 import { OperationalError } from '../shared/errors.js';
-import { batchNormChannels, parameterCount } from '../shared/network.js';
-import { DigitReader } from './digit-reader.js';
-import { DrawSection } from './draw-section.js';
+import { batchNormChannels, parameterCount } from '../shared/model/network.js';
+import { DigitReader } from './drawing/digit-reader.js';
+import { DrawSection } from './drawing/draw-section.js';
 import { element, setText } from './elements.js';
 import { fetchBytes } from './fetch-bytes.js';
-import { TrainSection } from './train-section.js';
+import { TrainSection } from './training/train-section.js';
 
 async function start(): Promise<void> {
   const facts = JSON.parse(new TextDecoder().decode(await fetchBytes(demoPaths.facts))) as DemoFacts;

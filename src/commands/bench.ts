@@ -1,7 +1,7 @@
 /** `mnist-ddp bench`: throughput of training by number of workers. */
 import type { CommandModule } from 'yargs';
 import { benchmark, type BenchmarkOptions, type BenchmarkRow } from '../index.js';
-import { dataOption, engineOption, jsonLine, note, numbersOf, numeric, once } from './options.js';
+import { dataOption, engineOption, jsonLine, note, numbersOf, numeric, once } from './shell/options.js';
 
 interface BenchArguments {
   workers?: string | undefined;

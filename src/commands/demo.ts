@@ -2,7 +2,7 @@
 import { once as eventOnce } from 'node:events';
 import type { CommandModule } from 'yargs';
 import { demo } from '../index.js';
-import { dataOption, note, numeric, weightsDescription } from './options.js';
+import { dataOption, note, numeric, weightsDescription } from './shell/options.js';
 
 interface DemoArguments {
   run?: string | undefined;

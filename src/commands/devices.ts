@@ -2,7 +2,7 @@
 import type { CommandModule } from 'yargs';
 import { devices, type DevicesReport, type EngineStatus, type Machine } from '../index.js';
 import { visible } from '../shared/text.js';
-import { jsonLine } from './options.js';
+import { jsonLine } from './shell/options.js';
 
 interface DevicesArguments {
   json: boolean;

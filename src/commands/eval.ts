@@ -1,7 +1,7 @@
 /** `mnist-ddp eval`: scores a trained network on the test set. */
 import type { CommandModule } from 'yargs';
 import { evaluate, OperationalError, type EvaluateOptions } from '../index.js';
-import { dataOption, engineOption, jsonLine, note, once, weightsDescription, workersOption } from './options.js';
+import { dataOption, engineOption, jsonLine, note, once, weightsDescription, workersOption } from './shell/options.js';
 
 interface EvalArguments {
   run?: string | undefined;

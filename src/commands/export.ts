@@ -1,7 +1,7 @@
 /** `mnist-ddp export`: writes a trained network as a file of other programs. */
 import type { CommandModule } from 'yargs';
 import { exportWeights, weightFormats, type WeightFormat } from '../index.js';
-import { nameWritten, note, once } from './options.js';
+import { nameWritten, note, once } from './shell/options.js';
 
 interface ExportArguments {
   run: string;

@@ -2,7 +2,7 @@
 import type { CommandModule } from 'yargs';
 import { predict, type Prediction, type PredictOptions } from '../index.js';
 import { visible } from '../shared/text.js';
-import { engineOption, jsonLine, note, once, weightsDescription, workersOption } from './options.js';
+import { engineOption, jsonLine, note, once, weightsDescription, workersOption } from './shell/options.js';
 
 interface PredictArguments {
   files: string[];

@@ -1,7 +1,7 @@
 /** `mnist-ddp report`: writes a run down as one HTML file. */
 import type { CommandModule } from 'yargs';
 import { report, type ReportOptions } from '../index.js';
-import { dataOption, engineOption, nameWritten, note, once, workersOption } from './options.js';
+import { dataOption, engineOption, nameWritten, note, once, workersOption } from './shell/options.js';
 
 interface ReportArguments {
   run?: string | undefined;

@@ -11,8 +11,8 @@ import {
   type TrainOptions,
 } from '../index.js';
 import { counted, shellWord } from '../shared/text.js';
-import { dataOption, engineOption, note, numeric, once, workersOption } from './options.js';
-import { createProgressDisplay, type ProgressDisplay } from './progress.js';
+import { dataOption, engineOption, note, numeric, once, workersOption } from './shell/options.js';
+import { createProgressDisplay, type ProgressDisplay } from './shell/progress.js';
 
 interface TrainArguments {
   workers?: string | undefined;

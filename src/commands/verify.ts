@@ -2,7 +2,7 @@
 import type { CommandModule } from 'yargs';
 import { OperationalError, verify, type Verification } from '../index.js';
 import { counted } from '../shared/text.js';
-import { dataOption, jsonLine, note, numbersOf, numeric, once } from './options.js';
+import { dataOption, jsonLine, note, numbersOf, numeric, once } from './shell/options.js';
 
 interface VerifyArguments {
   workers?: string | undefined;

@@ -1,8 +1,8 @@
 /** Throughput of training steps by number of workers, measured in turns so that a drifting machine favours none. */
 import type { SimdBits } from '../shared/engine.js';
-import type { RankReport, StepTimes } from '../shared/protocol.js';
-import { positionOf } from '../shared/schedule.js';
-import { Session, type SessionOptions } from './session.js';
+import type { RankReport, StepTimes } from '../shared/group/protocol.js';
+import { positionOf } from '../shared/model/schedule.js';
+import { Session, type SessionOptions } from './session/session.js';
 
 export interface BenchmarkRequest extends SessionOptions {
   readonly workers: readonly number[];

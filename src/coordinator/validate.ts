@@ -1,9 +1,9 @@
 /** What a user asked for, completed with the defaults and checked before anything starts. */
-import { defaultConfig } from '../shared/config.js';
-import type { TrainConfig } from '../shared/config.js';
+import { defaultConfig } from '../shared/model/config.js';
+import type { TrainConfig } from '../shared/model/config.js';
 import { usageError } from '../shared/errors.js';
 import { counted } from '../shared/text.js';
-import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
+import { leafCount, rowsOf, shardOf } from '../shared/sums/tree.js';
 
 /** Options as they come from a command line or a caller: any may be missing. */
 export type ConfigOptions = { readonly [Key in keyof TrainConfig]?: TrainConfig[Key] | undefined };

@@ -1,12 +1,12 @@
 /** Showing on this machine that the result of training depends on what was asked for alone. */
 import type { SimdBits } from '../shared/engine.js';
-import { processName, type Job } from '../shared/job.js';
+import { processName, type Job } from '../shared/group/job.js';
 import { counted } from '../shared/text.js';
-import { gatherValues } from './agreement.js';
-import { decodeCheckpoint, encodeCheckpoint, stateSha256 } from './checkpoint-format.js';
-import { goldenHashes, type Hashes } from './golden-hashes.js';
-import type { Simd } from './host.js';
-import { Session, type SessionOptions } from './session.js';
+import { gatherValues } from './session/agreement.js';
+import { decodeCheckpoint, encodeCheckpoint, stateSha256 } from './checkpoint/checkpoint-format.js';
+import { goldenHashes, type Hashes } from './checkpoint/golden-hashes.js';
+import type { Simd } from './session/host.js';
+import { Session, type SessionOptions } from './session/session.js';
 
 export interface VerificationRequest extends SessionOptions {
   readonly workers: readonly number[];

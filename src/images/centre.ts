@@ -5,7 +5,7 @@
  *
  * Portable: nothing of Node here.
  */
-import { imagePixels, imageSize } from '../shared/network.js';
+import { imagePixels, imageSize } from '../shared/model/network.js';
 import { inkOf, type GreyPicture } from './ink.js';
 
 export type { GreyPicture } from './ink.js';

@@ -4,7 +4,7 @@ import { IrregularFileError, openRegularFile } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { checkIdxExpansion, checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader } from '../shared/idx.js';
 import type { IdxHeader } from '../shared/idx.js';
-import { imagePixels } from '../shared/network.js';
+import { imagePixels } from '../shared/model/network.js';
 
 export interface RowRange {
   readonly first: number;

@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { IrregularFileError, openRegularFile, readRegularFile } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { isEmnistName } from '../shared/idx.js';
-import { imagePixels } from '../shared/network.js';
+import { imagePixels } from '../shared/model/network.js';
 import { centreDigit } from './centre.js';
 import { decodePicture } from './decode.js';
 import { parseRows, readIdxRows, type RowRange } from './idx-rows.js';

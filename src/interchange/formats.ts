@@ -2,8 +2,8 @@
 import { OperationalError } from '../shared/errors.js';
 import { writeOnnx } from './onnx.js';
 import { WeightsFormatError } from './problem.js';
-import { readPyTorch } from './pytorch.js';
-import { writePyTorch } from './pytorch-writer.js';
+import { readPyTorch } from './pytorch/pytorch-reader.js';
+import { writePyTorch } from './pytorch/pytorch-writer.js';
 import { looksLikeSafetensors, readSafetensors, writeSafetensors } from './safetensors.js';
 import type { FileWeights } from './state-dict.js';
 import type { Weights } from './weights.js';

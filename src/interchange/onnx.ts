@@ -15,7 +15,7 @@ import {
   imageSize,
   linears,
   parameterOf,
-} from '../shared/network.js';
+} from '../shared/model/network.js';
 import { tensorBytes } from './tensor-bytes.js';
 import { stateTensors, type Weights } from './weights.js';
 

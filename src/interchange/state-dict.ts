@@ -5,7 +5,7 @@
  * A state_dict is found by how its names end, whatever stands in front of all of them, and whatever it stands in.
  */
 import { assert } from '../shared/errors.js';
-import { batchNormChannels, parameterCount } from '../shared/network.js';
+import { batchNormChannels, parameterCount } from '../shared/model/network.js';
 import { elementTypes, type ElementType } from './element-types.js';
 import { printable, printableShape, WeightsFormatError } from './problem.js';
 import { stateTensors, type StateTensor, type Weights } from './weights.js';

@@ -1,6 +1,6 @@
 /** Tensors as all formats store them: row-major and little-endian. */
 import { assert } from '../shared/errors.js';
-import { batchNormChannels, parameterCount } from '../shared/network.js';
+import { batchNormChannels, parameterCount } from '../shared/model/network.js';
 import type { StateTensor, Weights } from './weights.js';
 
 /** float32, or int64 for `batchesTracked`; a copy. */

@@ -1,5 +1,5 @@
 /** What a trained network is, apart from the run that trained it: all that evaluation and prediction need. */
-import { batchNormChannels, batchNorms, parameters } from '../shared/network.js';
+import { batchNormChannels, batchNorms, parameters } from '../shared/model/network.js';
 
 export interface Weights {
   /** float32 [parameterCount], in PyTorch's order and layout. */

@@ -1,10 +1,10 @@
 /** `benchmark`: training steps a second, by number of workers. */
 import { runBenchmark, type BenchmarkRow } from '../coordinator/benchmark.js';
-import { nodeHost } from '../coordinator/node-host.js';
-import { resolveWorldSize } from '../coordinator/topology.js';
+import { nodeHost } from '../coordinator/node/node-host.js';
+import { resolveWorldSize } from '../coordinator/node/topology.js';
 import { resolveConfig } from '../coordinator/validate.js';
-import type { BatchNormMode } from '../shared/config.js';
-import { selectEngine } from './engines.js';
+import type { BatchNormMode } from '../shared/model/config.js';
+import { selectEngine } from './engines/engines.js';
 import { checkWorkerCounts, datasetOf, defaultTimeout, groupOptionNames, ignore, noteEngine, once } from './options.js';
 import { positive, refuseUnknownOptions, type GroupOptions, type OptionNames } from './options.js';
 

@@ -1,15 +1,15 @@
 /** `demo`: a page on loopback that reads what one draws, and trains. */
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { locateDataset, openDataset } from '../coordinator/dataset.js';
-import { datasetParts } from '../coordinator/dataset-parts.js';
-import { newestRun } from '../coordinator/run-folder.js';
+import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js';
+import { datasetParts } from '../coordinator/session/dataset-parts.js';
+import { newestRun } from '../coordinator/node/run-folder.js';
 import { integer } from '../coordinator/validate.js';
 import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
 import { OperationalError } from '../shared/errors.js';
-import { serveFiles, type OpenFile, type ServedFile } from './file-server.js';
+import { serveFiles, type OpenFile, type ServedFile } from './files/file-server.js';
 import { refuseUnknownOptions } from './options.js';
-import { openWeights, type OpenWeights } from './weights.js';
+import { openWeights, type OpenWeights } from './network/weights.js';
 
 export interface DemoOptions {
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`, if any. */

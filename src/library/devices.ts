@@ -1,9 +1,9 @@
 /** `devices`: what this machine offers to train on. */
-import { describeMachine, type Machine } from '../coordinator/machine.js';
+import { describeMachine, type Machine } from '../coordinator/node/machine.js';
 import type { EngineName } from '../shared/engine.js';
-import { statusOf, type EngineStatus } from './engine-status.js';
-import { autoChoice, engineNames } from './engines.js';
-import { mpiStatus, type MpiStatus } from './mpi-status.js';
+import { statusOf, type EngineStatus } from './devices/engine-status.js';
+import { autoChoice, engineNames } from './engines/engines.js';
+import { mpiStatus, type MpiStatus } from './devices/mpi-status.js';
 
 export interface DevicesReport {
   readonly machine: Machine;

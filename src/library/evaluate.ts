@@ -1,10 +1,10 @@
 /** `evaluate`: a trained network on the test set. */
-import type { Accuracy } from '../coordinator/evaluation.js';
-import { newestRun } from '../coordinator/run-folder.js';
-import { infer, noteChance } from './inference.js';
+import type { Accuracy } from '../coordinator/session/evaluation.js';
+import { newestRun } from '../coordinator/node/run-folder.js';
+import { infer, noteChance } from './network/inference.js';
 import { datasetOf, groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
 import type { GroupOptions, OptionNames } from './options.js';
-import { openWeights } from './weights.js';
+import { openWeights } from './network/weights.js';
 
 export interface EvaluateOptions extends GroupOptions {
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */

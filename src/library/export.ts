@@ -1,12 +1,12 @@
 /** `exportWeights`: a trained network as a file of other programs. */
-import { writeFileAtomically } from '../coordinator/atomic-file.js';
-import { newestRun } from '../coordinator/run-folder.js';
+import { writeFileAtomically } from '../files/atomic-file.js';
+import { newestRun } from '../coordinator/node/run-folder.js';
 import { weightFormats, writeWeights, type WeightFormat } from '../interchange/formats.js';
 import { usageError } from '../shared/errors.js';
 import { refuseUnknownOptions } from './options.js';
-import { refuseInputs } from './output.js';
+import { refuseInputs } from './files/output.js';
 import { version } from './version.js';
-import { openWeights } from './weights.js';
+import { openWeights } from './network/weights.js';
 
 export interface ExportOptions {
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */

@@ -1,9 +1,9 @@
 /** Doing a library function's work in a job of several processes, where a launcher started this one in such a job. */
-import { CommonEnd, together } from '../coordinator/agreement.js';
+import { CommonEnd, together } from '../coordinator/session/agreement.js';
 import { joinJob, type MpiJob } from '../mpi/job.js';
 import { launchedAs } from '../mpi/environment.js';
 import { OperationalError } from '../shared/errors.js';
-import { processName } from '../shared/job.js';
+import { processName } from '../shared/group/job.js';
 import { version } from './version.js';
 
 /**

@@ -1,9 +1,9 @@
 /** Options that several functions of the library share, and what becomes of them. */
 import { integer } from '../coordinator/validate.js';
-import { locateDataset, openDataset, type OpenDataset } from '../coordinator/dataset.js';
-import { maxWorldSize } from '../shared/config.js';
+import { locateDataset, openDataset, type OpenDataset } from '../coordinator/node/dataset-files.js';
+import { maxWorldSize } from '../shared/model/config.js';
 import { usageError } from '../shared/errors.js';
-import type { EngineChoice, SelectedEngine } from './engines.js';
+import type { EngineChoice, SelectedEngine } from './engines/engines.js';
 
 /** Seconds without a sign of life after which a rank counts as stalled. */
 export const defaultTimeout = 60;

@@ -1,13 +1,13 @@
 /** `predict`: a trained network on pictures of digits. */
-import type { OpenDataset } from '../coordinator/dataset.js';
-import { argmax } from '../coordinator/evaluation.js';
-import { newestRun } from '../coordinator/run-folder.js';
+import type { OpenDataset } from '../coordinator/node/dataset-files.js';
+import { argmax } from '../coordinator/session/evaluation.js';
+import { newestRun } from '../coordinator/node/run-folder.js';
 import { readPictures } from '../images/pictures.js';
-import { classes } from '../shared/network.js';
+import { classes } from '../shared/model/network.js';
 import { usageError } from '../shared/errors.js';
-import { infer } from './inference.js';
+import { infer } from './network/inference.js';
 import { refuseUnknownOptions, type GroupOptions, type OptionNames } from './options.js';
-import { openWeights } from './weights.js';
+import { openWeights } from './network/weights.js';
 
 export interface PredictOptions extends Omit<GroupOptions, 'data'> {
   /** PNG and JPEG pictures of one digit each, and IDX files of images, told apart by their contents. */

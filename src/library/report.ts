@@ -1,25 +1,25 @@
 /** `report`: all that a run left behind, and what its network makes of the test set, as one HTML file. */
 import { dirname, join } from 'node:path';
-import { errorCode, writeFileAtomically } from '../coordinator/atomic-file.js';
-import { checkpointName, previousCheckpointName, type Checkpoint } from '../coordinator/checkpoint.js';
-import { locateDataset, openDataset } from '../coordinator/dataset.js';
-import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/metrics.js';
-import { metricsName, newestRun, summaryName } from '../coordinator/run-folder.js';
-import { reproducingCommand } from '../coordinator/reproducing-command.js';
+import { errorCode, writeFileAtomically } from '../files/atomic-file.js';
+import { checkpointName, previousCheckpointName, type Checkpoint } from '../coordinator/node/checkpoint-files.js';
+import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js';
+import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/training/metrics.js';
+import { metricsName, newestRun, summaryName } from '../coordinator/node/run-folder.js';
+import { reproducingCommand } from '../coordinator/training/reproducing-command.js';
 import { IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { renderReport } from '../report/report.js';
 import type { ReportData } from '../report/report-data.js';
 import { OperationalError } from '../shared/errors.js';
-import { stepsPerEpoch } from '../shared/schedule.js';
+import { stepsPerEpoch } from '../shared/model/schedule.js';
 import { engineOf } from '../worker/engines/registry.js';
-import { engineNames } from './engines.js';
-import { infer, noteChance } from './inference.js';
-import { parseMetrics } from './metric-lines.js';
+import { engineNames } from './engines/engines.js';
+import { infer, noteChance } from './network/inference.js';
+import { parseMetrics } from './files/metric-lines.js';
 import { groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
 import type { GroupOptions, OptionNames } from './options.js';
-import { refuseInputs } from './output.js';
+import { refuseInputs } from './files/output.js';
 import { version } from './version.js';
-import { openWeights } from './weights.js';
+import { openWeights } from './network/weights.js';
 
 export interface ReportOptions extends GroupOptions {
   /** A run's folder or a checkpoint in it; default the newest run under `runs/`. */

@@ -1,26 +1,26 @@
 /** `train`: from what was asked for, and what a run to resume has, to a training run. */
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { fromFirst, together } from '../coordinator/agreement.js';
-import { readCheckpoint, type Checkpoint } from '../coordinator/checkpoint.js';
-import { describeMachine, machineSummary } from '../coordinator/machine.js';
-import { nodeHost } from '../coordinator/node-host.js';
-import type { Progress, TrainMetric } from '../coordinator/metrics.js';
-import { openRunFolder, resolveCheckpointPath, runFolderOf, type RunFolder } from '../coordinator/run-folder.js';
-import { parseDevices, parseWorkers, resolveWorldSize } from '../coordinator/topology.js';
-import { runTraining } from '../coordinator/training.js';
-import type { TrainingRequest } from '../coordinator/training-request.js';
+import { fromFirst, together } from '../coordinator/session/agreement.js';
+import { readCheckpoint, type Checkpoint } from '../coordinator/node/checkpoint-files.js';
+import { describeMachine, machineSummary } from '../coordinator/node/machine.js';
+import { nodeHost } from '../coordinator/node/node-host.js';
+import type { Progress, TrainMetric } from '../coordinator/training/metrics.js';
+import { openRunFolder, resolveCheckpointPath, runFolderOf, type RunFolder } from '../coordinator/node/run-folder.js';
+import { parseDevices, parseWorkers, resolveWorldSize } from '../coordinator/node/topology.js';
+import { runTraining } from '../coordinator/training/training.js';
+import type { TrainingRequest } from '../coordinator/training/training-request.js';
 import { checkProcesses, integer, resolveConfig } from '../coordinator/validate.js';
-import { defaultConfig, type TrainConfig } from '../shared/config.js';
+import { defaultConfig, type TrainConfig } from '../shared/model/config.js';
 import { OperationalError, usageError } from '../shared/errors.js';
-import { processName, type Job } from '../shared/job.js';
-import type { Device } from '../shared/protocol.js';
-import { leafCount } from '../shared/tree.js';
-import { selectEngine, selectEngineToResume } from './engines.js';
+import { processName, type Job } from '../shared/group/job.js';
+import type { Device } from '../shared/group/protocol.js';
+import { leafCount } from '../shared/sums/tree.js';
+import { selectEngine, selectEngineToResume } from './engines/engines.js';
 import { datasetOf, defaultTimeout, groupOptionNames, ignore, positive, refuseUnknownOptions } from './options.js';
 import { workersOn, type GroupOptions, type OptionNames } from './options.js';
 import { inJob } from './job.js';
-import { openWeights, type OpenWeights } from './weights.js';
+import { openWeights, type OpenWeights } from './network/weights.js';
 
 const defaultMaxRestarts = 3;
 

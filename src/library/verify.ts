@@ -1,11 +1,11 @@
 /** `verify`: whether the number of workers, and stopping and resuming, change a bit. */
-import { together } from '../coordinator/agreement.js';
-import { nodeHost } from '../coordinator/node-host.js';
-import { resolveWorldSize } from '../coordinator/topology.js';
+import { together } from '../coordinator/session/agreement.js';
+import { nodeHost } from '../coordinator/node/node-host.js';
+import { resolveWorldSize } from '../coordinator/node/topology.js';
 import { checkProcesses } from '../coordinator/validate.js';
 import { runVerification, type Verification } from '../coordinator/verification.js';
-import { defaultConfig } from '../shared/config.js';
-import type { Job } from '../shared/job.js';
+import { defaultConfig } from '../shared/model/config.js';
+import type { Job } from '../shared/group/job.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { engineOf } from '../worker/engines/registry.js';
 import { inJob } from './job.js';

@@ -2,12 +2,12 @@
  * Which bytes of a process's memory go to which other process in one exchange, and where theirs arrive: pure schedules,
  * from the plan that all processes compute alike. Between two processes messages arrive in the order in which they are listed.
  */
-import type { BatchPlan, JobPlan } from '../shared/batch-plan.js';
-import { accumulatorOf } from '../shared/collectives.js';
-import { jobOf, nodeBase, sumBase } from '../shared/job-collectives.js';
-import type { ExchangeRequest } from '../shared/mailbox.js';
-import type { MemoryLayout } from '../shared/memory.js';
-import { chunkOf } from '../shared/tree.js';
+import type { BatchPlan, JobPlan } from '../shared/sums/batch-plan.js';
+import { accumulatorOf } from '../shared/group/collectives.js';
+import { jobOf, nodeBase, sumBase } from '../shared/group/job-collectives.js';
+import type { ExchangeRequest } from '../shared/group/mailbox.js';
+import type { MemoryLayout } from '../shared/group/memory.js';
+import { chunkOf } from '../shared/sums/tree.js';
 
 const floatBytes = 4;
 const doubleBytes = 8;

@@ -2,9 +2,9 @@
 import { once } from 'node:events';
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
 import { deserialiseError, OperationalError, threadError } from '../shared/errors.js';
-import { processName, type Job, type Traffic } from '../shared/job.js';
-import { exchangeName, Mailbox } from '../shared/mailbox.js';
-import type { MemoryLayout } from '../shared/memory.js';
+import { processName, type Job, type Traffic } from '../shared/group/job.js';
+import { exchangeName, Mailbox } from '../shared/group/mailbox.js';
+import type { MemoryLayout } from '../shared/group/memory.js';
 import { launchedAs, type Environment, type Launched } from './environment.js';
 import { loadMpi, unavailable, type Mpi } from './library.js';
 import type { Started, ThreadData, ThreadMessage, ThreadRequest } from './thread.js';

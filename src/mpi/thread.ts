@@ -4,12 +4,18 @@
  */
 import { hostname } from 'node:os';
 import { receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
-import { planBatch, type BatchPlan } from '../shared/batch-plan.js';
+import { planBatch, type BatchPlan } from '../shared/sums/batch-plan.js';
 import { OperationalError, serialiseError, type SerialisedError } from '../shared/errors.js';
-import type { ExchangeTraffic, Traffic } from '../shared/job.js';
-import { exchangeKinds, exchangeName, Mailbox, type ExchangeKind, type ExchangeRequest } from '../shared/mailbox.js';
-import type { MemoryLayout } from '../shared/memory.js';
-import { leafCount, type Place } from '../shared/tree.js';
+import type { ExchangeTraffic, Traffic } from '../shared/group/job.js';
+import {
+  exchangeKinds,
+  exchangeName,
+  Mailbox,
+  type ExchangeKind,
+  type ExchangeRequest,
+} from '../shared/group/mailbox.js';
+import type { MemoryLayout } from '../shared/group/memory.js';
+import { leafCount, type Place } from '../shared/sums/tree.js';
 import type { Launched } from './environment.js';
 import { scheduleOf, type Message, type Schedule } from './exchange.js';
 import { loadMpi, type Mpi } from './library.js';

@@ -3,7 +3,7 @@
  * blocking receive burns a core. So messages are started, then tested for, with short sleeps in between.
  */
 import { OperationalError } from '../shared/errors.js';
-import type { Mailbox } from '../shared/mailbox.js';
+import type { Mailbox } from '../shared/group/mailbox.js';
 import type { Schedule } from './exchange.js';
 import type { Mpi } from './library.js';
 

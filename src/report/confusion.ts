@@ -1,5 +1,5 @@
 /** What the network made of the test set: counts and ranks, from labels and probabilities alone. */
-import { classes } from '../shared/network.js';
+import { classes } from '../shared/model/network.js';
 
 /** Which digit was how often taken for which. */
 export interface Confusion {

@@ -1,5 +1,5 @@
 /** Images of the test set as pictures that a page carries in itself. */
-import { imagePixels, imageSize } from '../shared/network.js';
+import { imagePixels, imageSize } from '../shared/model/network.js';
 
 /**
  * PNG data URIs of 28x28 grey pictures, as they are in the data set: light on dark.

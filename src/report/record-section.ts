@@ -1,5 +1,5 @@
 /** What the result depends on, and how to have it again. */
-import type { TrainConfig } from '../shared/config.js';
+import type { TrainConfig } from '../shared/model/config.js';
 import { count, short } from './format.js';
 import { html, type Markup, type Part } from './html.js';
 import type { ReportData } from './report-data.js';

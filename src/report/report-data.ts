@@ -1,5 +1,5 @@
 /** What a report shows, gathered by the library; the report itself reads no file and computes no network. */
-import type { TrainConfig } from '../shared/config.js';
+import type { TrainConfig } from '../shared/model/config.js';
 
 /** A logged step; see StepMetric for the meaning of each. */
 export interface StepPoint {

@@ -1,5 +1,5 @@
 /** What the network makes of the test set: the confusion matrix, and the mistakes as pictures. */
-import { classes } from '../shared/network.js';
+import { classes } from '../shared/model/network.js';
 import { mistakesOf, scoresOf, type Confusion, type DigitScore, type Mistake } from './confusion.js';
 import { digitPictures } from './digits.js';
 import { count, counted, percent, probability } from './format.js';

@@ -1,5 +1,5 @@
 /** What the demo's server and its page both know: which files there are, and what the page draws with. */
-import type { TrainConfig } from './config.js';
+import type { TrainConfig } from './model/config.js';
 
 /** Paths below the page's address; the data set's files are `data/PART`. */
 export const demoPaths = { facts: 'facts.json', network: 'network', kernels: 'kernels/', data: 'data/' } as const;

@@ -8,7 +8,7 @@
  * All tensors live in one shared `WebAssembly.Memory`; every offset below is in bytes from its start. The first 64 KiB belong
  * to the static data of an engine's module.
  */
-import type { LeafRange } from './tree.js';
+import type { LeafRange } from './sums/tree.js';
 
 /** Engines on TensorFlow.js, by the package or backend that computes. */
 export type TensorFlowName = 'tfjs-node-gpu' | 'tfjs-node' | 'tfjs-webgpu';

@@ -7,7 +7,7 @@
  * Pure: it looks at the first bytes only and allocates nothing that a header asks for.
  */
 import { OperationalError } from './errors.js';
-import { imagePixels, imageSize } from './network.js';
+import { imagePixels, imageSize } from './model/network.js';
 
 export type IdxKind = 'images' | 'labels';
 

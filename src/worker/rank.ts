@@ -1,9 +1,9 @@
 /** The loop of one rank: waits for a command, carries it out with the group, reports, until it is told to exit. */
-import { Control, type Command } from '../shared/control.js';
-import { Mailbox } from '../shared/mailbox.js';
-import { bindReplica, stateSetOf } from '../shared/memory.js';
-import type { RankConfig, RankMessage, RankReport, RankTask } from '../shared/protocol.js';
-import { leafCount, rowsOf, shardOf } from '../shared/tree.js';
+import { Control, type Command } from '../shared/group/control.js';
+import { Mailbox } from '../shared/group/mailbox.js';
+import { bindReplica, stateSetOf } from '../shared/group/memory.js';
+import type { RankConfig, RankMessage, RankReport, RankTask } from '../shared/group/protocol.js';
+import { leafCount, rowsOf, shardOf } from '../shared/sums/tree.js';
 import type { Engine, Replica } from '../shared/engine.js';
 import { isBugByKind, isWantOfMemory, messageOf, OperationalError, serialiseError } from '../shared/errors.js';
 import { RankStep, type RankContext } from './step.js';

@@ -8,17 +8,17 @@
  * The step reads one state set and writes the other. Rank 0 commits with a single store after the last barrier, so a step
  * that did not reach it leaves nothing behind.
  */
-import { ownedUnits, planBatch, type BatchPlan } from '../shared/batch-plan.js';
-import { accumulatorOf, GroupExchange, LocalExchange, mergedLosses, reduceUnit } from '../shared/collectives.js';
-import type { TrainConfig } from '../shared/config.js';
-import type { Control, Phase } from '../shared/control.js';
+import { ownedUnits, planBatch, type BatchPlan } from '../shared/sums/batch-plan.js';
+import { accumulatorOf, GroupExchange, LocalExchange, mergedLosses, reduceUnit } from '../shared/group/collectives.js';
+import type { TrainConfig } from '../shared/model/config.js';
+import type { Control, Phase } from '../shared/group/control.js';
 import type { AdamScalars, Engine, Replica } from '../shared/engine.js';
-import { stateSetOf, type MemoryLayout } from '../shared/memory.js';
-import type { StepTimes } from '../shared/protocol.js';
-import { JobRank, sumBase } from '../shared/job-collectives.js';
-import type { Mailbox } from '../shared/mailbox.js';
-import { adamDefaults, learningRateAt, positionOf } from '../shared/schedule.js';
-import { leafCount, rowsOf } from '../shared/tree.js';
+import { stateSetOf, type MemoryLayout } from '../shared/group/memory.js';
+import type { StepTimes } from '../shared/group/protocol.js';
+import { JobRank, sumBase } from '../shared/group/job-collectives.js';
+import type { Mailbox } from '../shared/group/mailbox.js';
+import { adamDefaults, learningRateAt, positionOf } from '../shared/model/schedule.js';
+import { leafCount, rowsOf } from '../shared/sums/tree.js';
 
 export interface RankContext {
   readonly rank: number;

@@ -12,7 +12,7 @@ if (isMainThread) setEnvironmentData(counter, new SharedArrayBuffer(4));
 else if (process.env['MNIST_DDP_FAULT']) await plan(process.env['MNIST_DDP_FAULT']);
 
 async function plan(fault) {
-  const { Control, phases } = await import('../../dist/shared/control.js');
+  const { Control, phases } = await import('../../dist/shared/group/control.js');
   const { OperationalError } = await import('../../dist/shared/errors.js');
   const [kind, phase, faultyRank, step, times = '1'] = fault.split(':');
   if (!phases.includes(phase)) throw new Error(`MNIST_DDP_FAULT names no phase: ${String(phase)}`);

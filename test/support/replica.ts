@@ -2,7 +2,7 @@
  * One replica of any engine in a memory of its own, laid out as a coordinator would: for tests of an engine without
  * threads.
  */
-import { staticBytes } from '../../dist/shared/memory.js';
+import { staticBytes } from '../../dist/shared/group/memory.js';
 import type {
   AdamScalars,
   Engine,
@@ -11,9 +11,9 @@ import type {
   StateSet,
   StatisticsExchange,
 } from '../../dist/shared/engine.js';
-import { batchNormChannels, classes, imagePixels, parameterCount } from '../../dist/shared/network.js';
-import { leafCount, mergesOfSubtrees, subtreesOf } from '../../dist/shared/tree.js';
-import type { LeafRange } from '../../dist/shared/tree.js';
+import { batchNormChannels, classes, imagePixels, parameterCount } from '../../dist/shared/model/network.js';
+import { leafCount, mergesOfSubtrees, subtreesOf } from '../../dist/shared/sums/tree.js';
+import type { LeafRange } from '../../dist/shared/sums/tree.js';
 import type { Rows } from './mnist.js';
 
 export interface ReplicaOptions {

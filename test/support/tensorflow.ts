@@ -1,6 +1,6 @@
 /** TensorFlow.js where this machine has it, for tests that use the real thing. */
 import { existsSync } from 'node:fs';
-import { findLibraries } from '../../dist/library/tensorflow-packages.js';
+import { findLibraries } from '../../dist/library/engines/tensorflow-packages.js';
 import type { TensorFlowName } from '../../dist/shared/engine.js';
 
 export interface Libraries {

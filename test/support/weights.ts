@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import { expect } from 'vitest';
 import { readWeights } from '../../dist/interchange/formats.js';
 import { stateTensors, type Weights } from '../../dist/interchange/weights.js';
-import { batchNormChannels, parameterCount } from '../../dist/shared/network.js';
+import { batchNormChannels, parameterCount } from '../../dist/shared/model/network.js';
 import { operationalError } from './errors.js';
 
 export const patternBatches = 4711;

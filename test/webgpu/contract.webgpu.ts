@@ -5,8 +5,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { OperationalError } from '../../dist/shared/errors.js';
 import type { ShardReport } from '../../dist/shared/engine.js';
-import { batchNorms, parameters } from '../../dist/shared/network.js';
-import { tensorFlowEngines } from '../../dist/worker/engines/tfjs/engine.js';
+import { batchNorms, parameters } from '../../dist/shared/model/network.js';
+import { tensorFlowEngines } from '../../dist/worker/engines/tfjs/tfjs-engines.js';
 import { loadTensorFlow, type TensorFlowModule } from '../../dist/worker/engines/tfjs/load.js';
 import { forwardBackward } from '../../dist/worker/engines/reference/forward-backward.js';
 import { recordingExchange } from '../support/exchange.js';

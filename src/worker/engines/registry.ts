@@ -1,8 +1,8 @@
 /** Engines by name, and the loader of those that are not part of this package. */
 import type { Engine, EngineName } from '../../shared/engine.js';
-import { referenceEngine } from './reference/engine.js';
-import { tensorFlowEngines } from './tfjs/engine.js';
-import { wasmEngine } from './wasm/engine.js';
+import { referenceEngine } from './reference/reference-engine.js';
+import { tensorFlowEngines } from './tfjs/tfjs-engines.js';
+import { wasmEngine } from './wasm/wasm-engine.js';
 
 export { howToGet, loadTensorFlow } from './tfjs/load.js';
 export type { Adapter, TensorFlow } from './tfjs/load.js';

@@ -1,5 +1,5 @@
 /** What a batch norm normalises by, from sums that may cover one shard or the global batch. All in float64. */
-import { batchNormEpsilon } from '../../../shared/network.js';
+import { batchNormEpsilon } from '../../../shared/model/network.js';
 
 /** Each [channels]. */
 export interface BatchNormStatistics {

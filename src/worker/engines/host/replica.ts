@@ -19,7 +19,7 @@ import {
   classes,
   imagePixels,
   parameterCount,
-} from '../../../shared/network.js';
+} from '../../../shared/model/network.js';
 import { statisticsOf, type BatchNormStatistics } from './batch-norm.js';
 import { layerUnits } from './units.js';
 

@@ -1,6 +1,6 @@
 /** Units of an engine whose accumulator is the gradient itself, in PyTorch's layout: one a layer, its weight and its bias. */
 import type { Unit } from '../../../shared/engine.js';
-import { parameters } from '../../../shared/network.js';
+import { parameters } from '../../../shared/model/network.js';
 
 export const layerUnits: readonly Unit[] = buildUnits();
 

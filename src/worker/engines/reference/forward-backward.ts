@@ -3,9 +3,9 @@
  * anyone who wants to read what one step computes.
  */
 import type { StatisticsExchange } from '../../../shared/engine.js';
-import { leafCount, mergesOfLeaves, mergesOfSubtrees, rowsOf, subtreesOf } from '../../../shared/tree.js';
-import type { LeafRange, Subtree } from '../../../shared/tree.js';
-import { imagePixels } from '../../../shared/network.js';
+import { leafCount, mergesOfLeaves, mergesOfSubtrees, rowsOf, subtreesOf } from '../../../shared/sums/tree.js';
+import type { LeafRange, Subtree } from '../../../shared/sums/tree.js';
+import { imagePixels } from '../../../shared/model/network.js';
 import type { BatchNormStatistics } from '../host/batch-norm.js';
 import { passOverLeaves } from './network-pass.js';
 import type { Activations } from './network-pass.js';

@@ -4,7 +4,7 @@
  * Tensors are flat, row-major, in PyTorch's layout (N,C,H,W). A function takes a block of rows; gradients with respect to
  * parameters are sums over those rows and are *added* to the arrays given. Outputs are fresh arrays that the caller owns.
  */
-import type { Convolution } from '../../../shared/network.js';
+import type { Convolution } from '../../../shared/model/network.js';
 
 export type Conv2dShape = Pick<Convolution, 'inputs' | 'outputs' | 'inputSize' | 'outputSize'>;
 

@@ -5,8 +5,8 @@
  * Nothing else crosses leaves: each has its own gradient, which the caller sums by the tree.
  */
 import type { StatisticsExchange } from '../../../shared/engine.js';
-import { batchNorms, convolutions, linears, parameterCount, parameterOf } from '../../../shared/network.js';
-import type { BatchNorm, Convolution, LayerName } from '../../../shared/network.js';
+import { batchNorms, convolutions, linears, parameterCount, parameterOf } from '../../../shared/model/network.js';
+import type { BatchNorm, Convolution, LayerName } from '../../../shared/model/network.js';
 import { assert } from '../../../shared/errors.js';
 import { batchNormStatistics, type BatchNormStatistics } from '../host/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../host/loss.js';

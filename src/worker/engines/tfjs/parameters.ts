@@ -4,7 +4,7 @@
  */
 import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import { assert } from '../../../shared/errors.js';
-import { parameters, type LayerName } from '../../../shared/network.js';
+import { parameters, type LayerName } from '../../../shared/model/network.js';
 import type { TensorFlowModule } from './load.js';
 
 type Kind = 'weight' | 'bias';

@@ -9,8 +9,8 @@
 import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { StatisticsExchange } from '../../../shared/engine.js';
 import { assert } from '../../../shared/errors.js';
-import { batchNorms, convolutions, imageSize, linears } from '../../../shared/network.js';
-import type { BatchNorm, Convolution } from '../../../shared/network.js';
+import { batchNorms, convolutions, imageSize, linears } from '../../../shared/model/network.js';
+import type { BatchNorm, Convolution } from '../../../shared/model/network.js';
 import { batchNormStatistics, type BatchNormStatistics } from '../host/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../host/loss.js';
 import type { Rows } from '../host/replica.js';

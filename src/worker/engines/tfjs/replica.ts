@@ -1,7 +1,7 @@
 /** A replica on TensorFlow.js: the device computes the network, the host everything else. */
 import type { ReplicaBinding, Shard, ShardReport, StatisticsExchange, TensorFlowName } from '../../../shared/engine.js';
-import { parameterCount } from '../../../shared/network.js';
-import { subtreesOf } from '../../../shared/tree.js';
+import { parameterCount } from '../../../shared/model/network.js';
+import { subtreesOf } from '../../../shared/sums/tree.js';
 import { HostReplica } from '../host/replica.js';
 import { Layers } from './layers.js';
 import { loadTensorFlow, type TensorFlowModule } from './load.js';

@@ -2,7 +2,7 @@
  * The backward pass, from the loss's gradient over the logits to the gradients of every parameter. Runs after `forward`
  * over the same rows; the batch norms are the caller's again. Weight gradients follow the summation tree.
  */
-import { imagePixels } from '../../../shared/network.js';
+import { imagePixels } from '../../../shared/model/network.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
 import { conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';

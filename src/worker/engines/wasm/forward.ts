@@ -2,7 +2,7 @@
  * The forward pass, from pixels to logits, over rows of the training or the test split. The batch norms are the caller's:
  * `normalise` is called where each stands, with the address of what it normalises, and leaves mean, scale and shift ready.
  */
-import { imagePixels, parameterOf } from '../../../shared/network.js';
+import { imagePixels, parameterOf } from '../../../shared/model/network.js';
 import { conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
 import type { ProductName } from './geometry.js';

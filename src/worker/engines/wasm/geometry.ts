@@ -5,7 +5,7 @@
  * Sizes of blocks are constants, chosen for caches of 32 KB and 1 MB, and never detected: they are part of what the result
  * depends on only through sums over rows, and those follow the tree.
  */
-import { convolutions, linears, parameterOf, type Parameter } from '../../../shared/network.js';
+import { convolutions, linears, parameterOf, type Parameter } from '../../../shared/model/network.js';
 import { tiles } from './transforms/winograd.js';
 
 export const panelWidth = 16;

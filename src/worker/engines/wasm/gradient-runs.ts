@@ -4,7 +4,7 @@
  * does. A group is a complete subtree of few enough tiles for the first-level cache. The backward pass goes from group to
  * group, so the deltas of one are all that is stored at a time.
  */
-import { leafSchedule, type LeafRange, type LeafStep } from '../../../shared/tree.js';
+import { leafSchedule, type LeafRange, type LeafStep } from '../../../shared/sums/tree.js';
 import { floatBytes, lineBytes, outputPanels, rowPlace, unitLength, type ProductLayer } from './geometry.js';
 
 export const runWords = 5;

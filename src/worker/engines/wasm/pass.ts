@@ -3,7 +3,7 @@
  * A "strip" is the run of rows that go through a layer together (geometry.ts).
  */
 import type { ReplicaBinding } from '../../../shared/engine.js';
-import { batchNorms, type BatchNorm } from '../../../shared/network.js';
+import { batchNorms, type BatchNorm } from '../../../shared/model/network.js';
 import {
   conv1Signs,
   eachProduct,

@@ -1,9 +1,9 @@
 /** A replica of the `wasm` engine: the network's passes with its batch norms, bound to one rank's memory. */
 import type { AdamScalars, Replica, ReplicaBinding, Shard, ShardReport } from '../../../shared/engine.js';
 import type { StatisticsExchange } from '../../../shared/engine.js';
-import { batchNormChannels, batchNormEpsilon, batchNormMomentum } from '../../../shared/network.js';
-import { classes, imagePixels, parameterOf } from '../../../shared/network.js';
-import { mergesOfLeaves, subtreesOf } from '../../../shared/tree.js';
+import { batchNormChannels, batchNormEpsilon, batchNormMomentum } from '../../../shared/model/network.js';
+import { classes, imagePixels, parameterOf } from '../../../shared/model/network.js';
+import { mergesOfLeaves, subtreesOf } from '../../../shared/sums/tree.js';
 import { backward, smallGradient } from './backward.js';
 import { proveFloatingPoint } from './floating-point.js';
 import { forward, type NormCoefficients } from './forward.js';

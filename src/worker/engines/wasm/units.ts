@@ -6,7 +6,7 @@
  * once, to the whole tree's sum (the transform does not distribute over additions in floating point).
  */
 import type { AdamScalars, ReplicaBinding, StateSet, Unit } from '../../../shared/engine.js';
-import { batchNorms, parameterOf, type LayerName, type Parameter } from '../../../shared/network.js';
+import { batchNorms, parameterOf, type LayerName, type Parameter } from '../../../shared/model/network.js';
 import {
   floatBytes,
   lineBytes,

@@ -1,7 +1,7 @@
 /** The private memory of one rank: what lies where, computed from the shape alone. */
 import type { WorkspaceShape } from '../../../shared/engine.js';
-import { batchNormChannels, batchNorms, imagePixels } from '../../../shared/network.js';
-import { leafCount } from '../../../shared/tree.js';
+import { batchNormChannels, batchNorms, imagePixels } from '../../../shared/model/network.js';
+import { leafCount } from '../../../shared/sums/tree.js';
 import { blocksBytes, conv1Signs, conv1Values, conv3Values, floatBytes, lineBytes } from './geometry.js';
 import {
   eachProduct,

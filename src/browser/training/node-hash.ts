@@ -1,0 +1,35 @@
+/** What Node is known to give for the same seed and steps. */
+import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
+import { goldenHashes } from '../../coordinator/checkpoint/golden-hashes.js';
+import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
+import type { DemoNetwork } from '../../shared/demo.js';
+
+export interface NodeHash {
+  readonly parametersSha256: string;
+  /** Where it is written down. */
+  readonly source: string;
+}
+
+/** The hash that the demo's run, or else the golden one, has for a checkpoint of this page; null where neither fits. */
+export function nodeHashOf(checkpoint: Checkpoint, network: DemoNetwork | null): NodeHash | null {
+  const { dataset, config, step } = checkpoint;
+  const training = network?.training ?? null;
+  if (
+    network !== null &&
+    training?.fromSeed === true &&
+    training.engine === checkpoint.engine &&
+    training.dataset === dataset &&
+    training.step === step &&
+    haveEqualBits(training.config, config)
+  ) {
+    return { parametersSha256: network.parametersSha256, source: network.name };
+  }
+  const golden = goldenHashes(dataset, config, step);
+  return golden && { parametersSha256: golden.parametersSha256, source: 'the golden hash of mnist-ddp verify' };
+}
+
+/** The number of epochs says when to end, and changes no step. */
+function haveEqualBits(one: TrainConfig, other: TrainConfig): boolean {
+  const keys = Object.keys(defaultConfig) as (keyof TrainConfig)[];
+  return keys.every((key) => key === 'epochs' || one[key] === other[key]);
+}

@@ -1,0 +1,347 @@
+/**
+ * A checkpoint as bytes.
+ *
+ *   0   8  "mnistddp"
+ *   8   4  version of this format, little-endian uint32: 2, or 1 up to mnist-ddp 0.3.0, see `arithmeticIn`
+ *   12  4  bytes of the payload, little-endian uint32
+ *   16 32  SHA-256 of the payload
+ *   48     the payload: one MessagePack map without extension types; floats are binaries of little-endian float32
+ *
+ * Reading trusts nothing: each length is checked before it is used, and the checksum before anything is decoded.
+ */
+import { Packr, Unpackr } from '../../shared/msgpack.js';
+import type { TrainConfig } from '../../shared/model/config.js';
+import { assert, OperationalError } from '../../shared/errors.js';
+import { batchNormChannels, batchNorms, parameterCount, parameters } from '../../shared/model/network.js';
+import { hexSha256, sha256 } from '../../shared/sha256.js';
+import { firstArithmeticSha256 } from './golden-hashes.js';
+import { isPlainMessagePack } from './plain-msgpack.js';
+import { resolveConfig } from '../validate.js';
+
+/** All that a run needs to go on, and all that evaluation needs. */
+export interface Checkpoint {
+  readonly config: TrainConfig;
+  /** Name of the data set it was trained on: `mnist`, or a hash. */
+  readonly dataset: string;
+  readonly engine: string;
+  /** The golden hash that names the engine's arithmetic, see golden-hashes.ts; null for an engine that is not exact. */
+  readonly arithmetic: string | null;
+  /** Optimiser steps taken since training began. */
+  readonly step: number;
+  readonly worldSize: number;
+  /** float32 [parameterCount] each, in PyTorch's order and layout. */
+  readonly parameters: Float32Array;
+  readonly firstMoments: Float32Array;
+  readonly secondMoments: Float32Array;
+  /**
+   * float32 [2][batchNormChannels] each, running means then running variances: one array for batch norm `sync`, one for
+   * each rank for `local`.
+   */
+  readonly runningStatistics: readonly Float32Array[];
+  /** beta1^step and beta2^step, as the optimiser multiplied them. */
+  readonly beta1Power: number;
+  readonly beta2Power: number;
+  readonly parametersSha256: string;
+  /** The weights that training began with, by file name and hash; null where it drew its own from the seed. */
+  readonly init: { readonly file: string; readonly parametersSha256: string } | null;
+}
+
+/** Why bytes are no checkpoint: `problem` goes on from the file's name. */
+export class CheckpointFormatError extends Error {
+  constructor(
+    readonly problem: string,
+    readonly advice = 'choose another checkpoint',
+  ) {
+    super(problem);
+    this.name = 'CheckpointFormatError';
+  }
+}
+
+export const checkpointVersion = 2;
+const oldestVersion = 1;
+/** Threads tell each other a step as an int32. */
+const maxStep = 0x7fffffff;
+/** Bytes in front of the payload. */
+export const checkpointHeaderLength = 48;
+/** No payload of this network comes near; a file that declares more is not read. */
+export const maxPayloadLength = 64 * 1024 * 1024;
+/** Characters of a name or a hash, all of which find their way into messages. */
+const maxTextLength = 256;
+
+const magic = new TextEncoder().encode('mnistddp');
+const packr = new Packr({ useRecords: false, moreTypes: false });
+const unpackr = new Unpackr({ useRecords: false, moreTypes: false });
+
+/** Names and shapes of all tensors, in order: what makes a checkpoint one of this network. */
+const tensorTable = [
+  ...parameters.map(({ name, shape }) => ({ name, shape: [...shape] })),
+  ...batchNorms.map(({ name, channels }) => ({ name: `${name}.running_mean`, shape: [channels] })),
+  ...batchNorms.map(({ name, channels }) => ({ name: `${name}.running_var`, shape: [channels] })),
+];
+
+/** Hex SHA-256 over the little-endian float32 bytes of the parameters, in PyTorch's order and layout. */
+export function parametersSha256(values: Float32Array): Promise<string> {
+  return hexSha256(floatBytes(values));
+}
+
+/** The training state of one step: all that the rest of a run depends on besides data and configuration. */
+export type TrainingStep = Pick<
+  Checkpoint,
+  'step' | 'parameters' | 'firstMoments' | 'secondMoments' | 'runningStatistics' | 'beta1Power' | 'beta2Power'
+>;
+
+/**
+ * Hex SHA-256 over the whole state, little-endian: step, beta1Power and beta2Power as float64, then parameters, first and
+ * second moments and each running statistics as float32. A lost statistic or moment shows here and not in the parameters.
+ */
+export function stateSha256(state: TrainingStep): Promise<string> {
+  const scalars = new DataView(new ArrayBuffer(24));
+  [state.step, state.beta1Power, state.beta2Power].forEach((value, i) => {
+    scalars.setFloat64(8 * i, value, true);
+  });
+  const arrays = [state.parameters, state.firstMoments, state.secondMoments, ...state.runningStatistics];
+  return hexSha256(new Uint8Array(scalars.buffer), ...arrays.map(floatBytes));
+}
+
+/**
+ * The first field of a state that no training which goes well leaves behind, such as a negative variance; null where all are
+ * sound. Readers refuse such a state, so it is not to be written.
+ */
+export function unsoundField(state: Omit<TrainingStep, 'step'>): keyof TrainingStep | null {
+  for (const name of ['parameters', 'firstMoments'] as const) if (!state[name].every(isFinite)) return name;
+  if (!state.secondMoments.every(isSquare)) return 'secondMoments';
+  for (const statistics of state.runningStatistics) {
+    const [means, variances] = [statistics.subarray(0, batchNormChannels), statistics.subarray(batchNormChannels)];
+    if (!means.every(isFinite) || !variances.every(isSquare)) return 'runningStatistics';
+  }
+  return (['beta1Power', 'beta2Power'] as const).find((name) => !(state[name] >= 0 && state[name] <= 1)) ?? null;
+}
+
+function isFinite(value: number): boolean {
+  return Number.isFinite(value);
+}
+
+/** Whether a mean of squares can be that. */
+function isSquare(value: number): boolean {
+  return value >= 0 && value < Infinity;
+}
+
+/**
+ * The bytes of a checkpoint. Its arrays are read before the first wait.
+ * @param checkpoint whose state is sound, see `unsoundField`
+ */
+export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Array<ArrayBuffer>> {
+  checkLengths(checkpoint);
+  assert(unsoundField(checkpoint) === null, 'a checkpoint that is written can be read');
+  const { config, parameters, firstMoments, secondMoments, runningStatistics, ...scalars } = checkpoint;
+  const payload = packr.pack({
+    config: { ...config },
+    ...scalars,
+    tensors: tensorTable,
+    parameters: floatBytes(parameters),
+    firstMoments: floatBytes(firstMoments),
+    secondMoments: floatBytes(secondMoments),
+    runningStatistics: runningStatistics.map(floatBytes),
+  });
+  const bytes = new Uint8Array(checkpointHeaderLength + payload.length);
+  const view = new DataView(bytes.buffer);
+  bytes.set(magic, 0);
+  view.setUint32(8, checkpointVersion, true);
+  view.setUint32(12, payload.length, true);
+  bytes.set(payload, checkpointHeaderLength);
+  const [sum, hash] = await Promise.all([sha256(payload), parametersSha256(parameters)]);
+  assert(checkpoint.parametersSha256 === hash, 'the hash is that of the parameters');
+  bytes.set(sum, 16);
+  return bytes;
+}
+
+/** Whether a file that begins with those bytes is, or was meant to be, a checkpoint. */
+export function isCheckpoint(head: Uint8Array): boolean {
+  return head.length >= magic.length && magic.every((byte, i) => head[i] === byte);
+}
+
+/**
+ * Bytes of the payload that a header announces.
+ * @param head the first `checkpointHeaderLength` bytes of a file, or all of a shorter one
+ * @throws CheckpointFormatError
+ */
+export function payloadLengthOf(head: Uint8Array): number {
+  if (head.length === 0) throw new CheckpointFormatError('is empty');
+  const known = Math.min(head.length, magic.length);
+  for (let i = 0; i < known; i++) {
+    if (head[i] !== magic[i]) throw new CheckpointFormatError('is not a checkpoint of mnist-ddp');
+  }
+  if (head.length < checkpointHeaderLength) throw new CheckpointFormatError('is truncated inside its header');
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  const version = view.getUint32(8, true);
+  if (version < oldestVersion || version > checkpointVersion) {
+    const read = `${String(oldestVersion)} to ${String(checkpointVersion)}`;
+    const versions = `is of format version ${String(version)}, but this mnist-ddp reads ${read}`;
+    throw new CheckpointFormatError(versions, 'use the mnist-ddp that wrote it, or choose another checkpoint');
+  }
+  const length = view.getUint32(12, true);
+  if (length <= maxPayloadLength) return length;
+  throw new CheckpointFormatError(`declares ${String(length)} bytes, more than this network's checkpoints have`);
+}
+
+/**
+ * The checkpoint that those bytes are, in memory of its own.
+ * @throws CheckpointFormatError
+ */
+export async function decodeCheckpoint(bytes: Uint8Array): Promise<Checkpoint> {
+  const length = payloadLengthOf(bytes.subarray(0, checkpointHeaderLength));
+  const payload = bytes.subarray(checkpointHeaderLength);
+  if (payload.length < length) {
+    const there = `${String(bytes.length)} of ${String(checkpointHeaderLength + length)} bytes`;
+    throw new CheckpointFormatError(`is truncated: it has ${there}`);
+  }
+  if (payload.length > length) throw new CheckpointFormatError('is corrupted: it goes on after its end');
+  const expected = bytes.subarray(16, checkpointHeaderLength);
+  const sum = await sha256(payload);
+  if (sum.some((byte, i) => byte !== expected[i]))
+    throw new CheckpointFormatError('is corrupted: its checksum does not match its contents');
+  if (!isPlainMessagePack(payload)) throw malformed('payload');
+  return checkpointOf(fieldsOf(unpackr.unpack(payload), 'payload'));
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+async function checkpointOf(fields: Fields): Promise<Checkpoint> {
+  checkTensors(fields['tensors']);
+  // Of all processes together, so no more is known of it.
+  const worldSize = integerIn(fields, 'worldSize', 1, Number.MAX_SAFE_INTEGER);
+  const config = configOf(fields['config']);
+  const checkpoint: Checkpoint = {
+    config,
+    dataset: textIn(fields, 'dataset'),
+    engine: textIn(fields, 'engine'),
+    arithmetic: arithmeticIn(fields),
+    step: integerIn(fields, 'step', 0, maxStep),
+    worldSize,
+    parameters: floatsOf(fields['parameters'], 'parameters', parameterCount),
+    firstMoments: floatsOf(fields['firstMoments'], 'firstMoments', parameterCount),
+    secondMoments: floatsOf(fields['secondMoments'], 'secondMoments', parameterCount),
+    runningStatistics: statisticsOf(fields['runningStatistics'], statisticsCount(config, worldSize)),
+    beta1Power: numberIn(fields, 'beta1Power'),
+    beta2Power: numberIn(fields, 'beta2Power'),
+    parametersSha256: textIn(fields, 'parametersSha256'),
+    init: initOf(fields['init'] ?? null),
+  };
+  const unsound = unsoundField(checkpoint);
+  if (unsound !== null) throw malformed(unsound);
+  if (checkpoint.parametersSha256 !== (await parametersSha256(checkpoint.parameters)))
+    throw malformed('parametersSha256');
+  return checkpoint;
+}
+
+/** Version 1 named the hash of the WebAssembly module instead, which said the same and changed when no bit did. */
+function arithmeticIn(fields: Fields): string | null {
+  if ('arithmetic' in fields) return fields['arithmetic'] === null ? null : textIn(fields, 'arithmetic');
+  if (fields['kernelsSha256'] === null) return null;
+  textIn(fields, 'kernelsSha256');
+  return firstArithmeticSha256;
+}
+
+function statisticsCount(config: TrainConfig, worldSize: number): number {
+  return config.batchNorm === 'local' ? worldSize : 1;
+}
+
+/** What a caller hands over must fit; anything else is a bug, found before a file is touched. */
+function checkLengths(checkpoint: Checkpoint): void {
+  const { config, worldSize, runningStatistics } = checkpoint;
+  for (const values of [checkpoint.parameters, checkpoint.firstMoments, checkpoint.secondMoments]) {
+    assert(values.length === parameterCount, 'parameters and moments have one value for each parameter');
+  }
+  assert(runningStatistics.length === statisticsCount(config, worldSize), 'running statistics fit the batch norm');
+  for (const values of runningStatistics) {
+    assert(values.length === 2 * batchNormChannels, 'running statistics have a mean and a variance for each channel');
+  }
+}
+
+function configOf(value: unknown): TrainConfig {
+  const fields = fieldsOf(value, 'config');
+  try {
+    const config = resolveConfig(fields);
+    // Defaults fill gaps for a user, but a gap in a checkpoint would change the run.
+    if (Object.keys(config).every((key) => key in fields)) return config;
+  } catch (error) {
+    if (!(error instanceof OperationalError)) throw error;
+  }
+  throw malformed('config');
+}
+
+function initOf(value: unknown): Checkpoint['init'] {
+  if (value === null) return null;
+  const { file, parametersSha256 } = fieldsOf(value, 'init');
+  if (typeof file !== 'string' || typeof parametersSha256 !== 'string') throw malformed('init');
+  return { file, parametersSha256 };
+}
+
+function statisticsOf(value: unknown, count: number): Float32Array[] {
+  if (!Array.isArray(value) || value.length !== count) throw malformed('runningStatistics');
+  return value.map((item: unknown) => floatsOf(item, 'runningStatistics', 2 * batchNormChannels));
+}
+
+function fieldsOf(value: unknown, name: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(name);
+  return { ...value };
+}
+
+function textIn(fields: Fields, name: string): string {
+  const value = fields[name];
+  if (typeof value !== 'string' || value.length > maxTextLength) throw malformed(name);
+  return value;
+}
+
+function numberIn(fields: Fields, name: string): number {
+  const value = fields[name];
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw malformed(name);
+  return value;
+}
+
+function integerIn(fields: Fields, name: string, least: number, most: number): number {
+  const value = numberIn(fields, name);
+  if (!Number.isInteger(value) || value < least || value > most) throw malformed(name);
+  return value;
+}
+
+function floatsOf(value: unknown, name: string, length: number): Float32Array {
+  if (!(value instanceof Uint8Array) || value.length !== length * 4) throw malformed(name);
+  assertLittleEndian();
+  const floats = new Float32Array(length);
+  new Uint8Array(floats.buffer).set(value);
+  return floats;
+}
+
+function floatBytes(values: Float32Array): Uint8Array {
+  assertLittleEndian();
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+/** WebAssembly's memory is little-endian, and so is every machine that runs Node; this would say if one were not. */
+function assertLittleEndian(): void {
+  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, 'the processor is little-endian');
+}
+
+function malformed(field: string): CheckpointFormatError {
+  return new CheckpointFormatError(`is corrupted: its field "${field}" is not what mnist-ddp writes`);
+}
+
+/** Throws, naming the first tensor that differs, where the tensors are not those of this network. */
+function checkTensors(tensors: unknown): void {
+  const list: readonly unknown[] = Array.isArray(tensors) ? tensors : [];
+  const at = tensorTable.findIndex((own, i) => describeTensor(list[i]) !== describeTensor(own));
+  if (at < 0 && list.length === tensorTable.length) return;
+  const own = at < 0 ? 'no more tensors' : describeTensor(tensorTable[at]);
+  const found = describeTensor(list[at < 0 ? tensorTable.length : at]);
+  throw new CheckpointFormatError(`is of another network: it has ${found} where this network has ${own}`);
+}
+
+/** Name and shape, whose sizes are few: the same text for the same tensor, and a short one for anything. */
+function describeTensor(tensor: unknown): string {
+  if (typeof tensor !== 'object' || tensor === null || !('name' in tensor) || !('shape' in tensor)) return 'no tensor';
+  const { name, shape } = tensor;
+  if (typeof name !== 'string' || name.length > 40 || !/^[\w.]*$/.test(name)) return 'a tensor of another kind';
+  if (!Array.isArray(shape) || shape.length > 4 || !shape.every(Number.isSafeInteger)) return `${name} of no shape`;
+  return `${name} [${shape.join(',')}]`;
+}

@@ -1,0 +1,321 @@
+/**
+ * The folder of one run: `checkpoint.msgpack` (see checkpoint.ts), `metrics.jsonl`, `summary.json`, and while the run lives
+ * `run.lock` (see run-lock.ts). Files that are replaced may be links to files; metrics.jsonl, which is appended to, may be
+ * whatever takes lines, such as /dev/null or a pipe that somebody reads.
+ */
+import { constants } from 'node:fs';
+import { appendFile, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { IrregularFileError, readRegularFile } from '../../files/regular-file.js';
+import { OperationalError } from '../../shared/errors.js';
+import { shellWord } from '../../shared/text.js';
+import { errorCode, followLinks, notWritable, removeStaleTemporaries } from '../../files/atomic-file.js';
+import { temporaryName, writeFileAtomically } from '../../files/atomic-file.js';
+import { checkpointName, previousCheckpointName, writeCheckpoint, type Checkpoint } from './checkpoint-files.js';
+import { lockName, RunLock } from './run-lock.js';
+import type { Metric, RunStore } from '../training/run-recorder.js';
+
+/** Where runs go without `--out`, under the working folder. */
+export const runsName = 'runs';
+export const metricsName = 'metrics.jsonl';
+export const summaryName = 'summary.json';
+const replacedNames = [checkpointName, previousCheckpointName, summaryName];
+
+export interface RunFolderRequest {
+  /** The folder, made if it is not there; without it a new one under `runs/` of `cwd`, named by the start time. */
+  readonly out?: string | undefined;
+  /** The checkpoint that the run goes on from, where the folder may hold it already; null for a folder that holds none. */
+  readonly loaded: string | null;
+  readonly cwd?: string | undefined;
+  readonly startTime?: Date | undefined;
+}
+
+const probeName = 'probe';
+const probeBytes = 4096;
+const maxSameSecond = 1000;
+
+/**
+ * Makes (or takes over) a run's folder, and proves by writing that it can be written. Close it in the end.
+ * @throws OperationalError OUT_IN_USE where another run writes there, and where it holds a checkpoint and the run does not
+ *   resume; OUT_NOT_WRITABLE
+ */
+export async function openRunFolder(request: RunFolderRequest): Promise<RunFolder> {
+  const { out, loaded, cwd = process.cwd(), startTime = new Date() } = request;
+  const directory = out === undefined ? await makeNewFolder(join(cwd, runsName), startTime) : await makeFolder(out);
+  const lock = await RunLock.take(directory);
+  try {
+    for (const name of replacedNames) await refuseIrregular(join(directory, name));
+    if (loaded === null) await refuseCheckpoint(directory);
+    await probe(directory);
+    for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName, lockName, probeName]) {
+      await removeStaleTemporaries(join(directory, name));
+    }
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+  const isNewest = loaded !== null && resolve(loaded) === resolve(directory, checkpointName);
+  return new RunFolder(directory, lock, isNewest);
+}
+
+export class RunFolder implements RunStore {
+  readonly checkpointPath: string;
+  readonly metricsPath: string;
+  readonly summaryPath: string;
+
+  readonly #lock: RunLock;
+  /** Whether `checkpoint.msgpack` was read or written by this run: one that was not may be damaged, and is not kept. */
+  #checkpointIsKnown: boolean;
+
+  /**
+   * @param directory an existing folder, with its lock; `openRunFolder` makes one
+   * @param checkpointIsKnown whether its `checkpoint.msgpack` is what the run goes on from
+   */
+  constructor(
+    readonly directory: string,
+    lock: RunLock,
+    checkpointIsKnown: boolean,
+  ) {
+    this.#lock = lock;
+    this.#checkpointIsKnown = checkpointIsKnown;
+    this.checkpointPath = join(directory, checkpointName);
+    this.metricsPath = join(directory, metricsName);
+    this.summaryPath = join(directory, summaryName);
+  }
+
+  /** Gives the folder free for other runs. Never throws. */
+  async close(): Promise<void> {
+    await this.#lock.release();
+  }
+
+  /**
+   * Makes the folder ready to be written, where it was deleted as well. Call it before each write of a long run.
+   * @throws OperationalError OUT_IN_USE where another run has taken it since; OUT_NOT_WRITABLE
+   */
+  async keep(): Promise<void> {
+    await makeFolder(this.directory);
+    await this.#lock.renew();
+  }
+
+  /** Writes the checkpoint; the one of this run that was there becomes the one before. Throws OUT_NOT_WRITABLE. */
+  async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    await writeCheckpoint(this.directory, checkpoint, { keepPrevious: this.#checkpointIsKnown });
+    this.#checkpointIsKnown = true;
+  }
+
+  /** Appends one line to metrics.jsonl. Await it before the next. Throws OUT_NOT_WRITABLE; waits for no reader of a pipe. */
+  async appendMetric(metric: Metric): Promise<void> {
+    const flag = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+    try {
+      await appendFile(this.metricsPath, `${JSON.stringify(metric)}\n`, { flag });
+    } catch (cause) {
+      throw notWritable(this.metricsPath, cause);
+    }
+  }
+
+  /**
+   * Cuts metrics.jsonl back to a checkpoint: drops lines of later steps, which the resumed run will write again, and what a
+   * killed process left half-written. Throws OUT_NOT_WRITABLE.
+   * @param step the checkpoint's; lines of that very step stay
+   * @param droppedKind but not those of this kind
+   * @returns whether there are metrics, and no evaluation of that step among them any more
+   */
+  async cutMetrics(step: number, droppedKind?: string): Promise<boolean> {
+    let text: string;
+    try {
+      text = (await readRegularFile(this.metricsPath)).toString();
+    } catch (cause) {
+      if (errorCode(cause) === 'ENOENT' || cause instanceof IrregularFileError) return false;
+      throw notWritable(this.metricsPath, cause);
+    }
+    let evaluated = false;
+    const lines = text.split('\n').slice(0, -1);
+    const kept = lines.filter((line) => {
+      const metric = parseMetric(line);
+      if (metric === null || metric.step > step) return false;
+      if (metric.step === step && metric.kind === droppedKind) return false;
+      evaluated ||= metric.step === step && metric.kind === 'evaluation';
+      return true;
+    });
+    const cut = kept.map((line) => `${line}\n`).join('');
+    if (cut !== text) await writeFileAtomically(this.metricsPath, cut);
+    return !evaluated;
+  }
+
+  /** Replaces summary.json. Throws OUT_NOT_WRITABLE. */
+  async writeSummary(summary: Readonly<Record<string, unknown>>): Promise<void> {
+    await writeFileAtomically(this.summaryPath, `${JSON.stringify(summary, null, 2)}\n`);
+  }
+}
+
+/**
+ * The newest run: the folder under `runs/` of `cwd` whose checkpoint was written last.
+ * @throws OperationalError CHECKPOINT_MISSING where there is none
+ */
+export async function newestRun(cwd: string = process.cwd()): Promise<string> {
+  const runs = join(cwd, runsName);
+  const entries = await readdir(runs, { withFileTypes: true }).catch(() => []);
+  let newest: { directory: string; time: number } | null = null;
+  for (const name of entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort()) {
+    const directory = join(runs, name);
+    const path = await checkpointIn(directory);
+    const time =
+      path === null
+        ? null
+        : await stat(path).then(
+            ({ mtimeMs }) => mtimeMs,
+            () => null,
+          );
+    if (time !== null && (newest === null || time >= newest.time)) newest = { directory, time };
+  }
+  if (newest !== null) return newest.directory;
+  const message = `there is no run with a checkpoint under ${runs}; train first, or name a run folder or a checkpoint file`;
+  throw new OperationalError('CHECKPOINT_MISSING', message);
+}
+
+/**
+ * The checkpoint file that an argument means: a folder means its `checkpoint.msgpack`, or, where a kill left only that, its
+ * `checkpoint.previous.msgpack`; anything else means itself.
+ * @throws OperationalError CHECKPOINT_MISSING where there is nothing; CHECKPOINT_INVALID where that cannot be told
+ */
+export async function resolveCheckpointPath(runOrFile: string): Promise<string> {
+  const stats = await stat(runOrFile).catch((cause: unknown) => {
+    const code = errorCode(cause);
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      const message = `there is no run or checkpoint at ${runOrFile}; name a run folder or a checkpoint file`;
+      throw new OperationalError('CHECKPOINT_MISSING', message, { cause });
+    }
+    const message = `cannot read ${runOrFile} (${code}); check its permissions, or name another run or checkpoint`;
+    throw new OperationalError('CHECKPOINT_INVALID', message, { cause });
+  });
+  if (!stats.isDirectory()) return runOrFile;
+  const path = await checkpointIn(runOrFile);
+  if (path !== null) return path;
+  const message = `the folder ${runOrFile} holds no ${checkpointName}; name a run that has one, or a checkpoint file`;
+  throw new OperationalError('CHECKPOINT_MISSING', message);
+}
+
+/**
+ * The folder of the run that a checkpoint belongs to; null for a loose file, such as a download, whose folder is not the run's to
+ * write in.
+ */
+export async function runFolderOf(checkpointPath: string): Promise<string | null> {
+  const directory = dirname(checkpointPath);
+  const name = basename(checkpointPath);
+  if (name !== checkpointName && name !== previousCheckpointName) return null;
+  return (await isThere(join(directory, metricsName))) ? directory : null;
+}
+
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function checkpointIn(directory: string): Promise<string | null> {
+  for (const name of [checkpointName, previousCheckpointName]) {
+    const path = join(directory, name);
+    if (await isThere(path)) return path;
+  }
+  return null;
+}
+
+async function refuseCheckpoint(directory: string): Promise<void> {
+  if ((await checkpointIn(directory)) === null) return;
+  const message = `${directory} holds a checkpoint of another run; resume it with --resume ${shellWord(directory)}, or choose another --out`;
+  throw new OperationalError('OUT_IN_USE', message);
+}
+
+/** What a run replaces is a regular file, or not there yet: anything else would swallow it. */
+async function refuseIrregular(path: string): Promise<void> {
+  const stats = await stat(path).catch(() => null);
+  if (stats?.isFile() === false) throw notWritable(path, new IrregularFileError(path, stats));
+  const place = await followLinks(path);
+  if (stats !== null || place === path || (await isFolder(dirname(place)))) return;
+  throw notWritable(
+    path,
+    new Error(`it is a link to ${place}, whose folder is not there; make it, or remove the link`),
+  );
+}
+
+async function makeFolder(directory: string): Promise<string> {
+  try {
+    await makeFolders(directory);
+    return directory;
+  } catch (cause) {
+    throw notWritable(directory, cause);
+  }
+}
+
+/**
+ * Makes a folder and those above it. Node's own `recursive` never ends where a folder is there and takes no others, and says so
+ * by ENOENT, as /proc does.
+ */
+async function makeFolders(directory: string): Promise<void> {
+  try {
+    await mkdir(directory);
+  } catch (error) {
+    if (await isFolder(directory)) return;
+    const above = dirname(directory);
+    if (errorCode(error) !== 'ENOENT' || above === directory) throw error;
+    if (await isFolder(above)) throw new Error(`${above} takes no folders; choose another place`, { cause: error });
+    await makeFolders(above);
+    await makeFolders(directory);
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+}
+
+/** A folder that did not exist before, so that two runs which start in the same second never share one. */
+async function makeNewFolder(runs: string, startTime: Date): Promise<string> {
+  await makeFolder(runs);
+  const name = startTime.toISOString().slice(0, 19).replaceAll(':', '-');
+  for (let attempt = 1; ; attempt++) {
+    const directory = join(runs, attempt === 1 ? name : `${name}-${String(attempt)}`);
+    try {
+      await mkdir(directory);
+      return directory;
+    } catch (cause) {
+      if (errorCode(cause) !== 'EEXIST' || attempt === maxSameSecond) throw notWritable(directory, cause);
+    }
+  }
+}
+
+/** Permission bits do not tell (root, read-only mounts, quotas), so write and sync a block for real. */
+async function probe(directory: string): Promise<void> {
+  const path = temporaryName(join(directory, probeName));
+  try {
+    const handle = await open(path, 'w');
+    try {
+      await handle.writeFile(new Uint8Array(probeBytes));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    throw notWritable(dirname(path), cause);
+  } finally {
+    await rm(path, { force: true }).catch(() => undefined);
+  }
+}
+
+/** Step and kind of a metrics line; null where the line is not one. */
+function parseMetric(line: string): { step: number; kind: unknown } | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value !== 'object' || value === null || !('step' in value) || typeof value.step !== 'number')
+      return null;
+    return { step: value.step, kind: 'kind' in value ? value.kind : null };
+  } catch {
+    return null;
+  }
+}

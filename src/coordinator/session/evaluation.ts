@@ -1,0 +1,109 @@
+/** Exact evaluation: every test row counted once, whichever rank of whichever process computes it. */
+import { OperationalError } from '../../shared/errors.js';
+import type { Job } from '../../shared/group/job.js';
+import type { MemoryLayout } from '../../shared/group/memory.js';
+import { batchNormChannels, classes, imagePixels } from '../../shared/model/network.js';
+import { alone, shardOf } from '../../shared/sums/tree.js';
+import { CommonEnd, gatherValues } from './agreement.js';
+import type { WorkerGroup } from './worker-group.js';
+
+export interface Accuracy {
+  readonly correct: number;
+  readonly total: number;
+  /** In percent. */
+  readonly accuracy: number;
+}
+
+/** The test split of a group after an evaluation: views of its shared memory. */
+export interface TestSplit {
+  /** uint8 [count][784] */
+  readonly images: Uint8Array;
+  /** uint8 [count] */
+  readonly labels: Uint8Array;
+  /** float32 [count][classes], the softmax of each row. */
+  readonly probabilities: Float32Array;
+}
+
+/** The shared memory of a group, and where things lie in it. */
+export interface GroupMemory {
+  readonly buffer: ArrayBufferLike;
+  readonly layout: MemoryLayout;
+}
+
+/**
+ * Scores the committed state of a group on its test split.
+ * @param statistics float32 [2][batchNormChannels], see `synchroniseStatistics`
+ * @returns null where this process or another one of its job was asked to stop before the end
+ * @throws OperationalError NOT_FINITE, in a job CommonEnd with it, where the network has no answer to an image
+ */
+export async function evaluateGroup(
+  memory: GroupMemory & { readonly job: Job | null },
+  group: WorkerGroup,
+  statistics: Float32Array,
+): Promise<Accuracy | null> {
+  const { layout, buffer, job } = memory;
+  new Float32Array(buffer, layout.evaluationStatistics, 2 * batchNormChannels).set(statistics);
+  const total = layout.test.count;
+  const { process, processes } = job ?? alone;
+  const share = shardOf(total, process, processes);
+  await group.run({ name: 'evaluate', first: share.start, end: share.end });
+  const stopped = group.control.stopRequested;
+  const own = stopped ? null : scoreRows(testSplit(memory), share);
+  const scores = job === null ? [own] : await gatherValues(job, own);
+  let [correct, unanswered] = [0, 0];
+  for (const score of scores) {
+    if (score === null) return null;
+    correct += score.correct;
+    unanswered += score.unanswered;
+  }
+  if (unanswered > 0) {
+    const error = notFinite(unanswered, total);
+    throw job === null ? error : new CommonEnd(error);
+  }
+  return { correct, total, accuracy: (100 * correct) / total };
+}
+
+interface Score {
+  readonly correct: number;
+  /** Rows whose logits are infinite or NaN, which no class wins. */
+  readonly unanswered: number;
+}
+
+function scoreRows({ labels, probabilities }: TestSplit, { start, end }: { start: number; end: number }): Score {
+  let [correct, unanswered] = [0, 0];
+  for (let row = start; row < end; row++) {
+    if (!isAnswer(probabilities.subarray(row * classes, (row + 1) * classes))) unanswered++;
+    else if (argmax(probabilities, row) === labels[row]) correct++;
+  }
+  return { correct, unanswered };
+}
+
+/** Whether the softmax of one row, [classes], is one: it is NaN where a logit was NaN or infinite. */
+export function isAnswer(probabilities: ArrayLike<number>): boolean {
+  for (let j = 0; j < classes; j++) if (!Number.isFinite(probabilities[j])) return false;
+  return true;
+}
+
+function notFinite(count: number, total: number): OperationalError {
+  return new OperationalError(
+    'NOT_FINITE',
+    `the network computes infinite values or NaN for ${String(count)} of ${String(total)} images, so it cannot be used: ` +
+      'its training diverged; train again with a smaller learning rate, or choose an earlier checkpoint',
+  );
+}
+
+export function testSplit({ buffer, layout: { test, probabilities } }: GroupMemory): TestSplit {
+  return {
+    images: new Uint8Array(buffer, test.images, test.count * imagePixels),
+    labels: new Uint8Array(buffer, test.labels, test.count),
+    probabilities: new Float32Array(buffer, probabilities, test.count * classes),
+  };
+}
+
+/** The most probable class of a row; of equals the first. */
+export function argmax(probabilities: Float32Array, row: number): number {
+  const start = row * classes;
+  let best = 0;
+  for (let j = 1; j < classes; j++) if ((probabilities[start + j] ?? 0) > (probabilities[start + best] ?? 0)) best = j;
+  return best;
+}

@@ -1,0 +1,33 @@
+/** How much of everything a group's memory must hold: the most over all batches that an epoch has. */
+import type { TrainConfig } from '../../shared/model/config.js';
+import type { MemoryShape } from '../../shared/group/memory.js';
+import { leafCount, rowsOf, sharesOf, shardWithin, subtreesOf, type Place } from '../../shared/sums/tree.js';
+import type { OpenDataset } from './dataset-parts.js';
+
+export function memoryShape(
+  config: TrainConfig,
+  worldSize: number,
+  { trainCount, testCount }: Pick<OpenDataset, 'trainCount' | 'testCount'>,
+  { process, processes }: Place,
+): MemoryShape {
+  const { batchSize, microBatch } = config;
+  let [shardRows, subtrees, nodes, roots] = [0, 0, 0, 0];
+  for (const rows of new Set([Math.min(batchSize, trainCount), trainCount % batchSize || batchSize])) {
+    const shares = sharesOf(leafCount(rows, microBatch), processes);
+    const counts = shares.map((share) => subtreesOf(share).length);
+    nodes = Math.max(
+      nodes,
+      counts.reduce((sum, count) => sum + count),
+    );
+    roots = Math.max(roots, ...counts);
+    const share = shares[process] ?? { start: 0, end: 0 };
+    for (let rank = 0; rank < worldSize; rank++) {
+      const shard = shardWithin(share, rank, worldSize);
+      const range = rowsOf(shard, rows, microBatch);
+      shardRows = Math.max(shardRows, range.end - range.start);
+      subtrees = Math.max(subtrees, subtreesOf(shard).length);
+    }
+  }
+  const shape = { worldSize, shardRows, subtrees, microBatch, trainCount, testCount };
+  return processes === 1 ? shape : { ...shape, job: { process, processes, nodes, roots } };
+}

@@ -1,0 +1,320 @@
+/** A running group with all that it works on: threads, shared memory, data set and training state. */
+import type { TrainConfig } from '../../shared/model/config.js';
+import type { Engine } from '../../shared/engine.js';
+import type { Job } from '../../shared/group/job.js';
+import { allocateMemory, planMemory, type MemoryLayout } from '../../shared/group/memory.js';
+import type { Device, RankReport } from '../../shared/group/protocol.js';
+import { positionOf, stepsPerEpoch } from '../../shared/model/schedule.js';
+import { alone } from '../../shared/sums/tree.js';
+import { sumOver, together } from './agreement.js';
+import { synchroniseStatistics } from './batch-norm.js';
+import { parametersSha256, type Checkpoint } from '../checkpoint/checkpoint-format.js';
+import type { OpenDataset } from './dataset-parts.js';
+import { evaluateGroup, testSplit, type Accuracy, type TestSplit } from './evaluation.js';
+import { arithmeticOf } from '../checkpoint/golden-hashes.js';
+import type { Host, Simd } from './host.js';
+import { loadKernels, type LoadedKernels } from './kernels.js';
+import { memoryShape } from './memory-shape.js';
+import { fillPermutation } from './sampler.js';
+import { TrainingState, type NetworkState, type SavedState } from './state.js';
+import { checkBatchNormRows } from '../validate.js';
+import { WorkerGroup } from './worker-group.js';
+
+/** What a session computes with, and how it tells what is no result. */
+export interface SessionOptions {
+  readonly host: Host;
+  readonly engine: Engine;
+  /** What the engine imports on each thread, see `ReplicaBinding`. */
+  readonly libraries: readonly string[];
+  readonly config: TrainConfig;
+  readonly dataset: OpenDataset;
+  /** How long a rank may keep the others waiting. */
+  readonly timeoutMs: number;
+  readonly onNote: (text: string) => void;
+}
+
+export interface SessionRequest extends SessionOptions {
+  readonly worldSize: number;
+  /** One for each rank; null, the default, for any core. */
+  readonly devices?: readonly Device[] | null;
+  /** Whether batches will be trained on, so that their shards must suit the batch norms. */
+  readonly trains: boolean;
+  /** The other processes that train with this one; null, the default, where there are none. */
+  readonly job?: Job | null;
+}
+
+/** What came of steps that were trained. */
+export interface Trained {
+  /** Mean loss of the last step's global batch; null where there was no step. */
+  readonly loss: number | null;
+  /** Of each rank, about the steps of the last epoch among them. */
+  readonly reports: readonly RankReport[];
+}
+
+/**
+ * One run's group and state. Begin with `initialise`, `startFrom` or `restore`, and close it in the end. Calls must not overlap,
+ * but for `requestStop`, `fail` and `close`. In a job all processes make the same calls in the same order.
+ */
+export class Session {
+  readonly config: TrainConfig;
+  readonly engine: Engine;
+  readonly job: Job | null;
+  readonly worldSize: number;
+  readonly layout: MemoryLayout;
+  readonly buffer: SharedArrayBuffer;
+  readonly perEpoch: number;
+  /** How wide the vectors of the engine's kernels are; null for an engine without. */
+  readonly simd: Simd | null;
+  readonly #request: SessionRequest;
+  readonly #memory: WebAssembly.Memory;
+  readonly #module: WebAssembly.Module | null;
+  readonly #state: TrainingState;
+  #group: WorkerGroup;
+  #dataset = '';
+  #allWorkers: number;
+  /** Epoch whose permutation is in shared memory. */
+  #shuffledEpoch = -1;
+
+  /**
+   * Starts a group, in each process of a job, and sees to it that all have the same.
+   * @throws OperationalError, in a job CommonEnd with what one of the processes failed with or PROCESSES_DIFFER
+   */
+  static async open(request: SessionRequest): Promise<Session> {
+    const { job = null, engine, config, worldSize } = request;
+    let own: Session | null = null;
+    try {
+      const session = await together(
+        job,
+        async () => (own = await Session.#openHere(request)),
+        // Not how wide the kernels are: processors of each kind may train together.
+        ({ dataset }) => ({
+          'data set': dataset,
+          engine: engine.name,
+          'golden hash': arithmeticOf(engine) ?? 'none',
+          configuration: JSON.stringify(config),
+        }),
+      );
+      session.#allWorkers = await sumOver(job, worldSize);
+      return session;
+    } catch (error) {
+      await (own as Session | null)?.close();
+      throw error;
+    }
+  }
+
+  static async #openHere(request: SessionRequest): Promise<Session> {
+    const { host, engine, config, worldSize, dataset, job, trains, onNote } = request;
+    if (trains) checkBatchNormRows(config, dataset.trainCount, worldSize);
+    const layout = planMemory(engine, memoryShape(config, worldSize, dataset, job ?? alone));
+    const memory = allocateMemory(layout);
+    const kernels = await loadKernels(engine, host);
+    if (typeof kernels?.warning === 'string') onNote(kernels.warning);
+    await job?.attach(memory, layout);
+    const session = new Session(request, layout, memory, kernels);
+    try {
+      // The threads start meanwhile.
+      await session.#loadDataset();
+      return session;
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    request: SessionRequest,
+    layout: MemoryLayout,
+    memory: WebAssembly.Memory,
+    kernels: LoadedKernels | null,
+  ) {
+    const { config, engine, worldSize, job = null } = request;
+    this.#request = request;
+    this.config = config;
+    this.engine = engine;
+    this.job = job;
+    this.worldSize = worldSize;
+    this.#allWorkers = worldSize;
+    this.layout = layout;
+    this.#memory = memory;
+    this.buffer = memory.buffer as unknown as SharedArrayBuffer;
+    this.perEpoch = stepsPerEpoch(config, layout.shape.trainCount);
+    this.#module = kernels?.module ?? null;
+    this.simd = kernels?.simd ?? null;
+    this.#state = new TrainingState(this.buffer, layout);
+    this.#group = this.#startGroup();
+    if (job !== null) {
+      job.onFailure = (error) => {
+        this.fail(error);
+      };
+    }
+  }
+
+  /** Name of the data set: `mnist`, or a hash. */
+  get dataset(): string {
+    return this.#dataset;
+  }
+
+  /** Steps since training began; the state is that after the last of them. */
+  get step(): number {
+    return this.#group.control.committed;
+  }
+
+  /** Worker threads of all processes. */
+  get allWorkers(): number {
+    return this.#allWorkers;
+  }
+
+  /** The unit whose values ceased to be finite in the step after `step`, which was not applied; null where none did. */
+  get notFinite(): string | null {
+    const index = this.#group.control.notFinite;
+    return index === null ? null : (this.engine.units[index]?.name ?? 'a unit');
+  }
+
+  /** Whether the group decided, with all processes of a job, that `step` is its last, after a request to stop. */
+  get stopped(): boolean {
+    return this.#group.control.stoppedAt(this.step);
+  }
+
+  /** Begins with the parameters of a seed. */
+  async initialise(seed: number): Promise<void> {
+    this.#state.initialise(seed);
+    await this.#begin(0);
+  }
+
+  /** Begins with a trained network, of which the optimiser knows nothing. */
+  async startFrom(network: NetworkState): Promise<void> {
+    this.#state.startFrom(network);
+    await this.#begin(0);
+  }
+
+  /** Goes on from a saved state. */
+  async restore(saved: SavedState & Pick<Checkpoint, 'step'>): Promise<void> {
+    this.#state.restore(saved, saved.step);
+    await this.#begin(saved.step);
+  }
+
+  /** Trains until `end` steps are done, or fewer where a stop was requested or a value ceased to be finite. */
+  async trainTo(end: number): Promise<Trained> {
+    let reports: RankReport[] = [];
+    for (;;) {
+      const first = this.step;
+      const until = Math.min(end, first - (first % this.perEpoch) + this.perEpoch);
+      if (first >= end) break;
+      this.#shuffle(Math.floor(first / this.perEpoch));
+      reports = await this.#group.run({ name: 'train', first, end: until });
+      if (this.step < until) break;
+    }
+    return { loss: this.#lossOf(reports), reports };
+  }
+
+  /**
+   * Scores the network on the test split.
+   * @returns null where a stop was requested before the end
+   * @throws OperationalError NOT_FINITE
+   */
+  async evaluate(): Promise<Accuracy | null> {
+    const statistics = this.#state.runningStatistics(this.step).slice(0, this.worldSize);
+    return evaluateGroup(this, this.#group, synchroniseStatistics(this.config, statistics));
+  }
+
+  /** Views of the test split, with the probabilities of the last evaluation. */
+  get test(): TestSplit {
+    return testSplit(this);
+  }
+
+  /** A private copy of the state. */
+  save(): SavedState {
+    return this.#state.save(this.step, this.config.batchNorm === 'sync' ? 1 : this.worldSize);
+  }
+
+  /** A private copy of the state with all that it takes to go on from it. */
+  async checkpoint(init: Checkpoint['init'] = null): Promise<Checkpoint> {
+    const { config, dataset, engine, step } = this;
+    const saved = this.save();
+    return {
+      config,
+      dataset,
+      engine: engine.name,
+      arithmetic: arithmeticOf(engine),
+      step,
+      worldSize: this.allWorkers,
+      init,
+      ...saved,
+      parametersSha256: await parametersSha256(saved.parameters),
+    };
+  }
+
+  /** Ends all threads and starts new ones, which go on from `step`: nothing is left of a step that was not committed. */
+  async restart(): Promise<void> {
+    await this.#group.close();
+    this.#group.control.reset();
+    this.#group = this.#startGroup();
+    await this.#prepare();
+  }
+
+  /** Asks the group to end after the step that it is in, and an evaluation soon; it stays asked. */
+  requestStop(): void {
+    this.#group.control.requestStop();
+  }
+
+  /** Ends what the group does with an error from outside of it. */
+  fail(error: Error): void {
+    this.#group.fail(error);
+  }
+
+  /** Ends every thread, and resolves when they are gone. What is in memory stays. */
+  close(): Promise<void> {
+    return this.#group.close();
+  }
+
+  async #begin(step: number): Promise<void> {
+    this.#group.control.startFrom(step);
+    await this.#prepare();
+  }
+
+  /** Has the ranks derive what they need of the state. */
+  async #prepare(): Promise<void> {
+    await this.#group.run({ name: 'prepare', first: 0, end: 0 });
+  }
+
+  /** Writes the permutation of that epoch (from 0) where the ranks find their rows. */
+  #shuffle(epoch: number): void {
+    if (epoch === this.#shuffledEpoch) return;
+    const { permutation, shape } = this.layout;
+    fillPermutation(new Uint32Array(this.buffer, permutation, shape.trainCount), this.config.seed, epoch);
+    this.#shuffledEpoch = epoch;
+  }
+
+  #lossOf([first]: readonly RankReport[]): number | null {
+    if (typeof first?.lossSum !== 'number') return null;
+    return first.lossSum / positionOf(this.config, this.layout.shape.trainCount, this.step - 1).rows;
+  }
+
+  #startGroup(): WorkerGroup {
+    const { host, engine, libraries, config, worldSize, devices, timeoutMs, onNote, job } = this.#request;
+    return new WorkerGroup({
+      host,
+      worldSize,
+      engine: engine.name,
+      libraries,
+      config,
+      layout: this.layout,
+      memory: this.#memory,
+      module: this.#module,
+      mailbox: job?.mailbox.buffer ?? null,
+      cores: devices?.map((device) => device.core) ?? [],
+      timeoutMs,
+      onNote,
+    });
+  }
+
+  async #loadDataset(): Promise<void> {
+    const { train, test } = this.layout;
+    this.#dataset = await this.#request.dataset.load(this.buffer, {
+      trainImages: train.images,
+      trainLabels: train.labels,
+      testImages: test.images,
+      testLabels: test.labels,
+    });
+  }
+}

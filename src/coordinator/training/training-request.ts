@@ -1,0 +1,34 @@
+/** What a training run is asked to do, and with what. */
+import type { Job } from '../../shared/group/job.js';
+import type { Checkpoint } from '../checkpoint/checkpoint-format.js';
+import type { InitialWeights, Progress, StartMetric } from './metrics.js';
+import type { RunStore } from './run-recorder.js';
+import type { SessionRequest } from '../session/session.js';
+import type { NetworkState } from '../session/state.js';
+
+export interface TrainingRequest extends Omit<SessionRequest, 'trains'> {
+  /** For the record: why that engine, and what it computes on. */
+  readonly why: string;
+  readonly device: string;
+  /** Null for a process of a job whose process 0 writes. */
+  readonly folder: RunStore | null;
+  /** The other processes that train with this one; null where there are none. */
+  readonly job: Job | null;
+  /** Name of each process's machine, for the record. */
+  readonly hosts: readonly string[];
+  /** What is worth knowing of the machine, for the record. */
+  readonly machine: Promise<StartMetric['machine']>;
+  /** Weights to start from instead of those of the seed; they belong to no run yet. */
+  readonly init: (InitialWeights & NetworkState) | null;
+  /** The state to go on from, or null for a fresh start. */
+  readonly resume: Checkpoint | null;
+  /** What may differ from that state on purpose, see `refuseOtherBits`. */
+  readonly override: readonly string[];
+  /** Steps since training began after which to end, resumed or not. */
+  readonly maxSteps: number | undefined;
+  readonly checkpointEvery: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** How often failed workers are started again before the run ends with the failure. */
+  readonly maxRestarts: number;
+  readonly onProgress: ((progress: Progress) => void) | undefined;
+}

@@ -1,0 +1,25 @@
+/** Where a command may write: not over what it, or the next one, reads. */
+import type { BigIntStats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { isSame } from '../../files/atomic-file.js';
+import { usageError } from '../../shared/errors.js';
+
+/**
+ * Refuses to write over files that are read, under whatever name.
+ * @param inputs their paths; those that are not there do not matter
+ * @throws OperationalError USAGE
+ */
+export async function refuseInputs(out: string, inputs: readonly string[]): Promise<void> {
+  const own = await statOf(out);
+  if (own?.isFile() !== true) return;
+  for (const input of inputs) {
+    const other = await statOf(input);
+    if (other === null || !isSame(own, other)) continue;
+    throw usageError(`writing ${out} would replace ${input}, which is read; choose another file to write`);
+  }
+}
+
+/** Of what is behind all links; null where nothing is. */
+function statOf(path: string): Promise<BigIntStats | null> {
+  return stat(path, { bigint: true }).catch(() => null);
+}

@@ -1,0 +1,82 @@
+/** Trained networks from wherever they come: runs, checkpoints, and files of other programs. */
+import { stat } from 'node:fs/promises';
+import { synchroniseStatistics } from '../../coordinator/session/batch-norm.js';
+import {
+  isCheckpoint,
+  parametersSha256,
+  readCheckpoint,
+  type Checkpoint,
+} from '../../coordinator/node/checkpoint-files.js';
+import { resolveCheckpointPath } from '../../coordinator/node/run-folder.js';
+import { openRegularFile, readRegularFile } from '../../files/regular-file.js';
+import { maxWeightsFileBytes, readWeights } from '../../interchange/formats.js';
+import type { Weights } from '../../interchange/weights.js';
+import { OperationalError } from '../../shared/errors.js';
+import { ignore } from '../options.js';
+
+export interface OpenWeights {
+  /** The file that they come from. */
+  readonly path: string;
+  readonly weights: Weights;
+  readonly parametersSha256: string;
+  /** The checkpoint that they belong to; null for another program's file. */
+  readonly checkpoint: Checkpoint | null;
+}
+
+/** Reads a checkpoint: a file, or the newest of a run's folder. Throws CHECKPOINT_MISSING or CHECKPOINT_INVALID. */
+export async function loadCheckpoint(runOrFile: string): Promise<Checkpoint> {
+  return readCheckpoint(await resolveCheckpointPath(runOrFile));
+}
+
+/** Names of what a file holds besides weights, in a note. */
+const maxNamed = 5;
+
+/**
+ * Reads a run's folder, a checkpoint, PyTorch's `.pth` or a safetensors file: told apart by their contents, not their names.
+ * @param onNote is told what was left out of a file that holds more than weights
+ * @throws OperationalError CHECKPOINT_MISSING, CHECKPOINT_INVALID or WEIGHTS_INVALID
+ */
+export async function openWeights(runOrFile: string, onNote: (text: string) => void = ignore): Promise<OpenWeights> {
+  const path = await resolveCheckpointPath(runOrFile);
+  // What a folder's checkpoint is, its name tells: were it damaged, the one before it is the advice.
+  if (path === runOrFile && (await isForeign(path))) {
+    const { prefix, leftOut, ...weights } = await readWeights(path, await readRegularFile(path));
+    if (leftOut.length > 0) onNote(`${path}: ${describeChoice(prefix, leftOut)}`);
+    return { path, weights, parametersSha256: await parametersSha256(weights.parameters), checkpoint: null };
+  }
+  const checkpoint = await readCheckpoint(path);
+  return { path, weights: weightsOf(checkpoint), parametersSha256: checkpoint.parametersSha256, checkpoint };
+}
+
+function describeChoice(prefix: string, leftOut: readonly string[]): string {
+  const from = prefix === '' ? 'the weights' : `the weights of ${prefix.replace(/\.$/, '')}`;
+  const more = leftOut.length - maxNamed;
+  const others = `${leftOut.slice(0, maxNamed).join(', ')}${more > 0 ? ` and ${String(more)} more` : ''}`;
+  return `took ${from}, and left out ${others}`;
+}
+
+function weightsOf({ config, parameters, runningStatistics, step }: Checkpoint): Weights {
+  const synchronised = synchroniseStatistics(config, runningStatistics);
+  return { parameters, runningStatistics: synchronised, batchesTracked: step };
+}
+
+/** Whether a file is neither a checkpoint nor unreadable nor empty, which `readCheckpoint` says best. */
+async function isForeign(path: string): Promise<boolean> {
+  const head = new Uint8Array(8);
+  const stats = await stat(path).catch(() => null);
+  if (stats?.isFile() !== true || stats.size === 0) return false;
+  const handle = await openRegularFile(path).catch(() => null);
+  if (handle === null) return false;
+  try {
+    const { bytesRead } = await handle.read(head, 0, head.length, 0);
+    if (isCheckpoint(head.subarray(0, bytesRead))) return false;
+  } finally {
+    await handle.close();
+  }
+  if (stats.size <= maxWeightsFileBytes) return true;
+  const size = `${String(stats.size)} bytes, more than the weights of this network can take`;
+  throw new OperationalError(
+    'WEIGHTS_INVALID',
+    `${path} has ${size}; name a run, a checkpoint, or a file of its weights`,
+  );
+}
