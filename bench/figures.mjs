@@ -3,13 +3,13 @@ import { startBenchmark } from '../dist/coordinator/benchmark.js';
 import { locateDataset, openDataset } from '../dist/coordinator/node/dataset-files.js';
 import { nodeHost } from '../dist/coordinator/node/node-host.js';
 import { defaultConfig } from '../dist/shared/model/config.js';
-import { engineOf } from '../dist/worker/engines/registry.js';
+import { loadEngine } from '../dist/worker/engines/registry.js';
 
 /** A group of the `wasm` engine that trains on demand, after its warm-up; `config` is what differs from the default. */
 export async function startOurs(workers, config = {}) {
   const group = await startBenchmark({
     host: nodeHost,
-    engine: engineOf('wasm'),
+    engine: await loadEngine('wasm'),
     libraries: [],
     config: { ...defaultConfig, ...config },
     workers,

@@ -15,13 +15,13 @@ import { text } from 'node:stream/consumers';
 import { ownedUnits, planBatch, workOf } from '../dist/shared/sums/batch-plan.js';
 import { defaultConfig } from '../dist/shared/model/config.js';
 import { leafCount } from '../dist/shared/sums/tree.js';
-import { engineOf } from '../dist/worker/engines/registry.js';
+import { loadEngine } from '../dist/worker/engines/registry.js';
 
 const workerCounts = [1, 2, 3, 4, 6, 8, 12, 16];
 const waits = 8;
 const { batchSize, microBatch } = defaultConfig;
 const leaves = leafCount(batchSize, microBatch);
-const { units } = engineOf('wasm');
+const { units } = await loadEngine('wasm');
 
 /** The largest part that a rank has in its units of the sum of `size` over all units. */
 function largestShare(size, workers) {

@@ -57,17 +57,4 @@ writeFileSync(
   `${colours}\n${readFileSync(join(root, 'src/browser/style.css'), 'utf8')}`,
 );
 
-// One file for a worker thread to load instead of sixty: each thread of a run would load them anew.
-await build({
-  entryPoints: [join(root, 'dist/worker/node/main.js')],
-  outfile: join(root, 'dist/worker/node/main.js'),
-  allowOverwrite: true,
-  bundle: true,
-  packages: 'external',
-  platform: 'node',
-  format: 'esm',
-  target: 'node20.19',
-  logLevel: 'warning',
-});
-
 chmodSync(join(root, 'dist/cli.js'), 0o755);

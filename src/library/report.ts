@@ -11,7 +11,7 @@ import { renderReport } from '../report/report.js';
 import type { ReportData } from '../report/report-data.js';
 import { OperationalError } from '../shared/errors.js';
 import { stepsPerEpoch } from '../shared/model/schedule.js';
-import { engineOf } from '../worker/engines/registry.js';
+import { loadEngine } from '../worker/engines/registry.js';
 import { engineNames } from './engines/engines.js';
 import { infer, noteChance } from './network/inference.js';
 import { parseMetrics } from './files/metric-lines.js';
@@ -57,22 +57,22 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   }
   const perEpoch = stepsPerEpoch(checkpoint.config, dataset.trainCount);
   const metrics = await readMetricLines(join(run, metricsName), onNote);
-  const data = reportData(run, checkpoint, perEpoch, metrics, inference.test);
+  const data = await reportData(run, checkpoint, perEpoch, metrics, inference.test);
   await writeFileAtomically(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };
 }
 
-function reportData(
+async function reportData(
   run: string,
   checkpoint: Checkpoint,
   perEpoch: number,
   metricLines: string,
   test: ReportData['test'],
-): ReportData {
+): Promise<ReportData> {
   const { config, dataset, engine, worldSize, step, parametersSha256, init } = checkpoint;
   const metrics = parseMetrics(metricLines, step);
   const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
-  const exact = isExact(engine);
+  const exact = await isExact(engine);
   return {
     run,
     version,
@@ -108,8 +108,9 @@ async function readMetricLines(path: string, onNote: (text: string) => void): Pr
 }
 
 /** Of an engine as checkpoints name it. */
-function isExact(engine: string): boolean {
-  return engineNames.some((name) => name === engine && engineOf(name).exact);
+async function isExact(engine: string): Promise<boolean> {
+  const known = engineNames.find((name) => name === engine);
+  return known !== undefined && (await loadEngine(known)).exact;
 }
 
 const optionNames: OptionNames<ReportOptions> = { ...groupOptionNames, run: true, out: true };

@@ -7,7 +7,7 @@ import { runVerification, type Verification } from '../coordinator/verification.
 import { defaultConfig } from '../shared/model/config.js';
 import type { Job } from '../shared/group/job.js';
 import { OperationalError, usageError } from '../shared/errors.js';
-import { engineOf } from '../worker/engines/registry.js';
+import { loadEngine } from '../worker/engines/registry.js';
 import { inJob } from './job.js';
 import {
   checkWorkerCounts,
@@ -58,7 +58,7 @@ async function* verifyIn(
   });
   yield await runVerification({
     host: nodeHost,
-    engine: engineOf('wasm'),
+    engine: await loadEngine('wasm'),
     libraries: [],
     config: defaultConfig,
     workers,

@@ -5,7 +5,7 @@ import { loadKernels } from '../../coordinator/session/kernels.js';
 import { nodeHost } from '../../coordinator/node/node-host.js';
 import type { EngineName, TensorFlowName } from '../../shared/engine.js';
 import { OperationalError } from '../../shared/errors.js';
-import { engineOf } from '../../worker/engines/registry.js';
+import { loadEngine } from '../../worker/engines/registry.js';
 import { adapterDetail } from '../engines/adapter.js';
 import type { ProbeAnswer, ProbeRequest } from './engine-probe.js';
 import { probe } from './probe.js';
@@ -42,7 +42,7 @@ export async function statusOf(
 }
 
 async function wasmStatus(): Promise<EngineStatus> {
-  const engine = engineOf('wasm');
+  const engine = await loadEngine('wasm');
   const status = { name: engine.name, version: ownVersion, exact: engine.exact };
   try {
     const simd = (await loadKernels(engine, nodeHost))?.simd ?? null;
@@ -57,7 +57,7 @@ async function wasmStatus(): Promise<EngineStatus> {
 
 async function tensorFlowStatus(name: TensorFlowName, timeoutMs: number): Promise<EngineStatus> {
   const search = findLibraries(name);
-  const status = { name, version: search.version, exact: engineOf(name).exact, simd: null };
+  const status = { name, version: search.version, exact: (await loadEngine(name)).exact, simd: null };
   if (!search.found) return { ...status, available: false, device: null, detail: search.why };
   const request: ProbeRequest = { name, libraries: search.libraries };
   const answer = (await probe('./engine-probe.js', request, timeoutMs)) as ProbeAnswer;

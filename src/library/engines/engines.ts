@@ -2,7 +2,7 @@
 import type { Engine, TensorFlowName } from '../../shared/engine.js';
 import { OperationalError, usageError } from '../../shared/errors.js';
 import type { Device } from '../../shared/group/protocol.js';
-import { engineOf } from '../../worker/engines/registry.js';
+import { loadEngine } from '../../worker/engines/registry.js';
 import { statusOf, type EngineStatus } from '../devices/engine-status.js';
 import { findLibraries } from './tensorflow-packages.js';
 import { holdTensorFlow, severalGpus } from './tensorflow.js';
@@ -112,7 +112,7 @@ async function selectByName(
   status?: EngineStatus,
 ): Promise<SelectedEngine> {
   refuseDevices(name, options.devices ?? null);
-  const engine = engineOf(name);
+  const engine = await loadEngine(name);
   if (name === 'wasm') {
     return { engine, libraries: [], why: why ?? 'WebAssembly SIMD', device: 'cpu', oneDevice: false };
   }

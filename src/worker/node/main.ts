@@ -1,7 +1,7 @@
 /** The task of a worker thread, as piscina calls it: Node's side of a rank. */
 import type { MessagePort } from 'node:worker_threads';
 import { packMessage, unpackConfig, type RankMessage, type RankTask } from '../../shared/group/protocol.js';
-import { engineOf } from '../engines/registry.js';
+import { loadEngine } from '../engines/registry.js';
 import { pinThread } from './pin.js';
 import { serveRank } from '../rank.js';
 
@@ -16,7 +16,7 @@ export default async function main({ port, ...task }: RankTask & { readonly port
       const reason = await pinThread(config.core);
       if (reason !== null) send({ kind: 'note', rank: config.rank, text: reason });
     }
-    await serveRank({ ...task, config }, engineOf(config.engine), send);
+    await serveRank({ ...task, config }, await loadEngine(config.engine), send);
   } finally {
     port.close();
   }
