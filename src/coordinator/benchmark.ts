@@ -1,4 +1,5 @@
 /** Throughput of training steps by number of workers, measured in turns so that a drifting machine favours none. */
+import { at } from '../shared/errors.js';
 import type { SimdBits } from '../shared/engine.js';
 import type { RankReport, StepTimes } from '../shared/group/protocol.js';
 import { positionOf } from '../shared/model/schedule.js';
@@ -97,7 +98,7 @@ export async function startBenchmark(request: ContenderRequest): Promise<Contend
 }
 
 function record({ stepMs, times }: Measured, reports: readonly RankReport[]): void {
-  stepMs.push(Math.max(...reports.map((report) => report.stepMs[0] ?? 0)));
+  stepMs.push(Math.max(...reports.map((report) => at(report.stepMs, 0))));
   for (const report of reports) for (const part of parts) times[part] += report.times[part];
 }
 
@@ -124,6 +125,6 @@ function rowOf({ contender: { workers, simdBits, rows }, stepMs, times }: Measur
 function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? 0)) / 2;
+  const upper = at(sorted, middle);
+  return sorted.length % 2 === 1 ? upper : (upper + at(sorted, middle - 1)) / 2;
 }

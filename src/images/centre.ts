@@ -40,7 +40,7 @@ function cut({ width, height, values }: Ink, least: number): Ink {
   let [left, top, right, bottom] = [width, height, 0, 0];
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      if ((values[y * width + x] ?? 0) <= least) continue;
+      if (values[y * width + x]! <= least) continue;
       [left, top] = [Math.min(left, x), Math.min(top, y)];
       [right, bottom] = [Math.max(right, x + 1), Math.max(bottom, y + 1)];
     }
@@ -81,7 +81,7 @@ function averageAcross({ width, height, values }: Ink, ratio: number): Ink {
     for (let y = 0; y < height; y++) {
       let sum = 0;
       for (let i = Math.floor(from); i < to; i++) {
-        sum += (Math.min(i + 1, to) - Math.max(i, from)) * (values[y * width + i] ?? 0);
+        sum += (Math.min(i + 1, to) - Math.max(i, from)) * values[y * width + i]!;
       }
       transposed[x * height + y] = sum / ratio;
     }

@@ -107,7 +107,7 @@ function flatten(rgba: Uint8Array, width: number, height: number): GreyPicture {
   const background = edge.opacity < 0.5 ? contrasting : edge.grey;
   const pixels = new Float32Array(width * height);
   for (let at = 0; at < pixels.length; at++) {
-    const opacity = (rgba[4 * at + 3] ?? 0) / 255;
+    const opacity = rgba[4 * at + 3]! / 255;
     pixels[at] = background + opacity * (luma(rgba, 4 * at) - background);
   }
   return { width, height, pixels };
@@ -125,15 +125,15 @@ function meanOf(rgba: Uint8Array, count: number, pixelAt: (i: number) => number)
   let [sum, opacity] = [0, 0];
   for (let i = 0; i < count; i++) {
     const at = 4 * pixelAt(i);
-    sum += luma(rgba, at) * (rgba[at + 3] ?? 0);
-    opacity += rgba[at + 3] ?? 0;
+    sum += luma(rgba, at) * rgba[at + 3]!;
+    opacity += rgba[at + 3]!;
   }
   return { grey: opacity === 0 ? 0 : sum / opacity, opacity: opacity / (255 * count) };
 }
 
 /** Source: ITU-R BT.601. */
 function luma(rgba: Uint8Array, at: number): number {
-  return 0.299 * (rgba[at] ?? 0) + 0.587 * (rgba[at + 1] ?? 0) + 0.114 * (rgba[at + 2] ?? 0);
+  return 0.299 * rgba[at]! + 0.587 * rgba[at + 1]! + 0.114 * rgba[at + 2]!;
 }
 
 /** libvips gives a line for each layer that failed; of what npm would say, the beginning is enough. */

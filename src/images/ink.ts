@@ -49,7 +49,7 @@ export function inkOf(picture: GreyPicture): Float32Array | null {
   const digit = digitOf(strokesOf(departure, picture.width, low, high), picture);
   if (digit.length === 0) return null;
   const ink = new Float32Array(departure.length);
-  for (const { pixels } of digit) for (const at of pixels) ink[at] = departure[at] ?? 0;
+  for (const { pixels } of digit) for (const at of pixels) ink[at] = departure[at]!;
   return ink;
 }
 
@@ -58,7 +58,7 @@ function orient(departure: Float32Array, reach: number): void {
   let balance = 0;
   for (const value of departure) if (Math.abs(value) > reach) balance += value * Math.abs(value);
   if (balance >= 0) return;
-  for (let at = 0; at < departure.length; at++) departure[at] = -(departure[at] ?? 0);
+  for (let at = 0; at < departure.length; at++) departure[at] = -departure[at]!;
 }
 
 function largest(values: Float32Array): number {
@@ -75,7 +75,7 @@ function otsuThreshold(values: Float32Array, low: number, high: number): number 
   for (const value of values) {
     if (value <= low) continue;
     const bin = Math.min(bins - 1, Math.floor((bins * (value - low)) / (high - low)));
-    counts[bin] = (counts[bin] ?? 0) + 1;
+    counts[bin] = counts[bin]! + 1;
   }
   const total = counts.reduce((sum, count) => sum + count, 0);
   const totalSum = counts.reduce((sum, count, bin) => sum + bin * count, 0);
@@ -103,7 +103,7 @@ function strokesOf(departure: Float32Array, width: number, low: number, high: nu
     let [mass, strong, edgePixels] = [0, false, 0];
     // `pixels` grows while it is walked.
     for (const at of pixels) {
-      const value = departure[at] ?? 0;
+      const value = departure[at]!;
       const [x, y] = [at % width, Math.floor(at / width)];
       mass += value;
       strong ||= value >= high;

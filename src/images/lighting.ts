@@ -93,7 +93,7 @@ function commonestGrey(samples: readonly Sample[]): number {
   const counts = new Array<number>(256).fill(0);
   for (const { value } of samples) {
     const grey = Math.round(value);
-    counts[grey] = (counts[grey] ?? 0) + 1;
+    counts[grey] = counts[grey]! + 1;
   }
   return counts.indexOf(Math.max(...counts));
 }
@@ -126,7 +126,7 @@ function samplesOf({ width, height, pixels }: GreyPicture): Sample[] {
       samples.push({
         x: coordinate(x, width),
         y: coordinate(y, height),
-        value: pixels[y * width + x] ?? 0,
+        value: pixels[y * width + x]!,
         inFrame: !inside(x, width) || !inside(y, height),
       });
     }
@@ -139,7 +139,7 @@ function subtract({ width, height, pixels }: GreyPicture, surface: Surface): Flo
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const background = heightAt(surface, coordinate(x, width), coordinate(y, height));
-      departure[y * width + x] = (pixels[y * width + x] ?? 0) - background;
+      departure[y * width + x] = pixels[y * width + x]! - background;
     }
   }
   return departure;
@@ -153,8 +153,8 @@ function fitSurface(samples: readonly Sample[], weightOf: (sample: Sample) => nu
     const weight = weightOf(sample);
     const known = [1, x, y, x * x, x * y, y * y, value];
     for (const [i, equation] of equations.entries()) {
-      const factor = weight * (known[i] ?? 0);
-      for (let j = 0; j < known.length; j++) equation[j] = (equation[j] ?? 0) + factor * (known[j] ?? 0);
+      const factor = weight * known[i]!;
+      for (let j = 0; j < known.length; j++) equation[j] = equation[j]! + factor * known[j]!;
     }
   }
   return solve(equations);
@@ -162,19 +162,19 @@ function fitSurface(samples: readonly Sample[], weightOf: (sample: Sample) => nu
 
 /** Gauss-Jordan elimination. A positive semidefinite matrix needs no pivoting: a pivot of 0 is a term without effect. */
 function solve(equations: number[][]): Surface {
-  const scale = equations[0]?.[0] ?? 0;
+  const scale = equations[0]![0]!;
   equations.forEach((pivotRow, i) => {
-    const pivot = pivotRow[i] ?? 0;
+    const pivot = pivotRow[i]!;
     const factor = pivot > 1e-9 * scale ? 1 / pivot : 0;
     equations.forEach((row, k) => {
-      const multiple = (row[i] ?? 0) * factor;
+      const multiple = row[i]! * factor;
       if (k === i || multiple === 0) return;
-      row.forEach((value, j) => (row[j] = value - multiple * (pivotRow[j] ?? 0)));
+      row.forEach((value, j) => (row[j] = value - multiple * pivotRow[j]!));
     });
   });
   const [one = 0, x = 0, y = 0, xx = 0, xy = 0, yy = 0] = equations.map((row, i) => {
-    const pivot = row[i] ?? 0;
-    return pivot > 1e-9 * scale ? (row[6] ?? 0) / pivot : 0;
+    const pivot = row[i]!;
+    return pivot > 1e-9 * scale ? row[6]! / pivot : 0;
   });
   return { one, x, y, xx, xy, yy };
 }

@@ -5,7 +5,7 @@
 import { hostname } from 'node:os';
 import { receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import { planBatch, type BatchPlan } from '../shared/sums/batch-plan.js';
-import { OperationalError, serialiseError, type SerialisedError } from '../shared/errors.js';
+import { at, OperationalError, serialiseError, type SerialisedError } from '../shared/errors.js';
 import type { ExchangeTraffic, Traffic } from '../shared/group/job.js';
 import {
   exchangeKinds,
@@ -180,7 +180,7 @@ class MpiThread {
     const startOf = (of: number): number => ends[of - 1] ?? 0;
     const all = new Uint8Array(ends.at(-1) ?? 0);
     all.set(own, startOf(process));
-    this.#allToAll(all, (of) => ({ offset: startOf(of), bytes: lengths[of] ?? 0 }));
+    this.#allToAll(all, (of) => ({ offset: startOf(of), bytes: at(lengths, of) }));
     return ends.map((end, of) => all.slice(startOf(of), end));
   }
 

@@ -87,6 +87,13 @@ export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new AssertionError(`assertion failed: ${message}`);
 }
 
+/** The element at an index that must be in range. */
+export function at<T>(list: ArrayLike<T>, index: number): T {
+  const element = list[index];
+  assert(element !== undefined, `index ${String(index)} of ${String(list.length)}`);
+  return element;
+}
+
 /** Whether an error by its kind is a bug, whoever throws it. Any other that is not operational may be a foreign library's. */
 export function isBugByKind(error: unknown): boolean {
   const kinds = [AssertionError, TypeError, ReferenceError, RangeError, SyntaxError, WebAssembly.RuntimeError];

@@ -37,16 +37,16 @@ export function poolStatistics(
   const weighted = (value: (of: Float32Array) => number): number => {
     let sum = 0;
     statistics.forEach((of, rank) => {
-      sum += ((rows[rank] ?? 0) * value(of)) / total;
+      sum += (rows[rank]! * value(of)) / total;
     });
     return sum;
   };
   for (let channel = 0; channel < batchNormChannels; channel++) {
-    const mean = weighted((of) => of[channel] ?? 0);
+    const mean = weighted((of) => of[channel]!);
     target[channel] = mean;
     target[batchNormChannels + channel] = weighted((of) => {
-      const between = (of[channel] ?? 0) - mean;
-      return (of[batchNormChannels + channel] ?? 0) + between * between;
+      const between = of[channel]! - mean;
+      return of[batchNormChannels + channel]! + between * between;
     });
   }
 }

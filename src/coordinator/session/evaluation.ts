@@ -104,6 +104,6 @@ export function testSplit({ buffer, layout: { test, probabilities } }: GroupMemo
 export function argmax(probabilities: Float32Array, row: number): number {
   const start = row * classes;
   let best = 0;
-  for (let j = 1; j < classes; j++) if ((probabilities[start + j] ?? 0) > (probabilities[start + best] ?? 0)) best = j;
+  for (let j = 1; j < classes; j++) if (probabilities[start + j]! > probabilities[start + best]!) best = j;
   return best;
 }

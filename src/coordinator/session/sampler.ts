@@ -10,8 +10,8 @@ export function fillPermutation(target: Uint32Array, seed: number, epoch: number
   for (let i = 0; i < target.length; i++) target[i] = i;
   for (let i = target.length - 1; i > 0; i--) {
     const j = random.below(i + 1);
-    const held = target[i] ?? 0;
-    target[i] = target[j] ?? 0;
+    const held = target[i]!;
+    target[i] = target[j]!;
     target[j] = held;
   }
 }

@@ -6,6 +6,7 @@
  * ranks with one subtree each, a rank reads A and writes A (W - 1) / W floats; nothing is gathered, since all ranks share one
  * copy of the parameters.
  */
+import { at } from '../errors.js';
 import type { BatchPlan } from '../sums/batch-plan.js';
 import type { Control } from './control.js';
 import type { Replica, StatisticsExchange, Unit } from '../engine.js';
@@ -39,8 +40,8 @@ export function reduceUnit(layout: MemoryLayout, plan: BatchPlan, replica: Pick<
  */
 export function mergedLosses(losses: Float64Array, layout: MemoryLayout, plan: BatchPlan): number[] {
   const { subtrees } = layout.shape;
-  const sums = plan.subtrees.map(({ rank, position }) => losses[rank * subtrees + position] ?? NaN);
-  for (const { target, source } of plan.merges) sums[target] = (sums[target] ?? NaN) + (sums[source] ?? NaN);
+  const sums = plan.subtrees.map(({ rank, position }) => at(losses, rank * subtrees + position));
+  for (const { target, source } of plan.merges) sums[target] = at(sums, target) + at(sums, source);
   return sums;
 }
 
@@ -96,7 +97,7 @@ export class GroupExchange implements StatisticsExchange {
     this.#turn = 1 - this.#turn;
     const { shard, subtrees, firstOwn } = plan;
     for (let i = firstOwn; i < subtrees.length && subtrees[i]?.rank === this.#rank; i++) {
-      const from = ((subtrees[i]?.start ?? 0) - shard.start) * length;
+      const from = (at(subtrees, i).start - shard.start) * length;
       copyRow(leaves, from, this.#slots, base + i * statisticsLength, length);
     }
     this.onWait(true);
@@ -130,7 +131,7 @@ export class LocalExchange implements StatisticsExchange {
   reduce(leaves: Float64Array, length: number, total: Float64Array): void {
     mergeRows(leaves, length, this.#merges);
     for (const { target, source } of this.#finish) {
-      addRow(leaves, (this.#starts[target] ?? 0) * length, (this.#starts[source] ?? 0) * length, length);
+      addRow(leaves, at(this.#starts, target) * length, at(this.#starts, source) * length, length);
     }
     copyRow(leaves, 0, total, 0, length);
   }

@@ -11,7 +11,7 @@ import { accumulatorOf, mergedLosses, type StatisticsOverJob } from './collectiv
 import { addRow, copyRow, sumTree } from '../sums/rows.js';
 import type { Control, Phase } from './control.js';
 import type { Replica } from '../engine.js';
-import { assert } from '../errors.js';
+import { at, assert } from '../errors.js';
 import type { ExchangeKind, Mailbox } from './mailbox.js';
 import { statisticsLength, type JobLayout, type MemoryLayout } from './memory.js';
 import { chunkOf } from '../sums/tree.js';
@@ -38,7 +38,7 @@ export function nodeBase(layout: MemoryLayout, plan: BatchPlan, index: number): 
   const { job, plan: over } = jobOf(layout, plan);
   const node = over.nodes[index];
   assert(node !== undefined, 'a node of the tree');
-  if (node.process === over.process) return accumulatorOf(layout, plan, over.roots[node.position] ?? 0);
+  if (node.process === over.process) return accumulatorOf(layout, plan, at(over.roots, node.position));
   if (index === 0) return job.sum;
   const { start, end } = ownChunk(layout, over);
   return job.received + (index * (end - start) - start) * floatBytes;
@@ -150,9 +150,9 @@ export class JobRank implements StatisticsOverJob {
   /** After `sumGradients`: sum of the loss over the global batch. */
   lossSum(plan: BatchPlan): number {
     const { plan: over, headerLength } = jobOf(this.#layout, plan);
-    const sums = over.nodes.map((node) => this.#headers[node.process * headerLength + 1 + node.position] ?? 0);
-    for (const { target, source } of over.merges) sums[target] = (sums[target] ?? 0) + (sums[source] ?? 0);
-    return sums[0] ?? 0;
+    const sums = over.nodes.map((node) => at(this.#headers, node.process * headerLength + 1 + node.position));
+    for (const { target, source } of over.merges) sums[target] = at(sums, target) + at(sums, source);
+    return at(sums, 0);
   }
 
   /** Has the MPI thread carry out an exchange, and lets all ranks go on when it is complete. */
@@ -173,7 +173,7 @@ export class JobRank implements StatisticsOverJob {
     const start = over.process * headerLength;
     this.#headers[start] = this.#control.stopRequested ? 1 : 0;
     over.roots.forEach((root, position) => {
-      this.#headers[start + 1 + position] = sums[root] ?? 0;
+      this.#headers[start + 1 + position] = at(sums, root);
     });
   }
 

@@ -34,7 +34,7 @@ export class Philox {
       philox4x32([this.#counter++, 0, this.#index, 0], [this.#key0, this.#key1], this.#block);
       this.#used = 0;
     }
-    return this.#block[this.#used++] ?? 0;
+    return this.#block[this.#used++]!;
   }
 
   /** Uniform in [0, 1): 24 bits times 2^-24, exact in float32. */

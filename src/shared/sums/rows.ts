@@ -6,11 +6,11 @@ export function mergeRows(rows: Float64Array, length: number, merges: readonly M
 }
 
 export function addRow(rows: Float64Array, to: number, from: number, length: number): void {
-  for (let i = 0; i < length; i++) rows[to + i] = (rows[to + i] ?? 0) + (rows[from + i] ?? 0);
+  for (let i = 0; i < length; i++) rows[to + i]! += rows[from + i]!;
 }
 
 export function copyRow(source: Float64Array, from: number, target: Float64Array, to: number, length: number): void {
-  for (let i = 0; i < length; i++) target[to + i] = source[from + i] ?? 0;
+  for (let i = 0; i < length; i++) target[to + i] = source[from + i]!;
 }
 
 const column: number[] = [];
@@ -26,8 +26,8 @@ export function sumTree(
   total: Float64Array,
 ): void {
   for (let j = 0; j < length; j++) {
-    for (let i = 0; i < count; i++) column[i] = rows[base + i * stride + j] ?? 0;
-    for (const { target, source } of merges) column[target] = (column[target] ?? 0) + (column[source] ?? 0);
-    total[j] = column[0] ?? 0;
+    for (let i = 0; i < count; i++) column[i] = rows[base + i * stride + j]!;
+    for (const { target, source } of merges) column[target]! += column[source]!;
+    total[j] = column[0]!;
   }
 }

@@ -69,6 +69,7 @@ export function sharesOf(leaves: number, processes: number): LeafRange[] {
     let end = 0;
     return Array.from({ length: processes }, (_, process) => {
       const start = end;
+      // Those beyond the leaves have none.
       end += sizes[process] ?? 0;
       return { start, end };
     });
