@@ -4,7 +4,7 @@ import { stateSha256, type TrainingStep } from '../dist/coordinator/checkpoint/c
 import { goldenHashes } from '../dist/coordinator/checkpoint/golden-hashes.js';
 import { defaultConfig, verify } from '../dist/index.js';
 import { batchNormChannels, parameterCount } from '../dist/shared/model/network.js';
-import { proveFloatingPoint, type Probes } from '../dist/worker/engines/wasm/floating-point.js';
+import { proveFloatingPoint, type Probes } from '../dist/worker/engines/wasm/proofs/floating-point.js';
 import { instantiateKernels } from '../dist/worker/engines/wasm/kernels.js';
 import { operationalError } from './support/errors.js';
 import { compileKernels, expectedBits } from './support/kernels.js';

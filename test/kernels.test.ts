@@ -2,12 +2,14 @@
  * Each kernel of the `wasm` engine alone, against the reference layers in float64: convolutions forward and backward, the
  * batch norm, the loss, Adam, and the products of panels with their tree.
  */
+import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { convolutions } from '../dist/shared/model/network.js';
 import { mergesOfLeaves, subtreesOf } from '../dist/shared/sums/tree.js';
 import * as layers from '../dist/worker/engines/reference/layers.js';
 import { batchNormBackwardSums, batchNormForwardSums } from '../dist/worker/engines/reference/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../dist/worker/engines/host/loss.js';
+import { signaturesSource } from '../dist/worker/engines/wasm/emitters/emit-signatures.js';
 import { inputPanels, outputPanels, productLayers } from '../dist/worker/engines/wasm/geometry.js';
 import type { ConvolutionName, ProductLayer } from '../dist/worker/engines/wasm/geometry.js';
 import {
@@ -17,7 +19,7 @@ import {
   nodeBytes,
   nodesBytes,
   planGradients,
-  runWords,
+  runFields,
   stackBytes,
 } from '../dist/worker/engines/wasm/gradient-runs.js';
 import type { GradientShard } from '../dist/worker/engines/wasm/gradient-runs.js';
@@ -31,6 +33,16 @@ const pages = 2048;
 const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 let kernels: Kernels;
 let free = 0;
+
+it("have TypeScript's view of them as their source has it", async () => {
+  const folder = new URL('../src/worker/engines/wasm/', import.meta.url);
+  const read = (path: string): string => readFileSync(new URL(`assembly/${path}`, folder), 'utf8');
+  const source = signaturesSource(read);
+  expect(readFileSync(new URL('kernel-signatures.ts', folder), 'utf8')).toBe(source);
+  const methods = [...source.matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name);
+  const functions = WebAssembly.Module.exports(await compileKernels()).filter(({ kind }) => kind === 'function');
+  expect(methods).toEqual(functions.map(({ name }) => name).sort());
+});
 
 beforeAll(async () => {
   kernels = instantiateKernels(await compileKernels(), memory);
@@ -380,7 +392,7 @@ describe('weight and bias gradients', () => {
       const count = leaves.end - leaves.start;
       for (const layer of Object.values(productLayers)) {
         const { words, groups } = planGradients(layer, { rows, microBatch, leaves });
-        expect(words.length / runWords).toBeLessThanOrEqual(maxRuns(layer, count, rows));
+        expect(words.length / runFields.length).toBeLessThanOrEqual(maxRuns(layer, count, rows));
         const room = stackBytes(layer, count, microBatch) / nodeBytes(layer);
         for (const { first, end, open, merges, finished } of groups) {
           expect(finished < 0 ? open - merges + 1 : open).toBeLessThanOrEqual(room);

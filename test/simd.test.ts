@@ -17,7 +17,7 @@ import {
 } from '../dist/coordinator/node/node-simd.js';
 import { runVerification } from '../dist/coordinator/verification.js';
 import { defaultConfig } from '../dist/index.js';
-import { firstDifference, kernelNames } from '../dist/worker/engines/wasm/comparison/comparison.js';
+import { firstDifference, kernelNames } from '../dist/worker/engines/wasm/proofs/comparison.js';
 import { wasmEngine } from '../dist/worker/engines/wasm/wasm-engine.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';

@@ -6,10 +6,9 @@
  * https://onnx.ai/onnx/operators/.
  */
 import { PbfWriter } from 'pbf';
-import { assert } from '../shared/errors.js';
 import {
   batchNormEpsilon,
-  batchNorms,
+  batchNormAfter,
   classes,
   convolutions,
   imageSize,
@@ -91,10 +90,9 @@ function networkNodes(): Node[] {
     add('Relu', `${name}.relu`);
     if (!pooled) continue;
     add('MaxPool', `${name}.pool`, [], { kernel_shape: { integers: [2, 2] }, strides: { integers: [2, 2] } });
-    const norm = batchNorms.find((candidate) => candidate.name.slice(2) === name.slice(4));
-    assert(norm !== undefined, `a batch norm follows ${name}`);
-    const tensors = ['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${norm.name}.${kind}`);
-    add('BatchNormalization', norm.name, tensors, { epsilon: { float: batchNormEpsilon } });
+    const norm = batchNormAfter({ name }).name;
+    const tensors = ['weight', 'bias', 'running_mean', 'running_var'].map((kind) => `${norm}.${kind}`);
+    add('BatchNormalization', norm, tensors, { epsilon: { float: batchNormEpsilon } });
   }
   add('Flatten', 'flatten', [], { axis: { integer: 1 } });
   for (const [i, { name }] of linears.entries()) {

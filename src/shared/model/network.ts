@@ -31,8 +31,11 @@ export const convolutions = [
   { name: 'conv5', inputs: 128, outputs: 256, inputSize: 4, outputSize: 2, pooled: true },
 ] as const satisfies readonly Convolution[];
 
+/** PyTorch's names of the batch norms, and what each follows. */
+const normNames = { bn2: 'conv2', bn4: 'conv4', bn5: 'conv5' } as const;
+
 export interface BatchNorm {
-  readonly name: 'bn2' | 'bn4' | 'bn5';
+  readonly name: keyof typeof normNames;
   readonly channels: number;
   /** Height times width of the pooled activation that it normalises. */
   readonly pixels: number;
@@ -40,14 +43,11 @@ export interface BatchNorm {
   readonly offset: number;
 }
 
-export const batchNorms = [
-  { name: 'bn2', channels: 64, pixels: 144, offset: 0 },
-  { name: 'bn4', channels: 128, pixels: 16, offset: 64 },
-  { name: 'bn5', channels: 256, pixels: 1, offset: 192 },
-] as const satisfies readonly BatchNorm[];
+/** One behind each pool, in the network's order. */
+export const batchNorms: readonly BatchNorm[] = buildBatchNorms();
 
 /** Channels of all batch norms together: the length of one running statistic. */
-export const batchNormChannels = 448;
+export const batchNormChannels = batchNorms.reduce((sum, { channels }) => sum + channels, 0);
 export const batchNormEpsilon = 1e-5;
 export const batchNormMomentum = 0.1;
 
@@ -90,6 +90,24 @@ export function parameterOf(layer: LayerName, kind: 'weight' | 'bias'): Paramete
   return found;
 }
 
+/** What normalises the pooled output of a convolution. */
+export function batchNormAfter({ name }: Pick<Convolution, 'name'>): BatchNorm {
+  const found = batchNorms.find((norm) => normNames[norm.name] === name);
+  if (found === undefined) throw new Error(`no batch norm follows ${name}`);
+  return found;
+}
+
+function buildBatchNorms(): BatchNorm[] {
+  let offset = 0;
+  return (Object.keys(normNames) as BatchNorm['name'][]).map((name) => {
+    const conv = convolutions.find((candidate) => candidate.name === normNames[name]);
+    if (conv?.pooled !== true) throw new Error(`${name} follows no pool`);
+    const norm = { name, channels: conv.outputs, pixels: (conv.outputSize * conv.outputSize) / 4, offset };
+    offset += norm.channels;
+    return norm;
+  });
+}
+
 function buildParameters(): Parameter[] {
   const list: Parameter[] = [];
   let offset = 0;
@@ -103,8 +121,7 @@ function buildParameters(): Parameter[] {
     push(conv.name, 'weight', [conv.outputs, conv.inputs, 3, 3], fanIn);
     push(conv.name, 'bias', [conv.outputs], fanIn);
     if (!conv.pooled) continue;
-    const norm = batchNorms.find((candidate) => candidate.name.slice(2) === conv.name.slice(4));
-    if (norm === undefined) throw new Error(`no batch norm after ${conv.name}`);
+    const norm = batchNormAfter(conv);
     push(norm.name, 'weight', [norm.channels], 0);
     push(norm.name, 'bias', [norm.channels], 0);
   }

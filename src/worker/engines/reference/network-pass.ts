@@ -5,9 +5,15 @@
  * Nothing else crosses leaves: each has its own gradient, which the caller sums by the tree.
  */
 import type { StatisticsExchange } from '../../../shared/engine.js';
-import { batchNorms, convolutions, linears, parameterCount, parameterOf } from '../../../shared/model/network.js';
+import {
+  batchNormAfter,
+  batchNorms,
+  convolutions,
+  linears,
+  parameterCount,
+  parameterOf,
+} from '../../../shared/model/network.js';
 import type { BatchNorm, Convolution, LayerName } from '../../../shared/model/network.js';
-import { assert } from '../../../shared/errors.js';
 import { batchNormStatistics, type BatchNormStatistics } from '../host/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../host/loss.js';
 import * as norms from './batch-norm.js';
@@ -271,10 +277,4 @@ function reduceSums(exchange: StatisticsExchange, sums: readonly Float64Array[],
   const total = new Float64Array(length);
   exchange.reduce(leaves, length, total);
   return total;
-}
-
-function batchNormAfter(conv: Convolution): BatchNorm {
-  const norm = batchNorms.find((candidate) => candidate.name.slice(2) === conv.name.slice(4));
-  assert(norm !== undefined, `a batch norm follows ${conv.name}`);
-  return norm;
 }

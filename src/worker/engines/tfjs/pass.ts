@@ -8,8 +8,7 @@
  */
 import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { StatisticsExchange } from '../../../shared/engine.js';
-import { assert } from '../../../shared/errors.js';
-import { batchNorms, convolutions, imageSize, linears } from '../../../shared/model/network.js';
+import { batchNormAfter, batchNorms, convolutions, imageSize, linears } from '../../../shared/model/network.js';
 import type { BatchNorm, Convolution } from '../../../shared/model/network.js';
 import { batchNormStatistics, type BatchNormStatistics } from '../host/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../host/loss.js';
@@ -235,10 +234,4 @@ export class ShardExchange {
 
 async function probabilitiesOf(logits: Tensor2D): Promise<Float64Array> {
   return softmax(logits.shape[0], Float64Array.from(await logits.data()));
-}
-
-function batchNormAfter(conv: Convolution): BatchNorm {
-  const norm = batchNorms.find((candidate) => candidate.name.slice(2) === conv.name.slice(4));
-  assert(norm !== undefined, `a batch norm follows ${conv.name}`);
-  return norm;
 }

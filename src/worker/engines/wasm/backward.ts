@@ -11,6 +11,7 @@ import { conv1SignsAt, eachStrip } from './pass.js';
 import type { NormName, Pass } from './pass.js';
 import { conv1Length, smallLength } from './units.js';
 import { sumGroup } from './weight-gradients.js';
+import type { Workspace } from './workspace.js';
 
 export interface BackwardRequest {
   /** Of each layer, see gradient-runs.ts; none for a shard without rows. conv3's and conv4's are the same. */
@@ -138,7 +139,7 @@ function backwardConv12(pass: Pass, request: BackwardRequest): void {
 /** The part of one row and panel, from its `delta1`. */
 function conv1Gradient({ kernels, workspace }: Pass, request: BackwardRequest, row: number, panel: number): void {
   const image = workspace.images + row * imagePixels * floatBytes;
-  const gradient = smallGradient(workspace.smallGradients, request.leafOf(row)) + panel * conv1Length * floatBytes;
+  const gradient = smallGradient(workspace, request.leafOf(row)) + panel * conv1Length * floatBytes;
   kernels.conv1Gradient(image, conv1SignsAt(workspace, row, panel), workspace.delta1, gradient);
 }
 
@@ -156,6 +157,6 @@ function deltaAt(deltas: number, layer: ProductLayer, { first }: GradientGroup, 
 }
 
 /** Address of the gradients of conv1 and the batch norms of one leaf. */
-export function smallGradient(smallGradients: number, leaf: number): number {
-  return smallGradients + leaf * smallLength * floatBytes;
+export function smallGradient({ smallGradients }: Workspace, leaf: number): number {
+  return smallGradients.address + leaf * smallLength * floatBytes;
 }

@@ -3,12 +3,12 @@
  * `normalise` is called where each stands, with the address of what it normalises, and leaves mean, scale and shift ready.
  */
 import { imagePixels, parameterOf } from '../../../shared/model/network.js';
-import { conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { conv1Panels, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
 import type { ProductName } from './geometry.js';
 import { conv1SignsAt, eachStrip, normOf } from './pass.js';
 import { type NormName, type Pass } from './pass.js';
-import { conv1Length, conv1Panels } from './units.js';
+import { conv1Length } from './units.js';
 
 /** Per-channel float32 coefficients of y = (x - mean) scale + shift. */
 export interface NormCoefficients {

@@ -5,11 +5,12 @@
  * Sizes of blocks are constants, chosen for caches of 32 KB and 1 MB, and never detected: they are part of what the result
  * depends on only through sums over rows, and those follow the tree.
  */
-import { convolutions, linears, parameterOf, type Parameter } from '../../../shared/model/network.js';
+import { convolutions, linears, parameterOf, type Convolution, type Parameter } from '../../../shared/model/network.js';
 import { tiles } from './transforms/winograd.js';
 
 export const panelWidth = 16;
 export const floatBytes = 4;
+export const doubleBytes = 8;
 /** Bytes of a row of a panel. */
 export const lineBytes = panelWidth * floatBytes;
 
@@ -78,12 +79,14 @@ export function eachProduct<T>(make: (layer: ProductLayer) => T): Record<Product
 }
 
 /** Values of one row behind a panel of conv1, behind conv3, and behind each pool; bytes of conv1's signs. */
-export const conv1Values = 26 * 26 * panelWidth;
-export const conv1Signs = (26 * 26 * 64) / 8;
-export const conv3Values = 10 * 10 * 128;
-export const pooled2Values = 12 * 12 * 64;
-export const pooled4Values = 4 * 4 * 128;
-export const pooled5Values = 256;
+const { outputSize: conv1Size, outputs: conv1Outputs } = convolutionOf('conv1');
+export const conv1Values = conv1Size * conv1Size * panelWidth;
+export const conv1Signs = (conv1Size * conv1Size * conv1Outputs) / 8;
+export const conv3Values = outputValues('conv3');
+export const pooled2Values = outputValues('conv2') / 4;
+export const pooled4Values = outputValues('conv4') / 4;
+export const pooled5Values = outputValues('conv5') / 4;
+export const conv1Panels = conv1Outputs / panelWidth;
 
 /** Panels of a layer's inputs. */
 export function inputPanels(layer: ProductLayer): number {
@@ -111,9 +114,19 @@ export function rowPlace(layer: ProductLayer, row: number, side: 'inputs' | 'out
   return block * layer.block[side].bytes + (row - block * layer.blockRows) * layer.rowTiles * lineBytes;
 }
 
-function convolutionLayer(name: ConvolutionName): ProductLayer {
+function convolutionOf(name: Convolution['name']): Convolution {
   const conv = convolutions.find((candidate) => candidate.name === name);
   if (conv === undefined) throw new Error(`no convolution ${name}`);
+  return conv;
+}
+
+function outputValues(name: Convolution['name']): number {
+  const { outputSize, outputs } = convolutionOf(name);
+  return outputSize * outputSize * outputs;
+}
+
+function convolutionLayer(name: ConvolutionName): ProductLayer {
+  const conv = convolutionOf(name);
   const { m } = tiles[name];
   const side = m + 2;
   const tilesPerSide = conv.outputSize / m;

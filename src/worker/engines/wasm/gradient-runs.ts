@@ -1,5 +1,5 @@
 /**
- * The order in which the kernels sum a layer's gradients over a shard: its tiles, cut into runs, as assembly/runs.ts reads
+ * The order in which the kernels sum a layer's gradients over a shard: its tiles, cut into runs, as the kernels read
  * them, and its runs in groups. A run is what lies together of one leaf: it ends where the leaf or a block of stored tiles
  * does. A group is a complete subtree of few enough tiles for the first-level cache. The backward pass goes from group to
  * group, so the deltas of one are all that is stored at a time.
@@ -7,8 +7,9 @@
 import { leafSchedule, type LeafRange, type LeafStep } from '../../../shared/sums/tree.js';
 import { floatBytes, lineBytes, outputPanels, rowPlace, unitLength, type ProductLayer } from './geometry.js';
 
-export const runWords = 5;
-export const runBytes = runWords * 4;
+/** The int32 of a run, in order; the kernels' names for them are generated from these. */
+export const runFields = ['input', 'output', 'bytes', 'merges', 'goesOn'] as const;
+export const runBytes = runFields.length * 4;
 
 /** Tiles of a group: as many as let the panels of A and D that one micro-kernel reads, 8 KB each, stay cached. */
 const groupTiles = 128;
@@ -38,7 +39,7 @@ export interface GradientGroup {
 }
 
 export interface GradientPlan {
-  /** The runs, `runWords` int32 each. */
+  /** The runs, an int32 for each of `runFields`. */
   readonly words: Int32Array;
   readonly groups: readonly GradientGroup[];
 }
@@ -78,7 +79,8 @@ export function planGradients(layer: ProductLayer, { leaves, rows, microBatch }:
     steps.push(step);
     const end = Math.min((leaf + 1) * microBatch, rows);
     for (const run of runsOf(layer, leaf * microBatch, end, first)) {
-      words.push(run.input, run.output, run.bytes, run.goesOn ? 0 : inner, run.goesOn ? 1 : 0);
+      const fields = { ...run, merges: run.goesOn ? 0 : inner, goesOn: Number(run.goesOn) };
+      words.push(...runFields.map((field) => fields[field]));
     }
     if (steps.length < limit && step.finished < 0) return;
     const merges = step.merges - inner;

@@ -5,17 +5,15 @@ import { batchNormChannels, batchNormEpsilon, batchNormMomentum } from '../../..
 import { classes, imagePixels, parameterOf } from '../../../shared/model/network.js';
 import { mergesOfLeaves, subtreesOf } from '../../../shared/sums/tree.js';
 import { backward, smallGradient } from './backward.js';
-import { proveFloatingPoint } from './floating-point.js';
+import { proveFloatingPoint } from './proofs/floating-point.js';
 import { forward, type NormCoefficients } from './forward.js';
-import { eachProduct, floatBytes, productLayers, productNames, rowPlace } from './geometry.js';
+import { doubleBytes, eachProduct, floatBytes, productLayers, productNames, rowPlace } from './geometry.js';
 import { planGradients, type GradientGroup } from './gradient-runs.js';
 import { instantiateKernels } from './kernels.js';
 import type { Kernels } from './kernels.js';
 import { eachStrip, normOf, Pass, type NormName } from './pass.js';
 import { normPlace, smallLength, UnitWork } from './units.js';
 import { planWorkspace, type Workspace } from './workspace.js';
-
-const f64Bytes = 8;
 
 export function createWasmReplica(binding: ReplicaBinding): Replica {
   if (binding.module === null) throw new Error('the wasm engine needs its compiled module');
@@ -41,15 +39,15 @@ class WasmReplica implements Replica {
 
   constructor(kernels: Kernels, binding: ReplicaBinding, workspace: Workspace) {
     const { buffer } = binding.memory;
+    const { totals, losses, smallGradients } = workspace;
     this.#kernels = kernels;
     this.#binding = binding;
     this.#workspace = workspace;
     this.#pass = new Pass(kernels, binding, workspace);
     this.#units = new UnitWork(kernels, binding, workspace.scratch);
-    this.#totals = new Float64Array(buffer, workspace.totals, (workspace.mean - workspace.totals) / f64Bytes);
-    this.#losses = new Float64Array(buffer, workspace.losses, binding.shape.rows);
-    const smallGradients = (workspace.leafSums - workspace.smallGradients) / floatBytes;
-    this.#smallGradients = new Float32Array(buffer, workspace.smallGradients, smallGradients);
+    this.#totals = new Float64Array(buffer, totals.address, totals.length);
+    this.#losses = new Float64Array(buffer, losses.address, losses.length);
+    this.#smallGradients = new Float32Array(buffer, smallGradients.address, smallGradients.length);
   }
 
   add(target: number, source: number, length: number): void {
@@ -77,7 +75,7 @@ class WasmReplica implements Replica {
       parameters,
       rows: shard.rows,
       keepInputs: true,
-      image: (row) => images + (rowNumbers[row] ?? 0) * imagePixels,
+      image: (row) => images + rowNumbers[row]! * imagePixels,
       coefficients: (norm, pooled) => this.#normForward(norm, pooled, shard, exchange),
     });
     const correct = this.#lossGradient(shard, parameters);
@@ -137,7 +135,12 @@ class WasmReplica implements Replica {
     const next = this.#binding.sets[shard.to].runningStatistics;
     this.#eachLeaf(shard, (leaf, first, rows) => {
       const x = pooled + first * pixels * channels * floatBytes;
-      this.#kernels.normSums(x, rows * pixels, channels, this.#workspace.leafSums + leaf * 2 * channels * f64Bytes);
+      this.#kernels.normSums(
+        x,
+        rows * pixels,
+        channels,
+        this.#workspace.leafSums.address + leaf * 2 * channels * doubleBytes,
+      );
     });
     exchange.reduce(this.#leafSumsOf(shard, channels), 2 * channels, this.#totals);
     const gamma = parameters + parameterOf(name, 'weight').offset * floatBytes;
@@ -152,7 +155,7 @@ class WasmReplica implements Replica {
       }
     } else {
       this.#kernels.normForwardCoefficients(
-        totals,
+        totals.address,
         exchange.rows * pixels,
         channels,
         batchNormEpsilon,
@@ -184,21 +187,29 @@ class WasmReplica implements Replica {
 
   #normBackward(name: NormName, pooled: number, delta: number, shard: Shard, exchange: StatisticsExchange): void {
     const { channels, pixels, offset } = normOf(name);
-    const { mean, invStd, scale, slope, shift, totals, leafSums, smallGradients } = this.#workspace;
+    const { mean, invStd, scale, slope, shift, totals, leafSums } = this.#workspace;
     const at = offset * floatBytes;
     const rowBytes = pixels * channels * floatBytes;
     this.#eachLeaf(shard, (leaf, first, rows) => {
-      const sums = leafSums + leaf * 2 * channels * f64Bytes;
+      const sums = leafSums.address + leaf * 2 * channels * doubleBytes;
       const x = pooled + first * rowBytes;
       const dy = delta + first * rowBytes;
       this.#kernels.normGradientSums(x, dy, rows * pixels, channels, mean + at, invStd + at, sums);
-      const gradient = smallGradient(smallGradients, leaf) + normPlace(name) * floatBytes;
+      const gradient = smallGradient(this.#workspace, leaf) + normPlace(name) * floatBytes;
       this.#kernels.storeNormGradient(sums, channels, gradient);
     });
     exchange.reduce(this.#leafSumsOf(shard, channels), 2 * channels, this.#totals);
     if (shard.rows === 0) return;
     const n = exchange.rows * pixels;
-    this.#kernels.normBackwardCoefficients(totals, n, channels, invStd + at, scale + at, slope + at, shift + at);
+    this.#kernels.normBackwardCoefficients(
+      totals.address,
+      n,
+      channels,
+      invStd + at,
+      scale + at,
+      slope + at,
+      shift + at,
+    );
     const values = shard.rows * pixels;
     this.#kernels.normaliseGradient(pooled, delta, values, channels, mean + at, scale + at, slope + at, shift + at);
   }
@@ -213,20 +224,27 @@ class WasmReplica implements Replica {
     eachStrip(linear2, 0, rows, (first, stripRows) => {
       const z = logits + rowPlace(linear2, first, 'outputs');
       const numbers = rowNumbers + first * 4;
-      correct += this.#kernels.lossGradient(z, bias, stripRows, labels, numbers, losses + first * f64Bytes, scratch);
+      correct += this.#kernels.lossGradient(
+        z,
+        bias,
+        stripRows,
+        labels,
+        numbers,
+        losses.address + first * doubleBytes,
+        scratch,
+      );
     });
     return correct;
   }
 
   /** Sums the leaves' gradients of conv1 and the batch norms into the subtrees' accumulators. */
   #sumSmallGradients({ leaves }: Shard): void {
-    const { smallGradients } = this.#workspace;
     for (const { target, source } of mergesOfLeaves(leaves)) {
-      this.#kernels.add(smallGradient(smallGradients, target), smallGradient(smallGradients, source), smallLength);
+      this.#kernels.add(smallGradient(this.#workspace, target), smallGradient(this.#workspace, source), smallLength);
     }
     const floats = new Float32Array(this.#binding.memory.buffer);
     subtreesOf(leaves).forEach((subtree, position) => {
-      const from = smallGradient(smallGradients, subtree.start - leaves.start) / floatBytes;
+      const from = smallGradient(this.#workspace, subtree.start - leaves.start) / floatBytes;
       floats.copyWithin(this.#accumulator(position) / floatBytes, from, from + smallLength);
     });
   }
@@ -236,19 +254,18 @@ class WasmReplica implements Replica {
     const sums: number[] = [];
     this.#eachLeaf(shard, (leaf, first, rows) => {
       let sum = 0;
-      for (let row = first; row < first + rows; row++) sum += this.#losses[row] ?? 0;
+      for (let row = first; row < first + rows; row++) sum += this.#losses[row]!;
       sums[leaf] = sum;
     });
-    for (const { target, source } of mergesOfLeaves(shard.leaves))
-      sums[target] = (sums[target] ?? 0) + (sums[source] ?? 0);
-    return subtreesOf(shard.leaves).map((subtree) => sums[subtree.start - shard.leaves.start] ?? 0);
+    for (const { target, source } of mergesOfLeaves(shard.leaves)) sums[target] = sums[target]! + sums[source]!;
+    return subtreesOf(shard.leaves).map((subtree) => sums[subtree.start - shard.leaves.start]!);
   }
 
   #leafSumsOf({ leaves }: Shard, channels: number): Float64Array {
     const length = (leaves.end - leaves.start) * 2 * channels;
     const known = this.#leafSums.get(length);
     if (known !== undefined) return known;
-    const view = new Float64Array(this.#binding.memory.buffer, this.#workspace.leafSums, length);
+    const view = new Float64Array(this.#binding.memory.buffer, this.#workspace.leafSums.address, length);
     this.#leafSums.set(length, view);
     return view;
   }

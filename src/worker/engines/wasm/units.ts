@@ -5,9 +5,17 @@
  * gradient in the kernels' own form: at the Winograd points for convolutions, where the tree is summed; G^T . G is applied
  * once, to the whole tree's sum (the transform does not distribute over additions in floating point).
  */
+import { at } from '../../../shared/errors.js';
 import type { AdamScalars, ReplicaBinding, StateSet, Unit } from '../../../shared/engine.js';
-import { batchNorms, parameterOf, type LayerName, type Parameter } from '../../../shared/model/network.js';
 import {
+  batchNormChannels,
+  batchNorms,
+  parameterOf,
+  type LayerName,
+  type Parameter,
+} from '../../../shared/model/network.js';
+import {
+  conv1Panels,
   floatBytes,
   lineBytes,
   outputPanels,
@@ -20,7 +28,6 @@ import type { ProductLayer, ProductName } from './geometry.js';
 import type { Kernels } from './kernels.js';
 
 const conv1 = { weight: parameterOf('conv1', 'weight'), bias: parameterOf('conv1', 'bias') };
-export const conv1Panels = 4;
 /** Nine taps, then the bias. */
 const conv1Taps = 9;
 /** Floats of one panel of conv1: prepared weights, or gradients. */
@@ -34,7 +41,7 @@ type UnitPlan = Unit &
   );
 
 /** Floats at the start of the accumulator that hold conv1 and the batch norms: the part summed leaf by leaf. */
-export const smallLength: number = conv1Panels * conv1Length + 2 * sum(batchNorms.map((norm) => norm.channels));
+export const smallLength: number = conv1Panels * conv1Length + 2 * batchNormChannels;
 
 export const units: readonly UnitPlan[] = planUnits();
 export const accumulatorLength: number = sum(units.map((unit) => unit.accumulator.length));
@@ -103,7 +110,7 @@ export class UnitWork {
     } else {
       const weight = gradients + offsetOf(plan, 0);
       const bias = source + (plan.accumulator.length - panelWidth) * floatBytes;
-      const biases = plan.parameters[1]?.length ?? 0;
+      const biases = at(plan.parameters, 1).length;
       if (plan.kind === 'conv1') kernels.unpackRows(source, panelWidth, conv1Taps, globalRows, weight);
       else if (plan.layer.name === 'linear1' || plan.layer.name === 'linear2') {
         kernels.unpackRows(source, biases, plan.layer.inputs, globalRows, weight);
@@ -189,7 +196,7 @@ function panelParameters(weight: Parameter, bias: Parameter, panel: number): Uni
 
 /** Position of a panel's first weight in the flat parameters. */
 function filters(weight: Parameter, panel: number): number {
-  return weight.offset + panel * panelWidth * (weight.length / (weight.shape[0] ?? 1));
+  return weight.offset + panel * panelWidth * (weight.length / at(weight.shape, 0));
 }
 
 function planPrepared(): Record<ProductName, { u: number; ut: number }> {
@@ -214,13 +221,11 @@ function weightBytes(layer: ProductLayer): number {
 }
 
 function unitAt(unit: number): UnitPlan {
-  const plan = units[unit];
-  if (plan === undefined) throw new Error(`no unit ${String(unit)}`);
-  return plan;
+  return at(units, unit);
 }
 
 function offsetOf(unit: Unit, range: number): number {
-  return (unit.parameters[range]?.offset ?? 0) * floatBytes;
+  return at(unit.parameters, range).offset * floatBytes;
 }
 
 function placeOf(name: string): number {

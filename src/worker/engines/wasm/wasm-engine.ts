@@ -1,6 +1,6 @@
 /** The embedded default engine: WebAssembly SIMD kernels, exact on every machine. */
 import type { Engine } from '../../../shared/engine.js';
-import { firstDifference, kernelNames } from './comparison/comparison.js';
+import { firstDifference, kernelNames } from './proofs/comparison.js';
 import { createWasmReplica } from './replica.js';
 import { accumulatorLength, preparedBytes, units } from './units.js';
 import { planWorkspace } from './workspace.js';

@@ -2,7 +2,7 @@
 import type { WorkspaceShape } from '../../../shared/engine.js';
 import { batchNormChannels, batchNorms, imagePixels } from '../../../shared/model/network.js';
 import { leafCount } from '../../../shared/sums/tree.js';
-import { blocksBytes, conv1Signs, conv1Values, conv3Values, floatBytes, lineBytes } from './geometry.js';
+import { blocksBytes, conv1Signs, conv1Values, conv3Values, doubleBytes, floatBytes, lineBytes } from './geometry.js';
 import {
   eachProduct,
   pooled2Values,
@@ -15,6 +15,13 @@ import {
 import { deltaBytes, maxRuns, nodesBytes, runBytes, stackBytes } from './gradient-runs.js';
 import { smallLength } from './units.js';
 
+/** Where an array is that TypeScript reads too. */
+export interface Region {
+  readonly address: number;
+  /** In elements. */
+  readonly length: number;
+}
+
 /** Addresses; activations are float32 [rows][height][width][channels]. */
 export interface Workspace {
   /** For the transforms: `scratchBytes`. */
@@ -22,13 +29,13 @@ export interface Workspace {
   /** The open nodes of the tree: those of one tile within a group, and those of a whole layer between groups. */
   readonly nodes: number;
   readonly stacks: Readonly<Record<ProductName, number>>;
-  /** int32 [runs][runWords] of each layer, see gradient-runs.ts. */
+  /** int32 [runs][runFields] of each layer, see gradient-runs.ts. */
   readonly runs: Readonly<Record<ProductName, number>>;
   /** float32 [leaves][smallLength]: gradients of conv1 and the batch norms. */
-  readonly smallGradients: number;
+  readonly smallGradients: Region;
   /** float64 [leaves][2 channels] and [2 channels], of the batch norm at hand. */
-  readonly leafSums: number;
-  readonly totals: number;
+  readonly leafSums: Region;
+  readonly totals: Region;
   /** float32 [channels of all batch norms] each. */
   readonly mean: number;
   readonly invStd: number;
@@ -59,7 +66,7 @@ export interface Workspace {
   readonly deltas3: number;
   readonly logits: number;
   /** float64 [rows]. */
-  readonly losses: number;
+  readonly losses: Region;
   /** Gradients of the activations of the same names; those of conv1 of one row and panel, of conv3 of one row. */
   readonly delta1: number;
   readonly delta2: number;
@@ -81,6 +88,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     return start;
   };
   const floats = (count: number): number => take(count * floatBytes);
+  const region = (length: number, elementBytes: number): Region => ({ address: take(length * elementBytes), length });
   const leaves = Math.max(1, leafCount(rows, microBatch));
   const channels = Math.max(...batchNorms.map((norm) => norm.channels));
   const layers = Object.values(productLayers);
@@ -94,9 +102,9 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     nodes: take(nodesBytes),
     stacks: eachProduct((layer) => take(stackBytes(layer, leaves, microBatch))),
     runs: eachProduct((layer) => take(maxRuns(layer, leaves, rows) * runBytes)),
-    smallGradients: floats(leaves * smallLength),
-    leafSums: take(leaves * 2 * channels * 8),
-    totals: take(2 * channels * 8),
+    smallGradients: region(leaves * smallLength, floatBytes),
+    leafSums: region(leaves * 2 * channels, doubleBytes),
+    totals: region(2 * channels, doubleBytes),
     mean: floats(batchNormChannels),
     invStd: floats(batchNormChannels),
     scale: floats(batchNormChannels),
@@ -119,7 +127,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     deltas: take(Math.max(...layers.map(deltas))),
     deltas3: take(deltas(conv3)),
     logits: take(blocksBytes(linear2, rows, 'outputs')),
-    losses: take(rows * 8),
+    losses: region(rows, doubleBytes),
     delta1: floats(conv1Values),
     delta2: floats(rows * pooled2Values),
     delta3: floats(conv3Values),

@@ -13,7 +13,7 @@
 
 import { product2x16, product4x16, weights2x16, weights4x16 } from './generated/tiles';
 import { tileRows, wide, zeroBytes } from './width';
-import { runBytes, word } from './runs';
+import { bytesOf, goesOnOf, mergesOf, outputOf, runBytes } from './generated/runs';
 
 /**
  * C = A B for `points` matrices that share one shape.
@@ -90,15 +90,15 @@ export function biasGradient(
   let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
   let open = nodes + zeroBytes;
   for (let run = runs; run != end; run += runBytes) {
-    let y = d + word(run, 1);
-    const stop = y + word(run, 2);
+    let y = d + outputOf(run);
+    const stop = y + bytesOf(run);
     do {
       s0 = f32x4.add(s0, v128.load(y)); s1 = f32x4.add(s1, v128.load(y, 16));
       s2 = f32x4.add(s2, v128.load(y, 32)); s3 = f32x4.add(s3, v128.load(y, 48));
       y += 64;
     } while (y != stop);
-    if (word(run, 4)) continue;
-    for (let merge = word(run, 3); merge; merge--) {
+    if (goesOnOf(run)) continue;
+    for (let merge = mergesOf(run); merge; merge--) {
       open -= 64;
       s0 = f32x4.add(v128.load(open), s0); s1 = f32x4.add(v128.load(open, 16), s1);
       s2 = f32x4.add(v128.load(open, 32), s2); s3 = f32x4.add(v128.load(open, 48), s3);

@@ -2,8 +2,8 @@
  * Proof, before training, that this machine computes as IEEE 754 says: the promise of equal bits rests on it. A processor
  * that flushes subnormals, rounds elsewhere or fuses a multiplication with an addition fails here.
  */
-import { OperationalError } from '../../../shared/errors.js';
-import type { Kernels } from './kernels.js';
+import { OperationalError } from '../../../../shared/errors.js';
+import type { Kernels } from '../kernels.js';
 
 export type Probes = Pick<Kernels, 'probeMultiply' | 'probeAdd' | 'probeMultiplyAdd' | 'probeRoot' | 'probeExp'>;
 
