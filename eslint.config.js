@@ -223,5 +223,5 @@ function exactRules() {
 }
 
 function node() {
-  return { process: 'readonly', console: 'readonly', URL: 'readonly' };
+  return { process: 'readonly', console: 'readonly', URL: 'readonly', AbortController: 'readonly' };
 }
