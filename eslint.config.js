@@ -223,5 +223,6 @@ function exactRules() {
 }
 
 function node() {
-  return { process: 'readonly', console: 'readonly', URL: 'readonly', AbortController: 'readonly' };
+  const names = ['process', 'console', 'performance', 'URL', 'AbortController', 'WebAssembly'];
+  return Object.fromEntries(names.map((name) => [name, 'readonly']));
 }
