@@ -6,20 +6,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type DevicesReport } from '../dist/index.js';
 import { folderVariable } from '../dist/library/engines/tensorflow-packages.js';
 import { cli, type CliResult } from './support/cli.js';
-import { temporaryDataset, writeIdxSet } from './support/idx-files.js';
+import { temporaryDataset } from './support/idx-files.js';
 import { installPackage, tensorFlowSource } from './support/packages.js';
 import { findTensorFlow } from './support/tensorflow.js';
 
 const { libraries, missing } = findTensorFlow('tfjs-node');
 const gpuNode = '@tensorflow/tfjs-node-gpu';
 
-/** Chromium's software adapter, where Debian has it. */
-const swiftShader = {
-  LD_LIBRARY_PATH: '/usr/lib/chromium',
-  VK_ICD_FILENAMES: '/usr/lib/chromium/vk_swiftshader_icd.json',
-};
-const noAdapter = existsSync(swiftShader.VK_ICD_FILENAMES) ? null : `${swiftShader.VK_ICD_FILENAMES} is not there`;
-if (noAdapter !== null) console.warn(`TESTS LEFT OUT: tfjs-webgpu on a software adapter: ${noAdapter}`);
 /** Vulkan without a driver. */
 const noGpu = { VK_ICD_FILENAMES: '/nonexistent.json', VK_DRIVER_FILES: '/nonexistent.json' };
 
@@ -268,23 +261,5 @@ describe.skipIf(missing !== null)(title('tfjs-node', missing), () => {
     const rows = JSON.parse(bench.stdout) as { workers: number; imagesPerSecond: number }[];
     expect(rows.map(({ workers }) => workers)).toEqual([1, 2]);
     for (const row of rows) expect(row.imagesPerSecond).toBeGreaterThan(0);
-  });
-});
-
-describe.skipIf(noAdapter !== null)(title('tfjs-webgpu on a software adapter', noAdapter), () => {
-  it('takes a step of four rows to the loss of wasm, names the adapter, and ends', { timeout: 120_000 }, async () => {
-    const [run, other] = [out(), out()];
-    // Evaluation takes about a second a row.
-    const tiny = join(directory, 'tiny');
-    await writeIdxSet(tiny, 8, 2);
-    const step = ['--data', tiny, '--max-steps', '1', '--batch-size', '4', '--workers', '1'];
-    const result = await trained([...step, '--engine', 'tfjs-webgpu', '--out', run], swiftShader);
-    expect(result.code, result.stderr).toBe(0);
-    expect(result.stderr).toMatch(/^1 worker, engine tfjs-webgpu \(WebGPU on a software adapter, [^)]*swiftshader/i);
-    expect(result.stdout).toMatch(/^Using device: cpu\n/);
-    await trained([...step, '--engine', 'wasm', '--out', other]);
-    const [ours, theirs] = [await summaryOf(run), await summaryOf(other)];
-    expect(ours).toMatchObject({ engine: 'tfjs-webgpu', steps: 1 });
-    expect(Math.abs(ours.finalLoss - theirs.finalLoss)).toBeLessThan(1e-5);
   });
 });

@@ -331,7 +331,7 @@ describe('no byte makes it stumble', () => {
     const bytes = bytesOf(pickle);
     const outcomes = new Set<string>();
     for (const [i, byte] of bytes.entries()) {
-      for (const flip of i < 600 ? [1, 2, 4, 8, 16, 32, 64, 128, 255] : [1 << (i % 8)]) {
+      for (const flip of i < 600 ? [1 << (i % 8), 255] : [1 << (i % 8)]) {
         const flipped = Uint8Array.from(bytes);
         flipped[i] = byte ^ flip;
         outcomes.add(await expectReadOrRefused(await archiveOf(new Map([['data.pkl', flipped]]))));
@@ -345,13 +345,13 @@ describe('no byte makes it stumble', () => {
     for (const [i, byte] of small.entries()) {
       // The pickle is the first entry and has its turn above.
       if (i > 200 && i < small.length - 400) continue;
-      for (const flip of [1, 2, 4, 8, 16, 32, 64, 128, 255]) {
+      for (const flip of [1 << (i % 8), 255]) {
         const flipped = Uint8Array.from(small);
         flipped[i] = byte ^ flip;
         expect(await expectReadOrRefused(flipped)).toBe('refused');
       }
     }
-    for (let i = file.length - 2700; i < file.length; i += 23) {
+    for (let i = file.length - 2700; i < file.length; i += 97) {
       const flipped = Uint8Array.from(file);
       flipped[i] = (flipped[i] ?? 0) ^ 255;
       await expectReadOrRefused(flipped);

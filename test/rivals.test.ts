@@ -19,17 +19,6 @@ afterAll(async () => {
   await remove();
 });
 
-it('jax-js and TensorFlow.js on wasm have the same loss after a step from the same parameters', async () => {
-  // The loss of the second batch: it takes the forward pass, all gradients and Adam to agree.
-  const lossOf = async (...rival: string[]) => {
-    const { stdout } = await node(...rival, '--batch-size', '4', '--warmup', '1', '--steps', '1');
-    return (JSON.parse(stdout) as { loss: number }).loss;
-  };
-  const [jax, tfjs] = await Promise.all([lossOf('bench/jax.mjs'), lossOf('bench/tfjs.mjs', '--backend', 'wasm')]);
-  expect(jax).toBeGreaterThan(1);
-  expect(jax).toBeCloseTo(tfjs, 4);
-});
-
 it('a rival that is not there is listed with the reason, and ends nothing', async () => {
   const file = join(directory, 'none.json');
   const python = join(directory, 'no-python');

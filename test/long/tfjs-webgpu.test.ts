@@ -1,10 +1,13 @@
 /** The engine contract on WebGPU (test/webgpu), in a process of its own that has a driver; left out where there is none. */
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { cliPath } from '../support/cli.js';
+import { temporaryDataset } from '../support/idx-files.js';
 import { findTensorFlow, webGpuEnvironment } from '../support/tensorflow.js';
 
 const run = promisify(execFile);
@@ -31,7 +34,9 @@ async function whatIsMissing(): Promise<string | null> {
   const { libraries, missing } = findTensorFlow('tfjs-webgpu');
   if (missing !== null) return missing;
   const request = JSON.stringify({ name: 'tfjs-webgpu', libraries });
-  const { stdout } = await run(process.execPath, [join(root, 'dist/library/engine-probe.js'), request], { env });
+  const { stdout } = await run(process.execPath, [join(root, 'dist/library/devices/engine-probe.js'), request], {
+    env,
+  });
   const { error, adapter } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Answer;
   if (error === undefined)
     console.log(`WebGPU is tested on ${adapter?.description ?? ''} (${adapter?.architecture ?? ''})`);
@@ -62,3 +67,22 @@ it.skipIf(missing !== null)(
     expect(numPassedTests).toBe(8);
   },
 );
+
+it.skipIf(missing !== null)('trains a step of four rows to the loss of wasm, names the adapter, and ends', async () => {
+  const { directory, data, remove } = await temporaryDataset(8, 2);
+  try {
+    // Evaluation takes about a second a row.
+    const trained = async (engine: string): Promise<{ stderr: string; loss: number }> => {
+      const out = join(directory, engine);
+      const args = ['train', '--data', data, '--max-steps', '1', '--batch-size', '4', '--workers', '1'];
+      const { stderr } = await run(process.execPath, [cliPath, ...args, '--engine', engine, '--out', out], { env });
+      const { finalLoss } = JSON.parse(await readFile(join(out, 'summary.json'), 'utf8')) as { finalLoss: number };
+      return { stderr, loss: finalLoss };
+    };
+    const [ours, theirs] = [await trained('tfjs-webgpu'), await trained('wasm')];
+    expect(ours.stderr).toMatch(/^1 worker, engine tfjs-webgpu \(WebGPU on /);
+    expect(Math.abs(ours.loss - theirs.loss)).toBeLessThan(1e-5);
+  } finally {
+    await remove();
+  }
+});
