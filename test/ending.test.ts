@@ -140,7 +140,7 @@ describe('advice', () => {
   it('names no option that verify has not, where its batches do not suit the data', async () => {
     const { data: rows, remove: removeRows } = await temporaryDataset(129, 20);
     try {
-      const { code, stderr } = await cli(['verify', '--data', rows, '--workers', '1', '--steps', '1']);
+      const { code, stderr } = await cli(['verify', '--data', rows, '--workers', '1,2', '--steps', '1']);
       expect([code, stderr]).toEqual([2, expect.stringContaining('(129 training rows in batches of 128)')]);
       expect(stderr).not.toContain('--');
     } finally {
@@ -149,7 +149,7 @@ describe('advice', () => {
   });
 
   it('and headings count one in the singular', async () => {
-    const { stdout } = await cli(['verify', '--data', data, '--workers', '1', '--steps', '1']);
+    const { stdout } = await cli(['verify', '--data', data, '--workers', '1,2', '--steps', '1']);
     expect(stdout).toMatch(/^1 step on [^\n]*\n1 worker /);
   });
 });

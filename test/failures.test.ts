@@ -174,9 +174,9 @@ describe('an error of the system', () => {
 
   it('is one line where a module of the program is not there', async () => {
     const dist = join(directory, 'dist');
-    await mkdir(join(dist, 'commands'), { recursive: true });
+    await mkdir(join(dist, 'commands/shell'), { recursive: true });
     await writeFile(join(directory, 'package.json'), '{ "type": "module" }');
-    for (const file of ['cli.js', 'commands/limits.js']) await cp(join(dirname(cliPath), file), join(dist, file));
+    for (const file of ['cli.js', 'commands/shell/limits.js']) await cp(join(dirname(cliPath), file), join(dist, file));
     const { code, stdout, stderr } = await cli(['--version'], { path: join(dist, 'cli.js') });
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(/^mnist-ddp: Cannot find module '[^\n]*main\.js'[^\n]*: install the package again\n$/);
