@@ -46,14 +46,14 @@ async function refusal(from: string = directory): Promise<{ code: string; messag
 describe('finding the four files', () => {
   const inDirectory = { cwd: '', environment: {} };
 
-  it('prefers the flag, then the environment, then data/ of the working folder, then the package', async () => {
-    const [flag, environment] = [join(directory, 'flag'), join(directory, 'environment')];
+  it('prefers the option, then the environment, then data/ of the working folder, then the package', async () => {
+    const [option, environment] = [join(directory, 'option'), join(directory, 'environment')];
     const local = join(directory, 'data');
-    for (const folder of [flag, environment, local]) {
+    for (const folder of [option, environment, local]) {
       await writeIdxSet(folder, 2, 1);
     }
     const everything = { cwd: directory, environment: { MNIST_DDP_DATA: environment } };
-    expect(await locateDataset(flag, everything)).toMatchObject({ source: '--data', directory: flag });
+    expect(await locateDataset(option, everything)).toMatchObject({ source: '`data`', directory: option });
     expect(await locateDataset(undefined, everything)).toMatchObject({
       source: 'MNIST_DDP_DATA',
       directory: environment,
@@ -85,7 +85,7 @@ describe('finding the four files', () => {
     expect(error.message).toContain('t10k-labels-idx1-ubyte');
   });
 
-  it.each(idxNames)('refuses a --data folder without %s, listing every name looked for', async (name) => {
+  it.each(idxNames)('refuses a folder without %s, listing every name looked for', async (name) => {
     await writeIdxSet(directory, 2, 1);
     await rm(join(directory, name));
     const dotted = name.replace('-idx', '.idx');
@@ -94,7 +94,7 @@ describe('finding the four files', () => {
     expect(error.message).toContain(`${name}, ${dotted}, ${name}.gz, ${dotted}.gz`);
   });
 
-  it('refuses a --data folder that does not exist', async () => {
+  it('refuses a folder that does not exist', async () => {
     const error = await operationalError(() => locateDataset(join(directory, 'nowhere')));
     expect(error).toMatchObject({ code: 'DATA_MISSING' });
     expect(error.message).toContain('there is no such folder');
@@ -172,7 +172,7 @@ describe('what a file is, is told by its contents and not by its name', () => {
 describe('folders of torchvision', () => {
   it.each(['raw', join('MNIST', 'raw')])('%s below the folder that is named is taken', async (below) => {
     const folder = await writeIdxSet(join(directory, below), 3, 2);
-    expect(await locateDataset(directory)).toMatchObject({ source: '--data', directory: folder });
+    expect(await locateDataset(directory)).toMatchObject({ source: '`data`', directory: folder });
     const environment = { MNIST_DDP_DATA: directory };
     expect(await locateDataset(undefined, { cwd: '/', environment })).toMatchObject({ directory: folder });
     expect((await load(directory)).trainCount).toBe(3);

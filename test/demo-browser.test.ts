@@ -222,6 +222,7 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
     expect(await page.textContent('#status')).toMatch(
       new RegExp(`Array buffer allocation failed, on purpose; gave up after 3 restarts; step ${step} is saved: `),
     );
+    expect(await page.textContent('#status'), 'the page has neither options nor flags').not.toMatch(/`|--/);
     const downloading = page.waitForEvent('download');
     await page.click('#download');
     const checkpoint = join(directory, 'failed.msgpack');

@@ -91,6 +91,14 @@ describe('where no engine works', () => {
 });
 
 describe('the text', () => {
+  it('gives advice by the flags of train', async () => {
+    const { engines, choice, ...report } = await devices();
+    const advised = engines.map((engine) => ({ ...engine, available: false, detail: 'no GPU: use `engine` wasm' }));
+    const text = describeReport({ ...report, engines: advised, choice: { ...choice, why: 'use `engine` wasm' } });
+    expect(text.match(/not available: no GPU: use --engine wasm\n/g)).toHaveLength(engines.length);
+    expect(text).toMatch(/^ {2}--engine auto +\w+: use --engine wasm$/m);
+  });
+
   it('says why an engine is not available, and what is unknown', async () => {
     const report = await devices();
     const processor = { ...report.machine.processor, model: null, physicalCores: null, usableCpus: [] };

@@ -216,10 +216,10 @@ describe('with packages in the folder that the variable names', () => {
       expect((await selectEngine('auto', options)).engine.name).toBe('wasm');
     });
 
-    it('stays on processors where --devices names them', async () => {
+    it('stays on processors where `devices` names them', async () => {
       installPackage(folder, '@tensorflow/tfjs-node-gpu', { source: 'process.abort()' });
       const { engine, why } = await selectEngine('auto', { ...options, devices: [{ kind: 'cpu', core: null }] });
-      expect([engine.name, why]).toEqual(['wasm', '--devices names processors']);
+      expect([engine.name, why]).toEqual(['wasm', '`devices` names processors']);
     });
 
     it('goes on with the engine of the run to resume, and with no other unless it may', async () => {
@@ -227,7 +227,7 @@ describe('with packages in the folder that the variable names', () => {
       expect([wasm.engine.name, wasm.why]).toEqual(['wasm', 'as in the run to resume']);
       const error = await operationalError(() => selectEngineToResume('tfjs-node', false, undefined, options));
       expect(error.code).toBe('CONFIGURATION_CHANGED');
-      expect(error.message).toMatch(/trained by engine tfjs-node, .*not installed.*; or add --override engine$/);
+      expect(error.message).toMatch(/trained by engine tfjs-node, .*not installed.*; or add `override` engine$/);
       expect((await selectEngineToResume('tfjs-node', true, 'auto', options)).engine.name).toBe('wasm');
       // An engine that is asked for is taken: whether it may go on is the business of whoever knows the checkpoint.
       expect((await selectEngineToResume('tfjs-node', false, 'wasm', options)).engine.name).toBe('wasm');
@@ -235,9 +235,9 @@ describe('with packages in the folder that the variable names', () => {
   });
 
   it.each([
-    ['tfjs-node', [null, 3], 'write cpu with --engine tfjs-node'],
-    ['tfjs-node-gpu', [null], 'leave --devices out'],
-    ['tfjs-webgpu', [null], 'leave --devices out'],
+    ['tfjs-node', [null, 3], 'write cpu with `engine` tfjs-node'],
+    ['tfjs-node-gpu', [null], 'leave `devices` out'],
+    ['tfjs-webgpu', [null], 'leave `devices` out'],
   ] as const)('%s refuses devices that it would not keep to: cores %j', async (choice, cores, says) => {
     const devices = cores.map((core) => ({ kind: 'cpu', core }) as const);
     const select = () => selectEngine(choice, { workers: cores.length, devices, onNote: () => undefined });
@@ -249,11 +249,11 @@ describe('with packages in the folder that the variable names', () => {
     const options = { workers: 1, onNote: () => undefined };
     const one = await operationalError(() => selectEngine('tfjs-node', options));
     expect(one.code).toBe('ENGINE_UNAVAILABLE');
-    expect(one.message).toMatch(/^--engine tfjs-node: @tensorflow\/tfjs-node is not installed in /);
+    expect(one.message).toMatch(/^`engine` tfjs-node: @tensorflow\/tfjs-node is not installed in /);
     installPackage(folder, '@tensorflow/tfjs-node-gpu', { source: tensorFlowSource({ gpu: false }) });
     const other = await operationalError(() => selectEngine('tfjs-node-gpu', options));
     expect(other.code).toBe('ENGINE_UNAVAILABLE');
-    expect(other.message).toMatch(/^--engine tfjs-node-gpu: TensorFlow finds no CUDA GPU: /);
+    expect(other.message).toMatch(/^`engine` tfjs-node-gpu: TensorFlow finds no CUDA GPU: /);
   });
 });
 
@@ -261,7 +261,7 @@ it('an engine that there is not is refused by a message that lists those that th
   const select = () => selectEngine('tpu' as EngineChoice, { workers: 1, onNote: () => undefined });
   expect(await operationalError(select)).toEqual({
     code: 'USAGE',
-    message: '--engine must be auto, wasm, tfjs, tfjs-node-gpu, tfjs-node, tfjs-webgpu, not "tpu"',
+    message: '`engine` must be auto, wasm, tfjs, tfjs-node-gpu, tfjs-node, tfjs-webgpu, not "tpu"',
   });
 });
 
@@ -290,13 +290,13 @@ describe('a run goes on from a checkpoint', () => {
 
   it.each([
     { run: { ...checkpoint, dataset: 'x' }, override: ['engine', 'kernels'], says: 'data set mnist, but this is x' },
-    { run: { ...checkpoint, arithmetic: 'bb' }, override: ['engine', 'data'], says: 'add --override kernels' },
+    { run: { ...checkpoint, arithmetic: 'bb' }, override: ['engine', 'data'], says: 'add `override` kernels' },
     {
       run: other,
       override: ['kernels', 'data'],
       says:
-        'the checkpoint was trained by engine wasm, this is tfjs-node: its bits will differ; use --engine wasm, or add ' +
-        '--override engine',
+        'the checkpoint was trained by engine wasm, this is tfjs-node: its bits will differ; use `engine` wasm, or add ' +
+        '`override` engine',
     },
   ])('and of no other unless it is overridden: $says', async ({ run, override, says }) => {
     const refused = () => {

@@ -53,7 +53,7 @@ describe('IDX', () => {
     expect(outcomes.refused).toBeGreaterThan(4000);
   });
 
-  /** As `--data` reads a set in which one file is that, or as `predict` reads it. */
+  /** As `data` reads a set in which one file is that, or as `predict` reads it. */
   async function read(bytes: Uint8Array, part: number, command: 'train' | 'predict'): Promise<Outcome> {
     const file = join(directory, idxNames[part] ?? '');
     await writeFile(file, bytes);

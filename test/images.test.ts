@@ -386,7 +386,7 @@ describe('rows of IDX files', () => {
     expect((await readPictures([packed], '9990-9999')).images).toEqual(Uint8Array.from(late));
   });
 
-  it('are named as --rows says', async () => {
+  it('are named as `rows` says', async () => {
     expect(parseRows('0,5-9')).toEqual([
       { first: 0, end: 1 },
       { first: 5, end: 10 },
@@ -404,7 +404,7 @@ describe('rows of IDX files', () => {
   it('that the file does not have are refused, with its count', async () => {
     const idx = await cutIdx('t10k-images-idx3-ubyte', 5);
     const beyond = await refusalOf('five', idx, '3-7');
-    expect(beyond).toEqual({ code: 'USAGE', message: '--rows names row 5, but FILE has 5 rows: 0 to 4' });
+    expect(beyond).toEqual({ code: 'USAGE', message: '`rows` names row 5, but FILE has 5 rows: 0 to 4' });
     const png = join(directory, 'rows.png');
     await writeFile(png, await drawing(first, 28).png().toBuffer());
     expect((await operationalError(() => readPictures([png], '0'))).message).toContain('none of the files is one');
@@ -423,7 +423,7 @@ describe('rows of IDX files', () => {
     const thousand = gzipSync(Buffer.alloc(1000 * 784));
     const many = [gzipSync(idxHeader(0x803, 250_001, 28, 28)), ...new Array<Buffer>(251).fill(thousand)];
     const { code, message } = await refusalOf('many', Buffer.concat(many));
-    expect([code, message]).toEqual(['USAGE', expect.stringContaining('choose fewer rows with --rows')]);
+    expect([code, message]).toEqual(['USAGE', expect.stringContaining('choose fewer rows with `rows`')]);
   });
 
   it.each(['0', undefined])('that a file is too short for are not made room for: %s', async (asked) => {

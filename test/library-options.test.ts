@@ -28,22 +28,22 @@ it.each<[name: string, call: () => Promise<unknown>, message: RegExp]>([
   [
     'a folder that is no text',
     () => train({ ...odd({ out: new URL('file:///out') }) }).next(),
-    /^the option "out" is a text/,
+    /^the option `out` is a text/,
   ],
-  ['an empty text', () => report({ out: '' }), /^the option "out" is a text/],
-  ['devices as an array', () => train({ ...odd({ devices: ['cpu'] }) }).next(), /^the option "devices" is a text/],
+  ['an empty text', () => report({ out: '' }), /^the option `out` is a text/],
+  ['devices as an array', () => train({ ...odd({ devices: ['cpu'] }) }).next(), /^the option `devices` is a text/],
   [
     'progress for no function',
     () => train({ ...odd({ onProgress: 3 }) }).next(),
-    /^the option "onProgress" is a function/,
+    /^the option `onProgress` is a function/,
   ],
-  ['a signal that is none', () => train({ ...odd({ signal: {} }) }).next(), /^the option "signal" is an AbortSignal/],
+  ['a signal that is none', () => train({ ...odd({ signal: {} }) }).next(), /^the option `signal` is an AbortSignal/],
   [
     'overrides that are none',
     () => train({ ...odd({ override: ['nope'] }) }).next(),
-    /^the option "override" is an array/,
+    /^the option `override` is an array/,
   ],
-  ['overrides as a text', () => train({ ...odd({ override: 'data' }) }).next(), /^the option "override" is an array/],
+  ['overrides as a text', () => train({ ...odd({ override: 'data' }) }).next(), /^the option `override` is an array/],
 ])('nor %s', async (_, call, message) => {
   const error = await operationalError(call);
   expect([error.code, error.message]).toEqual(['USAGE', expect.stringMatching(message)]);

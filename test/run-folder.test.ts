@@ -19,7 +19,7 @@ afterEach(async () => {
 describe('opening', () => {
   const startTime = new Date('2025-03-04T05:06:07.891Z');
 
-  it('without --out makes a new folder under runs/, named by the start time without colons', async () => {
+  it('without `out` makes a new folder under runs/, named by the start time without colons', async () => {
     const first = await openRunFolder({ loaded: null, cwd: directory, startTime });
     const second = await openRunFolder({ loaded: null, cwd: directory, startTime });
     expect(first.directory).toBe(join(directory, 'runs', '2025-03-04T05-06-07'));
@@ -27,7 +27,7 @@ describe('opening', () => {
     expect(await readdir(first.directory)).toEqual(['run.lock']);
   });
 
-  it('makes --out with the folders above it, and takes one that is there', async () => {
+  it('makes `out` with the folders above it, and takes one that is there', async () => {
     const out = join(directory, 'a', 'b');
     const run = await openRunFolder({ out, loaded: null });
     expect(run.directory).toBe(out);
@@ -37,18 +37,18 @@ describe('opening', () => {
   });
 
   it.each([checkpointName, 'checkpoint.previous.msgpack'])(
-    'refuses an --out that holds %s, unless the run resumes',
+    'refuses an `out` that holds %s, unless the run resumes',
     async (name) => {
       await writeFile(join(directory, name), 'x');
       const error = await operationalError(() => openRunFolder({ out: directory, loaded: null }));
       expect(error.code).toBe('OUT_IN_USE');
-      expect(error.message).toContain(`--resume ${directory}`);
+      expect(error.message).toContain(`\`resume\` ${directory}`);
       await openRunFolder({ out: directory, loaded: join(directory, checkpointName) });
       expect(await readFile(join(directory, name), 'utf8')).toBe('x');
     },
   );
 
-  it('refuses an --out that is a file, or under one', async () => {
+  it('refuses an `out` that is a file, or under one', async () => {
     const file = join(directory, 'file');
     await writeFile(file, 'kept');
     for (const out of [file, join(file, 'below')]) {

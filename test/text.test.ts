@@ -1,7 +1,7 @@
 /** Texts of files and users in what is printed: one line each, and as a word that a shell takes. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { counted, shellWord, visible } from '../dist/shared/text.js';
+import { counted, inWords, shellWord, visible } from '../dist/shared/text.js';
 
 const nasty = ['a b', "it's", '$HOME', '`x`', 'a;b', 'a*', '~x', '!x', 'ä', '', '"', 'a\\b', "\\'"];
 const controls = ['a\nb', 'a\x1b[2Jb', "\t'\\\r", '\x7f', '\u009b1A', 'a\u202eb'];
@@ -49,4 +49,14 @@ describe('a text that is shown', () => {
 
 it('one of a kind is singular', () => {
   expect([0, 1, 2].map((count) => counted(count, 'step'))).toEqual(['0 steps', '1 step', '2 steps']);
+});
+
+it('an option that a message names is in words for who gives none, and what is no option stays', () => {
+  const message = '`learningRate` is (from `data`): use fewer `workers`, or a smaller `microBatch`; see `lrGamma`.';
+  expect(inWords(message)).toBe(
+    'learning rate is (from data): use fewer workers, or a smaller micro batch; see lr gamma.',
+  );
+  for (const text of ['/a/`data`/b', 'not "`data`"', "'`data`'", '`data`/x', '`two words`', '`']) {
+    expect(inWords(text)).toBe(text);
+  }
 });

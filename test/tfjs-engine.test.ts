@@ -144,7 +144,7 @@ describe.skipIf(missing !== null)(`engine tfjs-node${missing === null ? '' : `, 
     await expect(loadTensorFlow('tfjs-node-gpu', libraries)).rejects.toMatchObject({
       code: 'ENGINE_UNAVAILABLE',
       message: expect.stringMatching(
-        /^--engine tfjs-node-gpu: TensorFlow finds no CUDA GPU: .*--engine tfjs-node$/,
+        /^`engine` tfjs-node-gpu: TensorFlow finds no CUDA GPU: .*`engine` tfjs-node$/,
       ) as string,
     });
   });
@@ -216,7 +216,7 @@ describe('a library that is missing or does not do', () => {
     expect(error).toBeInstanceOf(OperationalError);
     const { code, message } = error as OperationalError;
     expect(code).toBe('ENGINE_UNAVAILABLE');
-    expect(message.startsWith(`--engine ${name}: ${said}`), message).toBe(true);
+    expect(message.startsWith(`\`engine\` ${name}: ${said}`), message).toBe(true);
     expect(message).not.toContain('\n');
   });
 });

@@ -100,7 +100,7 @@ describe('physical cores', () => {
   });
 });
 
-describe('--workers', () => {
+describe('the number of workers', () => {
   const batch = { batchSize: 128, microBatch: 8 };
 
   it('takes auto and 1 to 16, as numbers or text', () => {
@@ -110,7 +110,9 @@ describe('--workers', () => {
   it.each([0, 17, -1, 1.5, NaN, '0', '17', '', 'two', '1e1', '0x4', ' 3'])('refuses %s', async (workers) => {
     const error = await operationalError(() => parseWorkers(workers));
     expect(error.code).toBe('USAGE');
-    expect(error.message).toContain(`--workers must be auto or a whole number from 1 to 16, not "${String(workers)}"`);
+    expect(error.message).toContain(
+      `\`workers\` must be auto or a whole number from 1 to 16, not "${String(workers)}"`,
+    );
   });
 
   it('auto is the physical cores, at most the micro-batches and 16', () => {
@@ -128,21 +130,21 @@ describe('--workers', () => {
     expect(error).toEqual({
       code: 'USAGE',
       message:
-        '--workers 16 needs 16 micro-batches, but --batch-size 64 / --micro-batch 8 = 8; ' +
-        'use at most 8 workers or a smaller --micro-batch',
+        '`workers` 16 needs 16 micro-batches, but `batchSize` 64 / `microBatch` 8 = 8; ' +
+        'use at most 8 workers or a smaller `microBatch`',
     });
     const rounded = await operationalError(() => resolveWorldSize(3, null, { batchSize: 12, microBatch: 8 }));
-    expect(rounded.message).toContain('--batch-size 12 / --micro-batch 8, rounded up, = 2');
+    expect(rounded.message).toContain('`batchSize` 12 / `microBatch` 8, rounded up, = 2');
     const single = await operationalError(() => resolveWorldSize(3, null, { batchSize: 2, microBatch: 1 }));
-    expect(single.message).toContain('use at most 2 workers or a larger --batch-size');
+    expect(single.message).toContain('use at most 2 workers or a larger `batchSize`');
     const devices = await operationalError(() =>
       resolveWorldSize('auto', parseDevices('cpu,cpu,cpu'), { batchSize: 16, microBatch: 8 }),
     );
-    expect(devices.message).toContain('--devices of 3 workers needs 3 micro-batches');
+    expect(devices.message).toContain('`devices` of 3 workers needs 3 micro-batches');
   });
 });
 
-describe('--devices', () => {
+describe('the list of devices', () => {
   it('names the device of each rank', () => {
     expect(parseDevices('cpu,cpu:3', 2)).toEqual([
       { kind: 'cpu', core: null },
@@ -165,7 +167,7 @@ describe('--devices', () => {
 
   it('refuses a number of devices that differs from the workers, or exceeds 16', async () => {
     const differs = await operationalError(() => parseDevices('cpu,cpu', 3));
-    expect(differs.message).toContain('--devices names 2 devices, but --workers is 3');
+    expect(differs.message).toContain('`devices` names 2 devices, but `workers` is 3');
     expect((await operationalError(() => resolveWorldSize(3, parseDevices('cpu,cpu'), null))).code).toBe('USAGE');
     const many = await operationalError(() => parseDevices(Array<string>(17).fill('cpu').join(',')));
     expect(many.message).toContain('use at most 16');

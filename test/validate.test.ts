@@ -16,21 +16,21 @@ describe('configuration', () => {
   });
 
   it.each([
-    [{ epochs: 0 }, '--epochs must be a whole number from 1 to 1000000, not 0'],
-    [{ epochs: 1.5 }, '--epochs'],
-    [{ batchSize: 0 }, '--batch-size'],
-    [{ batchSize: Infinity }, '--batch-size'],
-    [{ batchSize: 2_147_483_648 }, '--batch-size'],
-    [{ microBatch: -8 }, '--micro-batch'],
-    [{ learningRate: NaN }, '--lr must be a finite number of at least 0, not NaN'],
-    [{ learningRate: -1e-3 }, '--lr'],
-    [{ learningRate: '0.1' }, '--lr must be a finite number of at least 0, not "0.1"'],
-    [{ lrStep: 0 }, '--lr-step'],
-    [{ lrGamma: Infinity }, '--lr-gamma'],
-    [{ seed: -1 }, '--seed'],
-    [{ seed: 4_294_967_296 }, '--seed must be a whole number from 0 to 4294967295, not 4294967296'],
-    [{ seed: 0.5 }, '--seed'],
-    [{ batchNorm: 'group' }, '--batch-norm must be sync or local, not "group"'],
+    [{ epochs: 0 }, '`epochs` must be a whole number from 1 to 1000000, not 0'],
+    [{ epochs: 1.5 }, '`epochs`'],
+    [{ batchSize: 0 }, '`batchSize`'],
+    [{ batchSize: Infinity }, '`batchSize`'],
+    [{ batchSize: 2_147_483_648 }, '`batchSize`'],
+    [{ microBatch: -8 }, '`microBatch`'],
+    [{ learningRate: NaN }, '`learningRate` must be a finite number of at least 0, not NaN'],
+    [{ learningRate: -1e-3 }, '`learningRate`'],
+    [{ learningRate: '0.1' }, '`learningRate` must be a finite number of at least 0, not "0.1"'],
+    [{ lrStep: 0 }, '`lrStep`'],
+    [{ lrGamma: Infinity }, '`lrGamma`'],
+    [{ seed: -1 }, '`seed`'],
+    [{ seed: 4_294_967_296 }, '`seed` must be a whole number from 0 to 4294967295, not 4294967296'],
+    [{ seed: 0.5 }, '`seed`'],
+    [{ batchNorm: 'group' }, '`batchNorm` must be sync or local, not "group"'],
   ])('refuses %o by the name of its flag', async (options, message) => {
     const error = await operationalError(() => resolveConfig(options as object));
     expect(error.code).toBe('USAGE');
@@ -72,7 +72,7 @@ describe('a batch norm over one row is refused before training starts', () => {
     });
     expect(error).toMatchObject({ code: 'USAGE' });
     expect(error.message).toContain('rank 1 of 2 gets 1 of the 9 rows of a full batch');
-    expect(error.message).toMatch(/choose another --workers, --batch-size or --micro-batch, or --batch-norm sync$/);
+    expect(error.message).toMatch(/choose another `workers`, `batchSize` or `microBatch`, or `batchNorm` sync$/);
     const last = await operationalError(() => {
       checkBatchNormRows({ ...config, batchNorm: 'local' }, 128 + 17, 3);
     });

@@ -5,6 +5,7 @@ import type { NetworkState } from '../coordinator/session/state.js';
 import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
 import { OperationalError } from '../shared/errors.js';
 import { batchNormChannels, parameterCount } from '../shared/model/network.js';
+import { inWords } from '../shared/text.js';
 import { DigitReader } from './drawing/digit-reader.js';
 import { DrawSection } from './drawing/draw-section.js';
 import { element, setText } from './elements.js';
@@ -79,5 +80,5 @@ try {
   await start();
 } catch (error) {
   if (!(error instanceof OperationalError)) throw error;
-  say(`${error.message}.`);
+  say(`${inWords(error.message)}.`);
 }

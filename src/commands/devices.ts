@@ -1,25 +1,28 @@
 /** `mnist-ddp devices`: what this machine offers to train on, and what training would take. */
-import type { CommandModule } from 'yargs';
 import { devices, type DevicesReport, type EngineStatus, type Machine } from '../index.js';
 import { visible } from '../shared/text.js';
-import { jsonLine } from './shell/options.js';
+import { command } from './shell/command.js';
+import { inFlags } from './shell/flags.js';
+import { jsonLine } from './shell/output.js';
 
-interface DevicesArguments {
-  json: boolean;
+export const devicesCommand = command('devices', 'show what this machine offers to train on', async ({ json }) => {
+  const report = await devices();
+  process.stdout.write(json ? jsonLine(withFlags(report)) : describe(report));
+});
+
+/** With advice by the flags of `train`, which it is for. */
+function withFlags(report: DevicesReport): DevicesReport {
+  const { engines, choice } = report;
+  return {
+    ...report,
+    engines: engines.map((engine) => ({ ...engine, detail: inFlags(engine.detail, 'train') })),
+    choice: { ...choice, why: inFlags(choice.why, 'train') },
+  };
 }
 
-export const devicesCommand: CommandModule<object, DevicesArguments> = {
-  command: 'devices',
-  describe: 'show what this machine offers to train on',
-  builder: (yargs) => yargs.option('json', { type: 'boolean', default: false, describe: 'print one JSON object' }),
-  handler: async ({ json }) => {
-    const report = await devices();
-    process.stdout.write(json ? jsonLine(report) : describe(report));
-  },
-};
-
 /** The report for people: sections of aligned lines. */
-export function describe({ machine, engines, mpi, choice }: DevicesReport): string {
+export function describe(report: DevicesReport): string {
+  const { machine, engines, mpi, choice } = withFlags(report);
   const sections = [
     ['Machine', ...aligned([...machineLines(machine), ...simdLines(engines)])],
     ['GPUs', ...aligned(gpuLines(machine))],

@@ -9,7 +9,7 @@ import { devicesCommand } from './devices.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
 import { limitLine } from './shell/limits.js';
-import { note } from './shell/options.js';
+import { note } from './shell/output.js';
 import { predictCommand } from './predict.js';
 import { reportCommand } from './report.js';
 import { trainCommand } from './train.js';

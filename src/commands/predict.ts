@@ -1,46 +1,13 @@
 /** `mnist-ddp predict`: says which digits pictures show. */
-import type { CommandModule } from 'yargs';
-import { predict, type Prediction, type PredictOptions } from '../index.js';
+import { predict, type Prediction } from '../index.js';
 import { visible } from '../shared/text.js';
-import { engineOption, jsonLine, note, once, weightsDescription, workersOption } from './shell/options.js';
+import { command } from './shell/command.js';
+import { jsonLine, note } from './shell/output.js';
 
-interface PredictArguments {
-  files: string[];
-  checkpoint?: string | undefined;
-  rows?: string | undefined;
-  workers?: string | undefined;
-  engine?: string | undefined;
-  json: boolean;
-}
-
-export const predictCommand: CommandModule<object, PredictArguments> = {
-  command: 'predict <files..>',
-  describe: 'say which digits pictures show',
-  builder: (yargs) =>
-    yargs
-      .positional('files', {
-        type: 'string',
-        array: true,
-        demandOption: true,
-        describe: 'PNG or JPEG pictures of one digit each, or IDX files of images, plain or .gz',
-      })
-      .option('checkpoint', { ...once, describe: weightsDescription })
-      .option('rows', { ...once, describe: 'rows of the IDX files, from 0, such as 0,5-9 [all]' })
-      .option('workers', workersOption)
-      .option('engine', engineOption)
-      .option('json', { type: 'boolean', default: false, describe: 'print one JSON array' }),
-  handler: async ({ files, checkpoint, rows, workers, engine, json }) => {
-    const predictions = await predict({
-      files,
-      checkpoint,
-      rows,
-      workers: workers as PredictOptions['workers'],
-      engine: engine as PredictOptions['engine'],
-      onNote: note,
-    });
-    process.stdout.write(json ? jsonLine(predictions.map(rounded)) : table(predictions));
-  },
-};
+export const predictCommand = command('predict', 'say which digits pictures show', async ({ json, ...options }) => {
+  const predictions = await predict({ ...options, onNote: note });
+  process.stdout.write(json ? jsonLine(predictions.map(rounded)) : table(predictions));
+});
 
 /** The probabilities to six decimals, which is what float32 holds near 1. */
 function rounded(prediction: Prediction): Prediction {

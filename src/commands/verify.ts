@@ -1,32 +1,14 @@
 /** `mnist-ddp verify`: shows that the number of workers, and stopping and resuming, change no bit. */
-import type { CommandModule } from 'yargs';
 import { OperationalError, verify, type Verification } from '../index.js';
 import { counted } from '../shared/text.js';
-import { dataOption, jsonLine, note, numbersOf, numeric, once } from './shell/options.js';
+import { command } from './shell/command.js';
+import { jsonLine, note } from './shell/output.js';
 
-interface VerifyArguments {
-  workers?: string | undefined;
-  steps?: number | undefined;
-  data?: string | undefined;
-  json: boolean;
-}
-
-export const verifyCommand: CommandModule<object, VerifyArguments> = {
-  command: 'verify',
-  describe: 'show that any number of workers, stopped and resumed, gives the same bits',
-  builder: (yargs) =>
-    yargs
-      .option('workers', { ...once, describe: 'numbers of worker threads to compare [1,2,4]' })
-      .option('steps', numeric('steps', 'steps to train with each [20]'))
-      .option('data', dataOption)
-      .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' }),
-  handler: async ({ workers, steps, data, json }) => {
-    const result = await verify({
-      workers: workers === undefined ? undefined : numbersOf(workers),
-      steps,
-      data,
-      onNote: note,
-    });
+export const verifyCommand = command(
+  'verify',
+  'show that any number of workers, stopped and resumed, gives the same bits',
+  async ({ json, ...options }) => {
+    const result = await verify({ ...options, onNote: note });
     if (result.process > 0) return;
     process.stdout.write(json ? jsonLine(result) : text(result));
     if (!result.equal) {
@@ -36,7 +18,7 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
       );
     }
   },
-};
+);
 
 function text({ dataset, simdBits, steps, rows, golden }: Verification): string {
   const lines = rows.map(({ how, parametersSha256, stateSha256 }) => [how, parametersSha256, stateSha256]);

@@ -5,7 +5,7 @@ import { usageError } from '../shared/errors.js';
 import { counted } from '../shared/text.js';
 import { leafCount, rowsOf, shardOf } from '../shared/sums/tree.js';
 
-/** Options as they come from a command line or a caller: any may be missing. */
+/** Options as a caller gives them: any may be missing. */
 export type ConfigOptions = { readonly [Key in keyof TrainConfig]?: TrainConfig[Key] | undefined };
 
 const maxUint32 = 0xffffffff;
@@ -14,38 +14,39 @@ const maxEpochs = 1_000_000;
 
 /**
  * Fills in the defaults and checks every value.
- * @throws OperationalError USAGE, naming the flag, its range and the value given
+ * @throws OperationalError USAGE, naming the option, its range and the value given
  */
 export function resolveConfig(options: ConfigOptions): TrainConfig {
   return {
-    epochs: integer('--epochs', options.epochs ?? defaultConfig.epochs, 1, maxEpochs),
-    batchSize: integer('--batch-size', options.batchSize ?? defaultConfig.batchSize, 1, maxRows),
-    microBatch: integer('--micro-batch', options.microBatch ?? defaultConfig.microBatch, 1, maxRows),
-    learningRate: nonNegative('--lr', options.learningRate ?? defaultConfig.learningRate),
-    lrStep: integer('--lr-step', options.lrStep ?? defaultConfig.lrStep, 1, Number.MAX_SAFE_INTEGER),
-    lrGamma: nonNegative('--lr-gamma', options.lrGamma ?? defaultConfig.lrGamma),
-    seed: integer('--seed', options.seed ?? defaultConfig.seed, 0, maxUint32),
+    epochs: integer('epochs', options.epochs ?? defaultConfig.epochs, 1, maxEpochs),
+    batchSize: integer('batchSize', options.batchSize ?? defaultConfig.batchSize, 1, maxRows),
+    microBatch: integer('microBatch', options.microBatch ?? defaultConfig.microBatch, 1, maxRows),
+    learningRate: nonNegative('learningRate', options.learningRate ?? defaultConfig.learningRate),
+    lrStep: integer('lrStep', options.lrStep ?? defaultConfig.lrStep, 1, Number.MAX_SAFE_INTEGER),
+    lrGamma: nonNegative('lrGamma', options.lrGamma ?? defaultConfig.lrGamma),
+    seed: integer('seed', options.seed ?? defaultConfig.seed, 0, maxUint32),
     batchNorm: batchNormMode(options.batchNorm ?? defaultConfig.batchNorm),
   };
 }
 
 /**
- * A whole number in [least, most], for flags that are no part of a configuration too (`--max-steps`).
+ * A whole number in [least, most], for options that are no part of a configuration too (`maxSteps`).
+ * @param option its name
  * @throws OperationalError USAGE
  */
-export function integer(flag: string, value: unknown, least: number, most: number): number {
+export function integer(option: string, value: unknown, least: number, most: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
-  throw usageError(`${flag} must be a whole number from ${String(least)} to ${String(most)}, not ${show(value)}`);
+  throw usageError(`\`${option}\` must be a whole number from ${String(least)} to ${String(most)}, not ${show(value)}`);
 }
 
-function nonNegative(flag: string, value: unknown): number {
+function nonNegative(option: string, value: unknown): number {
   if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
-  throw usageError(`${flag} must be a finite number of at least 0, not ${show(value)}`);
+  throw usageError(`\`${option}\` must be a finite number of at least 0, not ${show(value)}`);
 }
 
 function batchNormMode(value: unknown): TrainConfig['batchNorm'] {
   if (value === 'sync' || value === 'local') return value;
-  throw usageError(`--batch-norm must be sync or local, not ${show(value)}`);
+  throw usageError(`\`batchNorm\` must be sync or local, not ${show(value)}`);
 }
 
 function show(value: unknown): string {
@@ -56,7 +57,7 @@ function show(value: unknown): string {
  * Refuses what PyTorch refuses too: a batch norm over one value per channel, whose variance is 0/0. bn5 normalises 1x1
  * pixels, so that is what a group of one row would give; a group is the batch (`sync`) or a rank's shard of it (`local`).
  * A shard without rows normalises nothing and is fine.
- * @throws OperationalError USAGE, saying which batch, how many rows, and which flag to change
+ * @throws OperationalError USAGE, saying which batch, how many rows, and which option to change
  */
 export function checkBatchNormRows(config: TrainConfig, trainCount: number, worldSize: number): void {
   for (const { name, rows } of batchesOf(config.batchSize, trainCount)) {
@@ -68,9 +69,11 @@ export function checkBatchNormRows(config: TrainConfig, trainCount: number, worl
     if (config.batchNorm === 'sync') continue;
     const rank = rankWithOneRow(rows, config.microBatch, worldSize);
     if (rank === null) continue;
-    const what = `with --batch-norm local, rank ${String(rank)} of ${String(worldSize)} gets 1 of the ${String(rows)} rows`;
+    const what = `with \`batchNorm\` local, rank ${String(rank)} of ${String(worldSize)} gets 1 of the ${String(rows)} rows`;
     const why = `of ${name} ${count}, and its batch norm needs at least 2`;
-    throw usageError(`${what} ${why}; choose another --workers, --batch-size or --micro-batch, or --batch-norm sync`);
+    throw usageError(
+      `${what} ${why}; choose another \`workers\`, \`batchSize\` or \`microBatch\`, or \`batchNorm\` sync`,
+    );
   }
 }
 
@@ -81,7 +84,7 @@ export function checkBatchNormRows(config: TrainConfig, trainCount: number, worl
 export function checkProcesses(processes: number, { batchNorm, batchSize, microBatch }: TrainConfig): void {
   if (batchNorm === 'local') {
     throw usageError(
-      '--batch-norm local keeps statistics for each worker of one process: use sync with several processes',
+      '`batchNorm` local keeps statistics for each worker of one process: use sync with several processes',
     );
   }
   const leaves = leafCount(batchSize, microBatch);

@@ -22,7 +22,7 @@ export function parseRows(text: string): RowRange[] {
     const [, first, last = first] = /^\s*(\d{1,10})(?:-(\d{1,10}))?\s*$/.exec(part) ?? [];
     const range = { first: Number(first), end: Number(last) + 1 };
     if (range.first < range.end) return range;
-    throw usageError(`--rows takes numbers and ranges of rows, from 0, such as 0,5-9, not "${text}"`);
+    throw usageError(`\`rows\` takes numbers and ranges of rows, from 0, such as 0,5-9, not "${text}"`);
   });
   const merged: RowRange[] = [];
   for (const range of ranges.sort((a, b) => a.first - b.first)) {
@@ -143,10 +143,10 @@ class RowReader {
     const beyond = ranges.find(({ end }) => end > count);
     if (beyond !== undefined) {
       const row = String(Math.max(beyond.first, count));
-      throw usageError(`--rows names row ${row}, but ${path} has ${String(count)} rows: 0 to ${String(count - 1)}`);
+      throw usageError(`\`rows\` names row ${row}, but ${path} has ${String(count)} rows: 0 to ${String(count - 1)}`);
     }
     if (countOf(ranges) <= room) return ranges;
-    throw usageError(`${path} brings the pictures to more than can be taken at once; choose fewer rows with --rows`);
+    throw usageError(`${path} brings the pictures to more than can be taken at once; choose fewer rows with \`rows\``);
   }
 }
 

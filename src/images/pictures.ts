@@ -65,7 +65,7 @@ export async function readPictures(files: readonly string[], rows?: string): Pro
     for (const row of part.rows) sources.push({ file, row });
   }
   if (ranges !== null && sources.every(({ row }) => row === null)) {
-    throw usageError('--rows chooses rows of IDX files, but none of the files is one');
+    throw usageError('`rows` chooses rows of IDX files, but none of the files is one');
   }
   const images = new Uint8Array(sources.length * imagePixels);
   let offset = 0;

@@ -33,7 +33,7 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
   const counts = options.workers ?? [1, cores];
   checkWorkerCounts(counts);
   for (const count of counts) resolveWorldSize(count, null, config);
-  const steps = positive('--steps', options.steps) ?? 30;
+  const steps = positive('steps', options.steps) ?? 30;
   const onNote = once(options.onNote ?? ignore);
   const most = Math.max(...counts);
   const selected = await selectEngine(options.engine, { workers: most, onNote });

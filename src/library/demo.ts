@@ -44,7 +44,7 @@ const pageFiles = {
  */
 export async function demo(options: DemoOptions = {}): Promise<Demo> {
   refuseUnknownOptions(options, { run: true, port: true, data: true, onNote: true });
-  const port = integer('--port', options.port ?? 0, 0, 65_535);
+  const port = integer('port', options.port ?? 0, 0, 65_535);
   const weights = await weightsOf(options);
   const location = await locateDataset(options.data);
   const { trainCount } = await openDataset(location);
@@ -95,7 +95,7 @@ async function openFile(path: string, handles: FileHandle[]): Promise<OpenFile> 
     handles.push(handle);
     return { handle, size: (await handle.stat()).size };
   } catch (cause) {
-    throw unreadable(path, cause, 'check its permissions, or choose another folder with --data');
+    throw unreadable(path, cause, 'check its permissions, or choose another folder with `data`');
   }
 }
 

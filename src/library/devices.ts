@@ -10,7 +10,7 @@ export interface DevicesReport {
   readonly engines: readonly EngineStatus[];
   /** What several processes would train over. */
   readonly mpi: MpiStatus;
-  /** What `--engine auto` takes, and why; null where it would fail, with the reason and what to do about it. */
+  /** What `engine` auto takes, and why; null where it would fail, with the reason and what to do about it. */
   readonly choice: { readonly engine: EngineName | null; readonly why: string };
 }
 

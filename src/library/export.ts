@@ -30,7 +30,7 @@ export async function exportWeights(options: ExportOptions): Promise<Exported> {
   refuseUnknownOptions(options, { checkpoint: true, format: true, out: true, onNote: true });
   const { checkpoint, format, out, onNote } = options;
   if (!weightFormats.includes(format)) {
-    throw usageError(`--format must be ${weightFormats.join(', ')}, not "${format as string}"`);
+    throw usageError(`\`format\` must be ${weightFormats.join(', ')}, not "${format as string}"`);
   }
   const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()), onNote);
   await refuseInputs(out, [path]);

@@ -42,10 +42,10 @@ export function refuseUnknownOptions<Options extends object>(options: Options, k
     }
     if (value === undefined) continue;
     if (texts.includes(name) && (typeof value !== 'string' || value === '')) {
-      throw usageError(`the option "${name}" is a text that is not empty; leave it out, or give one`);
+      throw usageError(`the option \`${name}\` is a text that is not empty; leave it out, or give one`);
     }
     if (functions.includes(name) && typeof value !== 'function') {
-      throw usageError(`the option "${name}" is a function, not ${typeof value}`);
+      throw usageError(`the option \`${name}\` is a function, not ${typeof value}`);
     }
   }
 }
@@ -65,8 +65,8 @@ export async function datasetOf(directory: string | undefined): Promise<OpenData
   return openDataset(await locateDataset(directory));
 }
 
-export function positive(flag: string, value: number | undefined): number | undefined {
-  return value === undefined ? undefined : integer(flag, value, 1, 0x7fffffff);
+export function positive(option: string, value: number | undefined): number | undefined {
+  return value === undefined ? undefined : integer(option, value, 1, 0x7fffffff);
 }
 
 /** Refuses what are no numbers of workers to compare. Throws OperationalError USAGE. */
@@ -74,7 +74,7 @@ export function checkWorkerCounts(counts: readonly number[]): void {
   const isCount = (count: number): boolean => Number.isInteger(count) && count >= 1 && count <= maxWorldSize;
   if (counts.length > 0 && counts.every(isCount)) return;
   const given = counts.length === 0 ? 'none' : `"${counts.join(',')}"`;
-  throw usageError(`--workers takes whole numbers from 1 to ${String(maxWorldSize)}, such as 1,2, not ${given}`);
+  throw usageError(`\`workers\` takes whole numbers from 1 to ${String(maxWorldSize)}, such as 1,2, not ${given}`);
 }
 
 /** Tells each note once, where several groups are launched one after the other. */

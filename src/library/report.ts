@@ -53,7 +53,7 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   noteChance(inference, onNote);
   if (inference.dataset !== checkpoint.dataset) {
     const message = `the run was trained on the data set ${checkpoint.dataset}, and is scored here on ${inference.dataset}`;
-    onNote(`warning: ${message}; name its folder with --data`);
+    onNote(`warning: ${message}; name its folder with \`data\``);
   }
   const perEpoch = stepsPerEpoch(checkpoint.config, dataset.trainCount);
   const metrics = await readMetricLines(join(run, metricsName), onNote);

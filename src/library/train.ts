@@ -83,7 +83,7 @@ type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
 export async function* train(options: TrainOptions = {}): AsyncGenerator<TrainMetric, void, undefined> {
   refuseUnknownOptions(options, optionNames);
   refuseOtherTypes(options);
-  const timeoutMs = 1000 * (positive('--timeout', options.timeout) ?? defaultTimeout);
+  const timeoutMs = 1000 * (positive('timeout', options.timeout) ?? defaultTimeout);
   yield* inJob(timeoutMs, (job) => trainIn(job, timeoutMs, options));
 }
 
@@ -139,9 +139,9 @@ async function prepare(
   ) {
     throw changed('workers', resume.worldSize, worldSize);
   }
-  const maxSteps = positive('--max-steps', options.maxSteps);
-  const checkpointEvery = positive('--checkpoint-every', options.checkpointEvery);
-  const maxRestarts = integer('--max-restarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000);
+  const maxSteps = positive('maxSteps', options.maxSteps);
+  const checkpointEvery = positive('checkpointEvery', options.checkpointEvery);
+  const maxRestarts = integer('maxRestarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000);
   const dataset = await datasetOf(options.data);
   const first = job === null || job.process === 0;
   const ownFolder = resumed?.folder ?? null;
@@ -177,11 +177,11 @@ function refuseOtherTypes({ signal, override }: TrainOptions): void {
   // Those of other realms, and of polyfills, are as good.
   const { aborted, addEventListener } = (signal ?? new AbortController().signal) as Partial<AbortSignal>;
   if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function') {
-    throw usageError('the option "signal" is an AbortSignal');
+    throw usageError('the option `signal` is an AbortSignal');
   }
   const names: unknown = override ?? [];
   if (Array.isArray(names) && names.every((name) => overridable.some((known) => known === name))) return;
-  throw usageError(`the option "override" is an array of ${overridable.join(', ')}`);
+  throw usageError(`the option \`override\` is an array of ${overridable.join(', ')}`);
 }
 
 /** What training goes on from, or begins with. */
@@ -190,7 +190,7 @@ async function startingPoint({ resume, init, onNote }: TrainOptions): Promise<{
   init: OpenWeights | null;
 }> {
   if (init !== undefined && resume !== undefined) {
-    throw usageError('--init begins a run and --resume goes on with one: give one of them');
+    throw usageError('`init` begins a run and `resume` goes on with one: give one of them');
   }
   return {
     resume: resume === undefined ? null : await openCheckpoint(resume),
@@ -241,7 +241,7 @@ function resumedConfig(resume: Checkpoint, options: TrainOptions): TrainConfig {
 function changed(field: string, was: unknown, is: unknown): OperationalError {
   return new OperationalError(
     'CONFIGURATION_CHANGED',
-    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add --override ${field}`,
+    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add \`override\` ${field}`,
   );
 }
 

@@ -50,11 +50,11 @@ async function* verifyIn(
   const { dataset, steps } = await together(job, async () => {
     checkWorkerCounts(workers);
     if (job === null && workers.length === 1 && options.steps === 1) {
-      throw usageError('--steps 1 with one number of --workers leaves nothing to compare: give more of either');
+      throw usageError('`steps` 1 with one number of `workers` leaves nothing to compare: give more of either');
     }
     for (const count of workers) resolveWorldSize(count, null, defaultConfig);
     if (job !== null) checkProcesses(job.processes, defaultConfig);
-    return { steps: positive('--steps', options.steps) ?? 20, dataset: await datasetOf(options.data) };
+    return { steps: positive('steps', options.steps) ?? 20, dataset: await datasetOf(options.data) };
   });
   yield await runVerification({
     host: nodeHost,

@@ -110,7 +110,7 @@ const limits: Readonly<Record<string, string>> = { EMFILE: 'open files (ulimit -
 /**
  * A thread that the system does not start, as what a user can do about it; any other error as it is.
  * @param what was to be started, such as `4 worker threads`
- * @param instead what to do rather than raise a limit, such as `use fewer --workers`; null where there is nothing
+ * @param instead what to do rather than raise a limit, such as "use fewer `workers`"; null where there is nothing
  */
 export function threadError<E>(error: E, what: string, instead: string | null): E | OperationalError {
   if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_WORKER_INIT_FAILED') return error;

@@ -26,6 +26,19 @@ export function shellWord(text: string): string {
   return `$'${word.replaceAll(/[\\']/g, '\\$&').replaceAll(unprintable, codeUnits)}'`;
 }
 
+/** An option of the library in a message: a name alone in backticks. What stands in quotes or in a path is none. */
+const namedOption = /(?<![^\s(])`([a-z]+(?:[A-Z][a-z]*)*)`(?![\w/])/g;
+
+/** A message with each option that it names, such as `learningRate`, as `show` has it. */
+export function showOptions(text: string, show: (name: string) => string): string {
+  return text.replaceAll(namedOption, (_, name: string) => show(name));
+}
+
+/** A message as prose, for who gives no options: `learningRate` as "learning rate". */
+export function inWords(text: string): string {
+  return showOptions(text, (name) => name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
+}
+
 /** `1 step`, `2 steps`. */
 export function counted(count: number, singular: string): string {
   return `${String(count)} ${singular}${count === 1 ? '' : 's'}`;

@@ -7,6 +7,7 @@ import { defaultConfig, maxWorldSize } from '../../shared/model/config.js';
 import type { DemoFacts } from '../../shared/demo.js';
 import { OperationalError } from '../../shared/errors.js';
 import { stepsPerEpoch } from '../../shared/model/schedule.js';
+import { inWords } from '../../shared/text.js';
 import { count, element, percent, setText } from '../elements.js';
 import { LossCurve } from './loss-curve.js';
 import { nodeHashOf } from './node-hash.js';
@@ -87,18 +88,18 @@ export class TrainSection {
           this.#show(progress);
         },
         onNote: (text) => {
-          setText('status', text);
+          setText('status', inWords(text));
         },
       });
       if (checkpoint !== null) await this.#finish(checkpoint, summary);
       this.#paused = checkpoint;
       const goesOn = this.#abort.signal.reason === 'paused' || (failure !== null && checkpoint !== null);
       this.#enter(summary === null && goesOn ? 'paused' : 'idle');
-      if (failure !== null) setText('status', `${failure.message}.`);
+      if (failure !== null) setText('status', `${inWords(failure.message)}.`);
       else if (summary === null) setText('status', endOf(goesOn ? 'Paused' : 'Ended', checkpoint));
     } catch (error) {
       this.#enter('idle');
-      setText('status', error instanceof Error ? `${error.message}.` : String(error));
+      setText('status', error instanceof Error ? `${inWords(error.message)}.` : String(error));
       if (!(error instanceof OperationalError)) throw error;
     }
   }

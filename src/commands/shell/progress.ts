@@ -6,7 +6,7 @@
  */
 import picocolors from 'picocolors';
 import type { Progress } from '../../index.js';
-import { visible } from '../../shared/text.js';
+import { shown } from './output.js';
 
 export interface ProgressOptions {
   readonly stderr: NodeJS.WriteStream;
@@ -51,7 +51,7 @@ export function createProgressDisplay(options: ProgressOptions): ProgressDisplay
   };
   const writeAbove = (stream: NodeJS.WriteStream, text: string): void => {
     live?.clear();
-    stream.write(`${visible(text)}\n`);
+    stream.write(`${shown(text)}\n`);
     draw();
   };
   const warn = (text: string): void => {

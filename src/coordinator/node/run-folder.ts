@@ -15,7 +15,7 @@ import { checkpointName, previousCheckpointName, writeCheckpoint, type Checkpoin
 import { lockName, RunLock } from './run-lock.js';
 import type { Metric, RunStore } from '../training/run-recorder.js';
 
-/** Where runs go without `--out`, under the working folder. */
+/** Where runs go without the option `out`, under the working folder. */
 export const runsName = 'runs';
 export const metricsName = 'metrics.jsonl';
 export const summaryName = 'summary.json';
@@ -226,7 +226,7 @@ async function checkpointIn(directory: string): Promise<string | null> {
 
 async function refuseCheckpoint(directory: string): Promise<void> {
   if ((await checkpointIn(directory)) === null) return;
-  const message = `${directory} holds a checkpoint of another run; resume it with --resume ${shellWord(directory)}, or choose another --out`;
+  const message = `${directory} holds a checkpoint of another run; resume it with \`resume\` ${shellWord(directory)}, or choose another \`out\``;
   throw new OperationalError('OUT_IN_USE', message);
 }
 

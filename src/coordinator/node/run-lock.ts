@@ -84,7 +84,7 @@ export class RunLock {
       if (cause instanceof OperationalError) throw cause;
       throw notWritable(this.#path, cause);
     }
-    throw new OperationalError('OUT_IN_USE', `several runs want ${this.#path} at once; choose another --out`);
+    throw new OperationalError('OUT_IN_USE', `several runs want ${this.#path} at once; choose another \`out\``);
   }
 
   /** Gives the folder free; another run's lock stays. Never throws: a lock that is left is known as stale. */
@@ -160,7 +160,7 @@ export class RunLock {
     const where = host === hostname() ? ` on another machine or in another container named ${host}` : ` on ${host}`;
     const file = shellWord(this.#path);
     const elsewhere = reach === 'here' ? '' : `${where}, which cannot be asked from here: delete ${file} if it is gone`;
-    const message = `${this.#path} is held by the run of process ${String(pid)}${elsewhere}; wait for it, or choose another --out`;
+    const message = `${this.#path} is held by the run of process ${String(pid)}${elsewhere}; wait for it, or choose another \`out\``;
     return new OperationalError('OUT_IN_USE', message);
   }
 }

@@ -14,7 +14,7 @@ import type { Device } from '../../shared/group/protocol.js';
 import { counted } from '../../shared/text.js';
 import { leafCount } from '../../shared/sums/tree.js';
 
-/** What `--workers` asks for. */
+/** What the option `workers` asks for. */
 export type Workers = number | 'auto';
 
 /** The contents of a file, or null where it cannot be read. */
@@ -31,7 +31,7 @@ export function parseWorkers(workers: number | string): Workers {
   const count = typeof workers === 'string' && /^\d+$/.test(workers) ? Number(workers) : workers;
   if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= maxWorldSize) return count;
   throw usageError(
-    `--workers must be auto or a whole number from 1 to ${String(maxWorldSize)}, not "${String(workers)}"`,
+    `\`workers\` must be auto or a whole number from 1 to ${String(maxWorldSize)}, not "${String(workers)}"`,
   );
 }
 
@@ -156,18 +156,18 @@ function parseDevice(text: string, rank: number): Device {
   const match = /^cpu(?::(\d{1,4}))?$/.exec(text);
   const core = match?.[1] === undefined ? null : Number(match[1]);
   if (match !== null && (core === null || core <= maxCore)) return { kind: 'cpu', core };
-  const where = `--devices: item ${String(rank + 1)}, "${text}", is not a device`;
+  const where = `\`devices\`: item ${String(rank + 1)}, "${text}", is not a device`;
   throw usageError(`${where}; write cpu, or cpu:N to pin that worker to core N, separated by commas`);
 }
 
 function checkDeviceCount(devices: readonly Device[], workers: Workers): void {
   const count = counted(devices.length, 'device');
   if (workers !== 'auto' && devices.length !== workers) {
-    const given = `--devices names ${count}, but --workers is ${String(workers)}`;
-    throw usageError(`${given}; name one device for each worker, or leave --workers out`);
+    const given = `\`devices\` names ${count}, but \`workers\` is ${String(workers)}`;
+    throw usageError(`${given}; name one device for each worker, or leave \`workers\` out`);
   }
   if (devices.length <= maxWorldSize) return;
-  throw usageError(`--devices names ${count}; use at most ${String(maxWorldSize)}`);
+  throw usageError(`\`devices\` names ${count}; use at most ${String(maxWorldSize)}`);
 }
 
 function tooManyWorkers(
@@ -176,11 +176,11 @@ function tooManyWorkers(
   { batchSize, microBatch }: Pick<TrainConfig, 'batchSize' | 'microBatch'>,
   { limit, resumed }: { limit: number; resumed: boolean },
 ): Error {
-  const who = asked === 'auto' ? `--devices of ${counted(worldSize, 'worker')}` : `--workers ${String(worldSize)}`;
+  const who = asked === 'auto' ? `\`devices\` of ${counted(worldSize, 'worker')}` : `\`workers\` ${String(worldSize)}`;
   const rounded = batchSize % microBatch === 0 ? '' : ', rounded up,';
-  const division = `--batch-size ${String(batchSize)} / --micro-batch ${String(microBatch)}${rounded} = ${String(limit)}`;
+  const division = `\`batchSize\` ${String(batchSize)} / \`microBatch\` ${String(microBatch)}${rounded} = ${String(limit)}`;
   const most = counted(limit, 'worker');
-  const other = microBatch === 1 ? ' or a larger --batch-size' : ' or a smaller --micro-batch';
+  const other = microBatch === 1 ? ' or a larger `batchSize`' : ' or a smaller `microBatch`';
   const needs = `${who} needs ${String(worldSize)} micro-batches, but ${division}`;
   return usageError(`${needs}; use at most ${most}${resumed ? ', as the run to resume has it so' : other}`);
 }

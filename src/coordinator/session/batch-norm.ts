@@ -1,4 +1,4 @@
-/** Synchronising batch-norm statistics that each rank keeps for itself (`--batch-norm local`). */
+/** Synchronising batch-norm statistics that each rank keeps for itself (`batchNorm` local). */
 import type { TrainConfig } from '../../shared/model/config.js';
 import { batchNormChannels } from '../../shared/model/network.js';
 import { leafCount, rowsOf, shardOf } from '../../shared/sums/tree.js';

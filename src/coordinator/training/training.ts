@@ -290,7 +290,7 @@ class TrainingRun {
     const step = String(this.#session.step);
     const saving = this.#checkpoint().then((checkpoint) => this.#recorder.lastCheckpoint(checkpoint));
     const saved = await saving.then(
-      () => (folder === null ? '' : `; step ${step} is saved: go on with --resume ${shellWord(folder.directory)}`),
+      () => (folder === null ? '' : `; step ${step} is saved: go on with \`resume\` ${shellWord(folder.directory)}`),
       (failure: unknown) => `; step ${step} is not saved: ${messageOf(failure)}`,
     );
     const restarts = job === null ? `; gave up after ${counted(this.#restarts.count, 'restart')}` : '';
@@ -314,7 +314,7 @@ class TrainingRun {
     const left = none ? 'there is no checkpoint yet' : `the last checkpoint in ${folder?.directory ?? ''} is whole`;
     return new OperationalError(
       'NOT_FINITE',
-      `${what}, and ${left}: try a smaller ${config.lrGamma > 1 ? '--lr-gamma' : '--lr'}`,
+      `${what}, and ${left}: try a smaller ${config.lrGamma > 1 ? '`lrGamma`' : '`learningRate`'}`,
     );
   }
 

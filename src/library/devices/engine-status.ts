@@ -62,7 +62,7 @@ async function tensorFlowStatus(name: TensorFlowName, timeoutMs: number): Promis
   const request: ProbeRequest = { name, libraries: search.libraries };
   const answer = (await probe('./engine-probe.js', request, timeoutMs)) as ProbeAnswer;
   if ('error' in answer) {
-    return { ...status, available: false, device: null, detail: answer.error.replace(`--engine ${name}: `, '') };
+    return { ...status, available: false, device: null, detail: answer.error.replace(`\`engine\` ${name}: `, '') };
   }
   const { libtensorflow, adapter } = answer;
   if (adapter !== null) {

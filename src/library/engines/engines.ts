@@ -31,7 +31,7 @@ export interface SelectedEngine {
 
 export interface SelectOptions {
   readonly workers: number;
-  /** What `--devices` names, or null. */
+  /** What the option `devices` names, or null. */
   readonly devices?: readonly Device[] | null;
   readonly onNote: (text: string) => void;
 }
@@ -46,7 +46,7 @@ export async function selectEngine(choice: EngineChoice | undefined, options: Se
   if (name === 'auto') return selectAuto(options);
   if (name === 'tfjs') return selectTensorFlow(options);
   if (engineNames.includes(name)) return selectByName(name, null, options);
-  throw usageError(`--engine must be ${engineChoices.join(', ')}, not "${name as string}"`);
+  throw usageError(`\`engine\` must be ${engineChoices.join(', ')}, not "${name as string}"`);
 }
 
 /**
@@ -71,7 +71,7 @@ export async function selectEngineToResume(
     if (!(error instanceof OperationalError) || error.code !== 'ENGINE_UNAVAILABLE') throw error;
     if (mayDiffer) return selectEngine(choice, options);
     const message = `the checkpoint was trained by engine ${was}, and another one gives other bits: ${error.message}`;
-    throw new OperationalError('CONFIGURATION_CHANGED', `${message}; or add --override engine`);
+    throw new OperationalError('CONFIGURATION_CHANGED', `${message}; or add \`override\` engine`);
   }
 }
 
@@ -83,7 +83,7 @@ export function autoChoice(gpu: Pick<EngineStatus, 'version' | 'available' | 'de
 }
 
 async function selectAuto(options: SelectOptions): Promise<SelectedEngine> {
-  if ((options.devices ?? null) !== null) return selectByName('wasm', '--devices names processors', options);
+  if ((options.devices ?? null) !== null) return selectByName('wasm', '`devices` names processors', options);
   const { engine, why } = autoChoice(await statusOf('tfjs-node-gpu'));
   return selectByName(engine, why, options);
 }
@@ -97,7 +97,7 @@ async function selectTensorFlow(options: SelectOptions): Promise<SelectedEngine>
   }
   throw new OperationalError(
     'ENGINE_UNAVAILABLE',
-    `--engine tfjs: none of its engines works here (${reasons.join('; ')})`,
+    `\`engine\` tfjs: none of its engines works here (${reasons.join('; ')})`,
   );
 }
 
@@ -133,17 +133,19 @@ async function selectByName(
   return { engine, libraries, why: why ?? what, device: onGpu ? 'gpu' : 'cpu', oneDevice: onGpu };
 }
 
-/** `--devices` says which processor a worker computes on: engines that do not let it choose refuse to pretend. */
+/** The option `devices` says which processor a worker computes on: engines that do not let it choose refuse to pretend. */
 function refuseDevices(name: Name, devices: readonly Device[] | null): void {
   if (name === 'wasm' || devices === null) return;
   if (name !== 'tfjs-node') {
-    throw usageError(`--devices names processors, but --engine ${name} has a device of its own: leave --devices out`);
+    throw usageError(
+      `\`devices\` names processors, but \`engine\` ${name} has a device of its own: leave \`devices\` out`,
+    );
   }
   if (devices.every(({ core }) => core === null)) return;
   const reason = 'TensorFlow computes on threads of its own, which cpu:N does not pin';
-  throw usageError(`--devices: ${reason}: write cpu with --engine ${name}, or use --engine wasm`);
+  throw usageError(`\`devices\`: ${reason}: write cpu with \`engine\` ${name}, or use \`engine\` wasm`);
 }
 
 function unavailable(name: TensorFlowName, reason: string): OperationalError {
-  return new OperationalError('ENGINE_UNAVAILABLE', `--engine ${name}: ${reason}`);
+  return new OperationalError('ENGINE_UNAVAILABLE', `\`engine\` ${name}: ${reason}`);
 }

@@ -73,7 +73,7 @@ export async function serveFiles(files: ReadonlyMap<string, ServedFile>, port: n
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     const reason = code === 'EADDRINUSE' ? 'is in use' : `cannot be used (${code})`;
     throw usageError(
-      `--port ${String(port)} ${reason} on ${loopback}; choose another, or leave --port out for a free one`,
+      `\`port\` ${String(port)} ${reason} on ${loopback}; choose another, or leave \`port\` out for a free one`,
     );
   }
   return {

