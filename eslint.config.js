@@ -19,6 +19,7 @@ function sources(path) {
 const portable = [
   'src/shared',
   'src/browser',
+  'src/commands/shell/flags.ts',
   'src/coordinator/session',
   'src/coordinator/training',
   'src/coordinator/checkpoint',
@@ -113,8 +114,8 @@ export default defineConfig(
 
 /**
  * cli -> commands -> index -> library -> coordinator, interchange, images, report, mpi -> shared <- worker, and browser beside
- * the library; coordinator, images and library -> files. Each folder is listed with what of the rest it may import; anyone may
- * import shared.
+ * the library; coordinator, images and library -> files; browser -> commands for one file. Each folder is listed with what of
+ * the rest it may import; anyone may import shared.
  */
 function layers() {
   const all = [
@@ -141,7 +142,10 @@ function layers() {
       ['coordinator', 'interchange', 'images', 'report', 'mpi', 'files', 'worker'],
       'the library knows neither its commands nor the page',
     ],
-    browser: [['coordinator', 'images', 'worker'], 'the page is to coordinator and engine what the library is in Node'],
+    browser: [
+      ['coordinator', 'images', 'worker', 'commands'],
+      'the page is to coordinator and engine what the library is in Node',
+    ],
     coordinator: [['files'], 'the coordinator imports files and shared only'],
     interchange: [[], 'file formats import shared only'],
     images: [['files'], 'pictures import files and shared only'],
@@ -171,6 +175,12 @@ function layers() {
       from: './src/worker',
       except: ['./rank.ts', './engines/wasm'],
       message: 'of the worker, the page joins the loop of a rank and its one engine',
+    },
+    {
+      target: './src/browser',
+      from: './src/commands',
+      except: ['./shell/flags.ts'],
+      message: 'of the commands, the page shows the command line alone',
     },
     {
       target: './src/worker/engines',

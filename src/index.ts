@@ -37,6 +37,7 @@ export type {
   Summary,
   TrainMetric,
 } from './coordinator/training/metrics.js';
+export type { Reproduction } from './coordinator/training/reproduction.js';
 export type { Verification, VerificationRow } from './coordinator/verification.js';
 export { weightFormats, type WeightFormat } from './interchange/formats.js';
 export { defaultConfig, type BatchNormMode, type TrainConfig } from './shared/model/config.js';

@@ -1,6 +1,8 @@
-/** The command line's names of the library's options: all have one, and messages take them. */
+/** The command line's names of the library's options: all have one, messages take them, and nothing but the commands knows them. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { flags, flagsOf, inFlags, type CommandName } from '../dist/commands/shell/flags.js';
+import { flags, flagsOf, inFlags, trainCommandLine, type CommandName } from '../dist/commands/shell/flags.js';
 import { benchmark, demo, evaluate, exportWeights, predict, report, train, verify } from '../dist/index.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
@@ -9,7 +11,7 @@ const commands = Object.keys(flags) as CommandName[];
 const names = [...new Set(commands.flatMap((command) => [...flagsOf(command).keys()]))];
 
 /** Options of the library that are none of the command line. */
-const withoutFlag = ['onNote', 'onProgress', 'signal'];
+const withoutFlag = ['onNote', 'onProgress', 'signal', 'showReproduction'];
 /** Of the command line alone. */
 const ofCommands = ['json', 'quiet'];
 
@@ -51,4 +53,37 @@ describe.each(Object.entries(functions) as [CommandName, () => Promise<unknown>]
       expect(inFlags(`another \`${name}\``, command)).toBe(`another ${name}`);
     }
   });
+});
+
+it('a command line has the flags of train, and its words are those of a shell', () => {
+  expect(trainCommandLine({})).toBe('mnist-ddp train');
+  expect(trainCommandLine({ learningRate: 1e-7, batchNorm: 'local', maxSteps: 20, init: "it's.pth" })).toBe(
+    `mnist-ddp train --lr 1e-7 --batch-norm local --max-steps 20 --init 'it'\\''s.pth'`,
+  );
+});
+
+/** Sources, and what else the page is made of. */
+async function sourcesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && /\.(ts|html)$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+it('no flag of a command is written below the commands', async () => {
+  const src = join(import.meta.dirname, '..', 'src');
+  const own = commands
+    .flatMap((command) => [...flagsOf(command).values()])
+    .filter((flag) => flag.operand === undefined);
+  const pattern = new RegExp(`--(${own.map(({ flag }) => flag).join('|')})(?![\\w-])`);
+  const found: string[] = [];
+  for (const path of await sourcesBelow(src)) {
+    if (path.startsWith(join(src, 'commands'))) continue;
+    for (const line of (await readFile(path, 'utf8')).split('\n')) {
+      // Colours of the page, and what another program takes.
+      const rest = line.replaceAll(/var\(--\w+\)|^ *--\w+: |--format=csv/g, '');
+      if (pattern.test(rest)) found.push(`${path}: ${line.trim()}`);
+    }
+  }
+  expect(found).toEqual([]);
 });

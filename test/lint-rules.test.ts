@@ -84,10 +84,18 @@ it.each([
   ['src/coordinator/session/session.ts', 'piscina'],
   ['src/browser/page.ts', 'node:fs'],
   ['src/browser/page.ts', '../library/train.js'],
+  ['src/browser/page.ts', '../commands/train.js'],
+  ['src/browser/page.ts', '../commands/shell/output.js'],
+  ['src/commands/shell/flags.ts', 'node:fs'],
   ['src/browser/worker.ts', '../worker/engines/registry.js'],
   ['src/library/demo.ts', '../browser/page.js'],
   ['src/worker/engines/wasm/replica.ts', 'node:os'],
 ])('%s may not import %s, nor later', async (file, imported) => {
   expect(await complaints(file, `import * as it from '${imported}';\nexport { it };`)).toHaveLength(1);
   expect(await complaints(file, `export const it = await import('${imported}');`)).toHaveLength(1);
+});
+
+it('the page may import the command line that it shows', async () => {
+  const code = "import { trainCommandLine } from '../commands/shell/flags.js';\nexport { trainCommandLine };";
+  expect(await complaints('src/browser/page.ts', code)).toEqual([]);
 });

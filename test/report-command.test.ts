@@ -3,7 +3,8 @@ import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exportWeights, loadCheckpoint, report, type Summary } from '../dist/index.js';
-import { reproducingCommand } from '../dist/coordinator/training/reproducing-command.js';
+import { trainCommandLine } from '../dist/commands/shell/flags.js';
+import { reproductionOf } from '../dist/coordinator/training/reproduction.js';
 import { cli } from './support/cli.js';
 import { operationalError } from './support/errors.js';
 import { temporaryDataset } from './support/idx-files.js';
@@ -24,13 +25,17 @@ afterAll(async () => {
   await remove();
 });
 
+async function commandOf(folder: string): Promise<string> {
+  return trainCommandLine(reproductionOf(await loadCheckpoint(folder), perEpoch, true));
+}
+
 it('is one file in the run folder, which tells its accuracy, hash and command', async () => {
   const { code, stdout } = await cli(['report', run.out, '--data', data]);
   expect([code, stdout]).toEqual([0, `${join(run.out, 'report.html')}\n`]);
   const html = await readFile(join(run.out, 'report.html'), 'utf8');
   expect(html).toContain(run.accuracy.toFixed(2));
   expect(html).toContain(run.parametersSha256);
-  expect(html).toContain(reproducingCommand(await loadCheckpoint(run.out), perEpoch, true));
+  expect(html).toContain(await commandOf(run.out));
 });
 
 it.each([
@@ -44,7 +49,7 @@ it.each([
   const init = 'init' in options ? weights : undefined;
   const config = { batchSize: 16, microBatch: 4, epochs: 2, seed: 8, learningRate: 5e-4 };
   const { summary } = await trainRun({ workers: 2, ...config, ...options, init, data, out: join(directory, name) });
-  const command = reproducingCommand(await loadCheckpoint(summary.out), perEpoch, true);
+  const command = await commandOf(summary.out);
   expect(command.startsWith('mnist-ddp train ')).toBe(true);
   const words = [...command.matchAll(/'((?:[^']|'\\'')*)'|(\S+)/g)].map(
     ([, quoted, plain]) => quoted?.replaceAll("'\\''", "'") ?? plain ?? '',
@@ -55,6 +60,22 @@ it.each([
   expect((await loadCheckpoint(again)).parametersSha256).toBe(summary.parametersSha256);
   const { out: file } = await report({ run: again, data });
   expect((await readFile(file, 'utf8')).includes('Initial weights')).toBe(init !== undefined);
+});
+
+it('shows a call of train to a user of the library, or what that user makes of its options', async () => {
+  const options = { batchSize: 16, microBatch: 4, epochs: 2, learningRate: 0.002, lrStep: 3, lrGamma: 0.5, seed: 5 };
+  const page = async (more: object): Promise<string> =>
+    readFile((await report({ run: run.out, data, out: join(directory, 'library.html'), ...more })).out, 'utf8');
+  const shown: object[] = [];
+  const showReproduction = (given: object): string => {
+    shown.push(given);
+    return 'as <this> user likes';
+  };
+  expect(await page({ showReproduction })).toContain('<code>as &lt;this&gt; user likes</code>');
+  expect(shown).toEqual([{ ...options, data: 'DIR' }]);
+  const [, call = ''] = /<code>train\((.*)\)<\/code>/.exec(await page({})) ?? [];
+  const literal = call.replaceAll('&quot;', '"').replaceAll(/(\w+): /g, '"$1": ');
+  expect(JSON.parse(literal)).toEqual({ ...options, data: 'DIR' });
 });
 
 it('does without what a killed run did not write, and reads no line that is cut short', async () => {

@@ -1,13 +1,14 @@
 /** `mnist-ddp report`: writes a run down as one HTML file. */
 import { report } from '../index.js';
 import { command } from './shell/command.js';
+import { trainCommandLine } from './shell/flags.js';
 import { nameWritten, note } from './shell/output.js';
 
 export const reportCommand = command(
   'report',
   'write curves, confusion matrix and mistakes of a run as one HTML file',
   async (options) => {
-    const written = await report({ ...options, onNote: note });
+    const written = await report({ ...options, showReproduction: trainCommandLine, onNote: note });
     nameWritten(written.out);
   },
 );

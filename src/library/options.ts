@@ -26,7 +26,7 @@ export const groupOptionNames: OptionNames<GroupOptions> = { workers: true, engi
 
 /** Options of all functions that are texts, and functions; others are checked where they are used. */
 const texts = ['data', 'out', 'init', 'resume', 'devices', 'checkpoint', 'run', 'rows'];
-const functions = ['onNote', 'onProgress'];
+const functions = ['onNote', 'onProgress', 'showReproduction'];
 
 /**
  * What JavaScript lets pass: an option by a name that is not one, which would be taken for left out, or of another type.

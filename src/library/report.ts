@@ -5,12 +5,13 @@ import { checkpointName, previousCheckpointName, type Checkpoint } from '../coor
 import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js';
 import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/training/metrics.js';
 import { metricsName, newestRun, summaryName } from '../coordinator/node/run-folder.js';
-import { reproducingCommand } from '../coordinator/training/reproducing-command.js';
+import { reproductionOf, type Reproduction } from '../coordinator/training/reproduction.js';
 import { IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { renderReport } from '../report/report.js';
 import type { ReportData } from '../report/report-data.js';
 import { OperationalError } from '../shared/errors.js';
 import { stepsPerEpoch } from '../shared/model/schedule.js';
+import { visible } from '../shared/text.js';
 import { loadEngine } from '../worker/engines/registry.js';
 import { engineNames } from './engines/engines.js';
 import { infer, noteChance } from './network/inference.js';
@@ -26,6 +27,11 @@ export interface ReportOptions extends GroupOptions {
   readonly run?: string | undefined;
   /** The file to write, as in `exportWeights`; default `report.html` in the run's folder. */
   readonly out?: string | undefined;
+  /**
+   * Says in one line how to train to the same parameters again, given the options of `train` for that, defaults left out; default a
+   * call, such as `train({ seed: 1 })`.
+   */
+  readonly showReproduction?: ((options: Reproduction) => string) | undefined;
 }
 
 export interface Report {
@@ -57,22 +63,26 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   }
   const perEpoch = stepsPerEpoch(checkpoint.config, dataset.trainCount);
   const metrics = await readMetricLines(join(run, metricsName), onNote);
-  const data = await reportData(run, checkpoint, perEpoch, metrics, inference.test);
+  const exact = await isExact(checkpoint.engine);
+  const command = (options.showReproduction ?? callOfTrain)(reproductionOf(checkpoint, perEpoch, exact));
+  const data = reportData({ run, checkpoint, perEpoch, exact, command }, metrics, inference.test);
   await writeFileAtomically(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };
 }
 
-async function reportData(
-  run: string,
-  checkpoint: Checkpoint,
-  perEpoch: number,
+interface ReportedRun extends Pick<ReportData, 'run' | 'exact' | 'command'> {
+  readonly checkpoint: Checkpoint;
+  readonly perEpoch: number;
+}
+
+function reportData(
+  { run, checkpoint, perEpoch, exact, command }: ReportedRun,
   metricLines: string,
   test: ReportData['test'],
-): Promise<ReportData> {
+): ReportData {
   const { config, dataset, engine, worldSize, step, parametersSha256, init } = checkpoint;
   const metrics = parseMetrics(metricLines, step);
   const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
-  const exact = await isExact(engine);
   return {
     run,
     version,
@@ -86,12 +96,17 @@ async function reportData(
     stepsPerEpoch: perEpoch,
     parametersSha256,
     init,
-    command: reproducingCommand(checkpoint, perEpoch, exact),
+    command,
     machine: starts.at(-1)?.machine ?? [],
     steps: metrics.filter((metric): metric is StepMetric => metric.kind === 'step'),
     evaluations: metrics.filter((metric): metric is EvaluationMetric => metric.kind === 'evaluation'),
     test,
   };
+}
+
+function callOfTrain(options: Reproduction): string {
+  const fields = Object.entries(options).map(([name, value]) => `${name}: ${visible(JSON.stringify(value))}`);
+  return fields.length === 0 ? 'train()' : `train({ ${fields.join(', ')} })`;
 }
 
 /**
@@ -113,4 +128,9 @@ async function isExact(engine: string): Promise<boolean> {
   return known !== undefined && (await loadEngine(known)).exact;
 }
 
-const optionNames: OptionNames<ReportOptions> = { ...groupOptionNames, run: true, out: true };
+const optionNames: OptionNames<ReportOptions> = {
+  ...groupOptionNames,
+  run: true,
+  out: true,
+  showReproduction: true,
+};

@@ -35,7 +35,7 @@ export interface ReportData {
   readonly parametersSha256: string;
   /** The weights that training began with, where it did not draw its own. */
   readonly init: { readonly file: string; readonly parametersSha256: string } | null;
-  /** What gives the same parameters again, such as `mnist-ddp train --seed 1`. */
+  /** What gives the same parameters again, such as `train({ seed: 1 })`. */
   readonly command: string;
   /** Name and value, such as `Processor`, `AMD EPYC, 2 cores`: of the machine that trained; empty where the run did not record it. */
   readonly machine: readonly (readonly [string, string])[];

@@ -1,8 +1,9 @@
 /** Train: the form, the figures of the run, and what it came to. The next start goes on from a pause's checkpoint, or a failure's. */
+import { trainCommandLine } from '../../commands/shell/flags.js';
 import { encodeCheckpoint, type Checkpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
 import type { OpenDataset } from '../../coordinator/session/dataset-parts.js';
 import type { Progress, Summary } from '../../coordinator/training/metrics.js';
-import { reproducingCommand } from '../../coordinator/training/reproducing-command.js';
+import { reproductionOf } from '../../coordinator/training/reproduction.js';
 import { defaultConfig, maxWorldSize } from '../../shared/model/config.js';
 import type { DemoFacts } from '../../shared/demo.js';
 import { OperationalError } from '../../shared/errors.js';
@@ -145,7 +146,7 @@ export class TrainSection {
     setText('node-hash', node === null ? 'Not known here' : node.parametersSha256);
     element('node-hash', HTMLElement).classList.toggle('code', node !== null);
     setText('verdict', verdictOf(node?.source ?? null, equal));
-    setText('command', reproducingCommand(checkpoint, this.#perEpoch, true));
+    setText('command', trainCommandLine(reproductionOf(checkpoint, this.#perEpoch, true)));
     await this.#offer(checkpoint);
     element('result', HTMLElement).hidden = false;
     await this.#trained(checkpoint);

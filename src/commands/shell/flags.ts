@@ -1,9 +1,9 @@
 /**
- * How the command line calls what the library calls options: what each command takes, and how a message of the library reads
- * there.
+ * How the command line calls what the library calls options: what each command takes, how a message of the library reads there, and
+ * the command that trains with given options. The demo's page shows such a command too.
  */
 import { defaultConfig } from '../../shared/model/config.js';
-import { showOptions } from '../../shared/text.js';
+import { shellWord, showOptions } from '../../shared/text.js';
 
 /** What is written behind a flag. */
 export type Kind =
@@ -237,6 +237,15 @@ export function inFlags(text: string, command: CommandName): string {
     const flag = own.get(name);
     return flag === undefined ? name : typed(flag);
   });
+}
+
+/** The command line that trains with these options of `train`: numbers and texts. */
+export function trainCommandLine(options: Readonly<Partial<Record<keyof Flags['train'], string | number>>>): string {
+  const words = Object.entries(options).map(([name, value]) => {
+    const { flag } = flags.train[name as keyof Flags['train']];
+    return `--${flag} ${shellWord(String(value))}`;
+  });
+  return ['mnist-ddp train', ...words].join(' ');
 }
 
 function typed({ flag, operand }: Flag): string {

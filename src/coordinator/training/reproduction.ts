@@ -1,0 +1,33 @@
+/** What trains to the same parameters again. */
+import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
+import type { Checkpoint } from '../checkpoint/checkpoint-format.js';
+
+/** Options of `train`; those that are left out have their defaults. */
+export interface Reproduction extends Partial<TrainConfig> {
+  readonly engine?: string;
+  readonly workers?: number;
+  readonly maxSteps?: number;
+  /** `DIR`, to be replaced: where a data set that is not MNIST lies, a checkpoint does not know. */
+  readonly data?: 'DIR';
+  readonly init?: string;
+}
+
+/**
+ * What trains to the parameters of a checkpoint from nothing.
+ * @param perEpoch steps of one epoch
+ * @param exact whether the checkpoint's engine is; another one comes to the same but for rounding
+ */
+export function reproductionOf(checkpoint: Checkpoint, perEpoch: number, exact: boolean): Reproduction {
+  const { config, engine, step, dataset, worldSize, init } = checkpoint;
+  const keys = Object.keys(defaultConfig) as (keyof TrainConfig)[];
+  const changed = keys.filter((key) => config[key] !== defaultConfig[key]);
+  return {
+    ...Object.fromEntries(changed.map((key) => [key, config[key]])),
+    // Engines on TensorFlow.js, and batch norm over shards, are what the number of workers changes the result of.
+    ...(exact ? {} : { engine }),
+    ...(exact && config.batchNorm === 'sync' ? {} : { workers: worldSize }),
+    ...(step === config.epochs * perEpoch ? {} : { maxSteps: step }),
+    ...(dataset === 'mnist' ? {} : { data: 'DIR' }),
+    ...(init === null ? {} : { init: init.file }),
+  };
+}
