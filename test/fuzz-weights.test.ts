@@ -4,8 +4,8 @@
  */
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { readWeights, writeWeights } from '../dist/interchange/formats.js';
-import { stateTensors } from '../dist/interchange/weights.js';
+import { readWeights, writeWeights } from '../src/interchange/formats.js';
+import { stateTensors } from '../src/interchange/weights.js';
 import { damaged, many, pick, readWithin, type Outcome, type Random } from './support/fuzz.js';
 import { call, dict, global, integer, list, text, TorchFile, tuple, uint32 } from './support/torch-file.js';
 import { patternedWeights } from './support/weights.js';

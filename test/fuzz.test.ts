@@ -12,17 +12,17 @@ import {
   decodeCheckpoint,
   encodeCheckpoint,
   parametersSha256,
-} from '../dist/coordinator/checkpoint/checkpoint-format.js';
-import { locateDataset, openDataset } from '../dist/coordinator/node/dataset-files.js';
-import { centreDigit } from '../dist/images/centre.js';
-import { decodePicture } from '../dist/images/decode.js';
-import { readPictures } from '../dist/images/pictures.js';
-import { parseMetrics } from '../dist/library/files/metric-lines.js';
-import { renderReport } from '../dist/report/report.js';
-import type { StepPoint, EvaluationPoint } from '../dist/report/report-data.js';
-import { defaultConfig } from '../dist/shared/model/config.js';
-import { parseIdxHeader } from '../dist/shared/idx.js';
-import { batchNormChannels, parameterCount } from '../dist/shared/model/network.js';
+} from '../src/coordinator/checkpoint/checkpoint-format.js';
+import { locateDataset, openDataset } from '../src/coordinator/node/dataset-files.js';
+import { centreDigit } from '../src/images/centre.js';
+import { decodePicture } from '../src/images/decode.js';
+import { readPictures } from '../src/images/pictures.js';
+import { parseMetrics } from '../src/library/files/metric-lines.js';
+import { renderReport } from '../src/report/report.js';
+import type { StepPoint, EvaluationPoint } from '../src/report/report-data.js';
+import { defaultConfig } from '../src/shared/model/config.js';
+import { parseIdxHeader } from '../src/shared/idx.js';
+import { batchNormChannels, parameterCount } from '../src/shared/model/network.js';
 import { damaged, many, pick, readWithin, type Outcome, type Random } from './support/fuzz.js';
 import { cutIdx, idxHeader, idxNames, temporaryDirectory, writeIdxSet } from './support/idx-files.js';
 import { mnistRows } from './support/mnist.js';

@@ -1,7 +1,7 @@
-/** Stopping after any step, and going on with any number of workers; test/training.test.ts has some of each. */
+/** Stopping after any step, and going on with any number of workers; test/built/library/training.test.ts has some of each. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Summary } from '../../dist/index.js';
+import type { Summary } from '../../src/index.js';
 import { temporaryDataset } from '../support/idx-files.js';
 import { metricsOf, trainRun } from '../support/runs.js';
 

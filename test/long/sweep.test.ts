@@ -1,7 +1,7 @@
-/** The whole sweep of faults, and many kills; test/survival.test.ts has some of each. */
+/** The whole sweep of faults, and many kills; test/built/library/survival.test.ts has some of each. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Summary } from '../../dist/index.js';
+import type { Summary } from '../../src/index.js';
 import { everyFault, survive } from '../support/faults.js';
 import { temporaryDataset, writeIdxSet } from '../support/idx-files.js';
 import { liveAndDie } from '../support/kills.js';

@@ -1,7 +1,7 @@
 /** Training on TensorFlow.js needs as much memory in the end as at the start. */
 import { expect, it } from 'vitest';
-import { holdTensorFlow } from '../../dist/library/engines/tensorflow.js';
-import { tensorFlowEngines } from '../../dist/worker/engines/tfjs/tfjs-engines.js';
+import { holdTensorFlow } from '../../src/library/engines/tensorflow.js';
+import { tensorFlowEngines } from '../../src/worker/engines/tfjs/tfjs-engines.js';
 import { recordingExchange } from '../support/exchange.js';
 import { initialParameters } from '../support/golden.js';
 import { mnistRows } from '../support/mnist.js';

@@ -1,7 +1,9 @@
 import { defineConfig } from 'vitest/config';
+import { built } from '../support/built.js';
 
 /** What takes minutes; `npm test` has a short form of each. */
 export default defineConfig({
+  plugins: [built],
   test: {
     include: ['test/long/**/*.test.ts'],
     pool: 'forks',

@@ -1,6 +1,6 @@
 /** Statistics exchanges of one thread, for tests of an engine without its group. */
-import type { StatisticsExchange } from '../../dist/shared/engine.js';
-import { mergesOfLeaves, mergesOfSubtrees, subtreesOf } from '../../dist/shared/sums/tree.js';
+import type { StatisticsExchange } from '../../src/shared/engine.js';
+import { mergesOfLeaves, mergesOfSubtrees, subtreesOf } from '../../src/shared/sums/tree.js';
 
 export interface ExchangeCall {
   readonly length: number;

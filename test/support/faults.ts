@@ -1,7 +1,7 @@
 /** Faults on purpose: every way to fail in every phase of a step. */
 import { setEnvironmentData } from 'node:worker_threads';
 import { expect } from 'vitest';
-import type { Summary, TrainOptions } from '../../dist/index.js';
+import type { Summary, TrainOptions } from '../../src/index.js';
 import { trainRun } from './runs.js';
 
 /** What has a process of Node fail as MNIST_DDP_FAULT says. */

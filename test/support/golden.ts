@@ -1,6 +1,6 @@
 /** The figures of test/golden/pytorch.py, which documents every recipe that is repeated here. */
 import { readFileSync } from 'node:fs';
-import { parameterCount, parameters } from '../../dist/shared/model/network.js';
+import { parameterCount, parameters } from '../../src/shared/model/network.js';
 
 interface Figures {
   readonly torch: string;

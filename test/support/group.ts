@@ -1,12 +1,12 @@
 /** A group of worker threads that is driven one step at a time, for tests of what `train` does not show. */
-import { parametersSha256 } from '../../dist/coordinator/node/checkpoint-files.js';
-import { locateDataset, openDataset } from '../../dist/coordinator/node/dataset-files.js';
-import { nodeHost } from '../../dist/coordinator/node/node-host.js';
-import { Session } from '../../dist/coordinator/session/session.js';
-import { defaultConfig, type TrainConfig } from '../../dist/shared/model/config.js';
-import type { Engine } from '../../dist/shared/engine.js';
-import { parameterCount } from '../../dist/shared/model/network.js';
-import { wasmEngine } from '../../dist/worker/engines/wasm/wasm-engine.js';
+import { parametersSha256 } from '../../src/coordinator/node/checkpoint-files.js';
+import { locateDataset, openDataset } from '../../src/coordinator/node/dataset-files.js';
+import { nodeHost } from '../../src/coordinator/node/node-host.js';
+import { Session } from '../../src/coordinator/session/session.js';
+import { defaultConfig, type TrainConfig } from '../../src/shared/model/config.js';
+import type { Engine } from '../../src/shared/engine.js';
+import { parameterCount } from '../../src/shared/model/network.js';
+import { wasmEngine } from '../../src/worker/engines/wasm/wasm-engine.js';
 
 export interface StepResult {
   /** Mean over the batch. */

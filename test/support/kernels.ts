@@ -1,8 +1,8 @@
 /** The kernels of the `wasm` engine as a run here would have them, and how wide they must be. */
 import { readFileSync } from 'node:fs';
-import { loadKernels } from '../../dist/coordinator/session/kernels.js';
-import { nodeHost } from '../../dist/coordinator/node/node-host.js';
-import { wasmEngine } from '../../dist/worker/engines/wasm/wasm-engine.js';
+import { loadKernels } from '../../src/coordinator/session/kernels.js';
+import { nodeHost } from '../../src/coordinator/node/node-host.js';
+import { wasmEngine } from '../../src/worker/engines/wasm/wasm-engine.js';
 
 /** Compiled as wide as this Node can, or as MNIST_DDP_SIMD says. */
 export async function compileKernels(): Promise<WebAssembly.Module> {

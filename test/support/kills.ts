@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect } from 'vitest';
-import { loadCheckpoint } from '../../dist/index.js';
+import { loadCheckpoint } from '../../src/index.js';
 import { cliPath } from './cli.js';
 import { randomBits } from './random.js';
 

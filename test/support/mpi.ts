@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { loadMpi } from '../../dist/mpi/library.js';
+import { loadMpi } from '../../src/mpi/library.js';
 import { cliPath, type CliResult } from './cli.js';
 
 /** Why there can be no jobs here, or null: a test that is left out says it in its title. */

@@ -2,7 +2,7 @@
  * One replica of any engine in a memory of its own, laid out as a coordinator would: for tests of an engine without
  * threads.
  */
-import { staticBytes } from '../../dist/shared/group/memory.js';
+import { staticBytes } from '../../src/shared/group/memory.js';
 import type {
   AdamScalars,
   Engine,
@@ -10,10 +10,10 @@ import type {
   ShardReport,
   StateSet,
   StatisticsExchange,
-} from '../../dist/shared/engine.js';
-import { batchNormChannels, classes, imagePixels, parameterCount } from '../../dist/shared/model/network.js';
-import { leafCount, mergesOfSubtrees, subtreesOf } from '../../dist/shared/sums/tree.js';
-import type { LeafRange } from '../../dist/shared/sums/tree.js';
+} from '../../src/shared/engine.js';
+import { batchNormChannels, classes, imagePixels, parameterCount } from '../../src/shared/model/network.js';
+import { leafCount, mergesOfSubtrees, subtreesOf } from '../../src/shared/sums/tree.js';
+import type { LeafRange } from '../../src/shared/sums/tree.js';
 import type { Rows } from './mnist.js';
 
 export interface ReplicaOptions {

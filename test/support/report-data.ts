@@ -1,6 +1,6 @@
 /** What a report shows, made up: enough of everything to see each part of it. */
-import type { ReportData } from '../../dist/report/report-data.js';
-import { defaultConfig } from '../../dist/shared/model/config.js';
+import type { ReportData } from '../../src/report/report-data.js';
+import { defaultConfig } from '../../src/shared/model/config.js';
 import { randomBits } from './random.js';
 
 /** A test set of random pictures and labels, where `accuracy` of 1 is a network that is always right. */

@@ -1,7 +1,7 @@
 /** Whole training runs, on real worker threads. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { train, type Summary, type TrainMetric, type TrainOptions } from '../../dist/index.js';
+import { train, type Summary, type TrainMetric, type TrainOptions } from '../../src/index.js';
 
 /** A run's metrics and its summary; `onMetric` sees each metric as it comes. */
 export async function trainRun(

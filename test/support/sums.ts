@@ -1,5 +1,5 @@
 /** Sums by the tree's definition, over values for which no other order of additions gives the same bits. */
-import { Philox } from '../../dist/shared/model/philox.js';
+import { Philox } from '../../src/shared/model/philox.js';
 
 /** The tree by its definition: splits at the largest power of two below the number of leaves. */
 export function serialSum(leaves: readonly number[], round: (value: number) => number): number {

@@ -1,7 +1,7 @@
 /** TensorFlow.js where this machine has it, for tests that use the real thing. */
 import { existsSync } from 'node:fs';
-import { findLibraries } from '../../dist/library/engines/tensorflow-packages.js';
-import type { TensorFlowName } from '../../dist/shared/engine.js';
+import { findLibraries } from '../../src/library/engines/tensorflow-packages.js';
+import type { TensorFlowName } from '../../src/shared/engine.js';
 
 export interface Libraries {
   /** As `ReplicaBinding.libraries`. */

@@ -1,6 +1,6 @@
 /** What `torch.save` writes of a state_dict and whatever stands around it, piece by piece, and what it never writes. */
-import { stateTensors, type StateTensor, type Weights } from '../../dist/interchange/weights.js';
-import { tensorBytes } from '../../dist/interchange/tensor-bytes.js';
+import { stateTensors, type StateTensor, type Weights } from '../../src/interchange/weights.js';
+import { tensorBytes } from '../../src/interchange/tensor-bytes.js';
 import { zipOf } from './zip.js';
 
 // A piece of a pickle is a string with one character for each byte.

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { expect } from 'vitest';
-import { readWeights } from '../../dist/interchange/formats.js';
-import { stateTensors, type Weights } from '../../dist/interchange/weights.js';
-import { batchNormChannels, parameterCount } from '../../dist/shared/model/network.js';
+import { readWeights } from '../../src/interchange/formats.js';
+import { stateTensors, type Weights } from '../../src/interchange/weights.js';
+import { batchNormChannels, parameterCount } from '../../src/shared/model/network.js';
 import { operationalError } from './errors.js';
 
 export const patternBatches = 4711;

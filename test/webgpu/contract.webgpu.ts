@@ -1,14 +1,14 @@
 /**
  * The engine contract on WebGPU, in few rows: a software adapter takes some seconds for each. Training is compared with the
- * reference engine, which test/reference.test.ts compares with PyTorch, and evaluation with PyTorch.
+ * reference engine, which test/worker/reference.test.ts compares with PyTorch, and evaluation with PyTorch.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { OperationalError } from '../../dist/shared/errors.js';
-import type { ShardReport } from '../../dist/shared/engine.js';
-import { batchNorms, parameters } from '../../dist/shared/model/network.js';
-import { tensorFlowEngines } from '../../dist/worker/engines/tfjs/tfjs-engines.js';
-import { loadTensorFlow, type TensorFlowModule } from '../../dist/worker/engines/tfjs/load.js';
-import { forwardBackward } from '../../dist/worker/engines/reference/forward-backward.js';
+import { OperationalError } from '../../src/shared/errors.js';
+import type { ShardReport } from '../../src/shared/engine.js';
+import { batchNorms, parameters } from '../../src/shared/model/network.js';
+import { tensorFlowEngines } from '../../src/worker/engines/tfjs/tfjs-engines.js';
+import { loadTensorFlow, type TensorFlowModule } from '../../src/worker/engines/tfjs/load.js';
+import { forwardBackward } from '../../src/worker/engines/reference/forward-backward.js';
 import { recordingExchange } from '../support/exchange.js';
 import { golden, initialParameters, relativeL2 } from '../support/golden.js';
 import { mnistRows } from '../support/mnist.js';
