@@ -182,7 +182,16 @@ describe('checkpoints', () => {
 
   async function whole(): Promise<Uint8Array> {
     return encodeCheckpoint({
-      ...{ config, dataset: 'mnist', engine: 'wasm', arithmetic: null, step: 3, worldSize: 2, init: null },
+      ...{
+        config,
+        dataset: 'mnist',
+        engine: 'wasm',
+        arithmetic: null,
+        step: 3,
+        worldSize: 2,
+        init: null,
+        overridden: [],
+      },
       ...{ parameters: floats, firstMoments: floats, secondMoments: floats },
       runningStatistics: [new Float32Array(2 * batchNormChannels)],
       ...{ beta1Power: 0.7, beta2Power: 0.9, parametersSha256: await parametersSha256(floats) },

@@ -2,9 +2,10 @@
 import { getEventListeners } from 'node:events';
 import { constants } from 'node:os';
 import type { CommandModule } from 'yargs';
-import { OperationalError, train, type TrainMetric } from '../index.js';
-import { counted, shellWord } from '../shared/text.js';
+import { OperationalError, train, type TrainMetric, type TrainOptions } from '../index.js';
+import { counted } from '../shared/text.js';
 import { command } from './shell/command.js';
+import { trainCommandLine } from './shell/flags.js';
 import { note } from './shell/output.js';
 import { createProgressDisplay, type ProgressDisplay } from './shell/progress.js';
 
@@ -17,7 +18,9 @@ export function trainCommand(exit: (code: number) => void): CommandModule {
     const display = createProgressDisplay({ stdout, stderr, env, quiet });
     let folder: string | null = null;
     const next = (): string =>
-      folder === null ? 'nothing was trained yet' : `go on with: mnist-ddp train --resume ${shellWord(folder)}`;
+      folder === null
+        ? 'nothing was trained yet'
+        : `go on with: ${trainCommandLine({ resume: folder, ...kept(options) })}`;
     const signals = catchSignals(display.warn, next);
     const { signal } = signals;
     try {
@@ -35,6 +38,14 @@ export function trainCommand(exit: (code: number) => void): CommandModule {
       signals.release();
     }
   });
+}
+
+/** What a checkpoint does not hold, as it was given. */
+function kept({ workers, devices, data, maxSteps, checkpointEvery, timeout, maxRestarts }: TrainOptions) {
+  const given = { workers, devices, data, maxSteps, checkpointEvery, timeout, maxRestarts };
+  return Object.fromEntries(
+    Object.entries(given).filter((entry): entry is [string, string | number] => entry[1] !== undefined),
+  );
 }
 
 function show(metric: TrainMetric, display: ProgressDisplay): void {

@@ -2,6 +2,7 @@
  * Files that are whole at every instant: written beside their place, synced, renamed into it. A process that is killed, or
  * a disk that fills up, leaves the old file as it was. A link is followed, and what is no regular file stays what it is.
  */
+import { randomBytes } from 'node:crypto';
 import { constants, fstatSync, write, type BigIntStats } from 'node:fs';
 import { link, open, readdir, readFile, readlink, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
@@ -14,8 +15,6 @@ export interface AtomicWriteOptions {
   /** Where the file that is replaced, if any, stays readable; by default it is gone. */
   readonly keepPrevious?: string;
 }
-
-let written = 0;
 
 /**
  * Replaces the file at `path`, or the one that a link there leads to, with `contents`, all or nothing. With `keepPrevious` at
@@ -47,7 +46,9 @@ export async function removeStaleTemporaries(path: string): Promise<void> {
   const prefix = temporaryPrefix(place);
   const names = await readdir(dirname(place)).catch(() => []);
   for (const name of names) {
-    const processId = name.startsWith(prefix) ? /^(\d+)-\d+\.tmp$/.exec(name.slice(prefix.length))?.[1] : undefined;
+    const processId = name.startsWith(prefix)
+      ? /^(\d+)-[\da-f]+\.tmp$/.exec(name.slice(prefix.length))?.[1]
+      : undefined;
     if (processId === undefined) continue;
     // Of this process's number is what a killed one of that number left, as all of a container's first ones have the same.
     if (Number(processId) !== process.pid && isAlive(Number(processId))) continue;
@@ -91,8 +92,9 @@ const reasons: Readonly<Record<string, string>> = {
 
 /** A name beside `path` that no other write uses; `removeStaleTemporaries` knows it. */
 export function temporaryName(path: string): string {
-  written++;
-  return join(dirname(path), `${temporaryPrefix(path)}${String(process.pid)}-${String(written)}.tmp`);
+  // Threads of a process have its number, and first processes of containers have the same.
+  const unique = `${String(process.pid)}-${randomBytes(6).toString('hex')}`;
+  return join(dirname(path), `${temporaryPrefix(path)}${unique}.tmp`);
 }
 
 /** What names beside `path` begin with: of a long name its first part, since systems take 255 bytes. */
@@ -176,7 +178,7 @@ async function modeOf(path: string): Promise<number | null> {
 }
 
 async function writeSynced(path: string, contents: Uint8Array | string, mode: number | null): Promise<void> {
-  const handle = await open(path, 'w');
+  const handle = await open(path, 'wx');
   try {
     if (mode !== null) await handle.chmod(mode);
     await handle.writeFile(contents);

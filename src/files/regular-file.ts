@@ -23,6 +23,17 @@ export class IrregularFileError extends Error {
   }
 }
 
+/** A file is larger than what it is for. The message is one line for the user. */
+export class FileTooLargeError extends Error {
+  constructor(path: string, size: number, maxBytes: number) {
+    super(`${path} has ${String(size)} bytes, more than the ${String(maxBytes)} that it can have; move it away`);
+    this.name = 'FileTooLargeError';
+  }
+}
+
+/** More than any file that is read whole has, but no more than a text may have. */
+const defaultMaxBytes = 256 * 1024 * 1024;
+
 function describe(stats: Kind): [kind: string, advice: string] {
   if (stats.isDirectory()) return ['a folder', 'name a file in it'];
   if (stats.isFIFO()) return ['a pipe', 'save what it gives as a file, and name that'];
@@ -46,10 +57,12 @@ export async function openRegularFile(path: string): Promise<FileHandle> {
   }
 }
 
-/** All of a regular file. Throws as `openRegularFile` does. */
-export async function readRegularFile(path: string): Promise<Buffer> {
+/** All of a regular file, of at most `maxBytes`. Throws as `openRegularFile` does, and FileTooLargeError. */
+export async function readRegularFile(path: string, maxBytes = defaultMaxBytes): Promise<Buffer> {
   const handle = await openRegularFile(path);
   try {
+    const { size } = await handle.stat();
+    if (size > maxBytes) throw new FileTooLargeError(path, size, maxBytes);
     return await handle.readFile();
   } finally {
     await handle.close();

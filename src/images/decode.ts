@@ -5,6 +5,8 @@ import type { GreyPicture } from './lighting.js';
 
 /** What a file may at most declare: a decoder may need several bytes for each pixel. */
 const maxPixels = 50_000_000;
+/** A decoder may hold some whole rows, and resize them in one go. */
+const maxSide = 32_768;
 /** Deflate, which PNG uses, makes at most 1032 bytes of one, and a byte may be eight pixels; JPEG comes to less. */
 const maxPixelsPerByte = 8 * 1032;
 /** A decoder goes over all pixels in each scan of a progressive JPEG, which may be a few bytes: cameras make ten of them. */
@@ -56,6 +58,9 @@ function checkSize(file: string, width: number, height: number, bytes: Uint8Arra
   const size = `${file} is a picture of ${String(width)}x${String(height)} pixels`;
   if (pixels > maxPixels) {
     throw new OperationalError('IMAGE_INVALID', `${size}, more than ${String(maxPixels / 1e6)} million; scale it down`);
+  }
+  if (Math.max(width, height) > maxSide) {
+    throw new OperationalError('IMAGE_INVALID', `${size}, more than ${String(maxSide)} a side; scale it down`);
   }
   if (pixels > maxPixelsPerByte * bytes.length) {
     const held = `more than its ${String(bytes.length)} bytes can hold`;

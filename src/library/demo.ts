@@ -116,8 +116,12 @@ async function weightsOf({ run, onNote }: DemoOptions): Promise<OpenWeights | nu
 
 function describe({ path, parametersSha256, checkpoint }: OpenWeights): DemoNetwork {
   if (checkpoint === null) return { name: path, parametersSha256, training: null };
-  const { config, dataset, engine, step, init } = checkpoint;
-  return { name: path, parametersSha256, training: { config, dataset, engine, step, fromSeed: init === null } };
+  const { config, dataset, engine, step, init, overridden } = checkpoint;
+  return {
+    name: path,
+    parametersSha256,
+    training: { config, dataset, engine, step, fromSeed: init === null && overridden.length === 0 },
+  };
 }
 
 /** float32 [parameterCount] and float32 [2][batchNormChannels], little-endian. */

@@ -29,6 +29,8 @@ export interface Exported {
 export async function exportWeights(options: ExportOptions): Promise<Exported> {
   refuseUnknownOptions(options, { checkpoint: true, format: true, out: true, onNote: true });
   const { checkpoint, format, out, onNote } = options;
+  if (typeof (out as unknown) !== 'string')
+    throw usageError('the option `out` is the path of the file to write: give one');
   if (!weightFormats.includes(format)) {
     throw usageError(`\`format\` must be ${weightFormats.join(', ')}, not "${format as string}"`);
   }

@@ -33,7 +33,7 @@ const functions = ['onNote', 'onProgress', 'showReproduction'];
  * @throws OperationalError USAGE
  */
 export function refuseUnknownOptions<Options extends object>(options: Options, known: OptionNames<Options>): void {
-  if (typeof options !== 'object' || (options as unknown) === null) {
+  if (typeof options !== 'object' || (options as unknown) === null || Array.isArray(options)) {
     throw usageError(`options are an object, such as { data: 'folder' }, not ${typeof options}`);
   }
   for (const [name, value] of Object.entries(options)) {
@@ -72,7 +72,8 @@ export function positive(option: string, value: number | undefined): number | un
 /** Refuses what are no numbers of workers to compare. Throws OperationalError USAGE. */
 export function checkWorkerCounts(counts: readonly number[]): void {
   const isCount = (count: number): boolean => Number.isInteger(count) && count >= 1 && count <= maxWorldSize;
-  if (counts.length > 0 && counts.every(isCount)) return;
+  if (Array.isArray(counts) && counts.length > 0 && counts.every(isCount)) return;
+  if (!Array.isArray(counts)) throw usageError('the option `workers` is an array of numbers here, such as [1, 2]');
   const given = counts.length === 0 ? 'none' : `"${counts.join(',')}"`;
   throw usageError(`\`workers\` takes whole numbers from 1 to ${String(maxWorldSize)}, such as 1,2, not ${given}`);
 }

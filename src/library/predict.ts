@@ -30,6 +30,9 @@ export interface Prediction {
 /** Classifies pictures, in their order. Throws OperationalError; nothing is classified unless all can be read. */
 export async function predict(options: PredictOptions): Promise<Prediction[]> {
   refuseUnknownOptions(options, optionNames);
+  if (!Array.isArray(options.files) || !options.files.every((file) => typeof file === 'string')) {
+    throw usageError('the option `files` is an array of paths');
+  }
   if (options.files.length === 0) throw usageError('name at least one picture or IDX file');
   const { weights } = await openWeights(options.checkpoint ?? (await newestRun()), options.onNote);
   const { images, sources } = await readPictures(options.files, options.rows);

@@ -6,7 +6,7 @@ import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js
 import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/training/metrics.js';
 import { metricsName, newestRun, summaryName } from '../coordinator/node/run-folder.js';
 import { reproductionOf, type Reproduction } from '../coordinator/training/reproduction.js';
-import { IrregularFileError, readRegularFile } from '../files/regular-file.js';
+import { FileTooLargeError, IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { renderReport } from '../report/report.js';
 import type { ReportData } from '../report/report-data.js';
 import { OperationalError } from '../shared/errors.js';
@@ -64,7 +64,8 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   const perEpoch = stepsPerEpoch(checkpoint.config, dataset.trainCount);
   const metrics = await readMetricLines(join(run, metricsName), onNote);
   const exact = await isExact(checkpoint.engine);
-  const command = (options.showReproduction ?? callOfTrain)(reproductionOf(checkpoint, perEpoch, exact));
+  const reproduction = reproductionOf(checkpoint, perEpoch, exact);
+  const command = reproduction === null ? null : (options.showReproduction ?? callOfTrain)(reproduction);
   const data = reportData({ run, checkpoint, perEpoch, exact, command }, metrics, inference.test);
   await writeFileAtomically(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };
@@ -97,6 +98,7 @@ function reportData(
     parametersSha256,
     init,
     command,
+    overridden: checkpoint.overridden,
     machine: starts.at(-1)?.machine ?? [],
     steps: metrics.filter((metric): metric is StepMetric => metric.kind === 'step'),
     evaluations: metrics.filter((metric): metric is EvaluationMetric => metric.kind === 'evaluation'),
@@ -116,7 +118,8 @@ function callOfTrain(options: Reproduction): string {
 async function readMetricLines(path: string, onNote: (text: string) => void): Promise<string> {
   return readRegularFile(path).then(String, (error: unknown) => {
     if (errorCode(error) === 'ENOENT') return '';
-    const reason = error instanceof IrregularFileError ? `it is ${error.kind}` : errorCode(error);
+    const large = error instanceof FileTooLargeError ? 'it is too large' : errorCode(error);
+    const reason = error instanceof IrregularFileError ? `it is ${error.kind}` : large;
     onNote(`warning: ${path} cannot be read (${reason}): the report has no curves`);
     return '';
   });

@@ -124,7 +124,7 @@ async function prepare(
   if (job !== null) checkProcesses(job.processes, config);
   const override = options.override ?? [];
   const onNote = options.onNote ?? ignore;
-  const { worldSize: workers, devices } = topology(options, config, job?.processes ?? 1, resume !== null);
+  const { worldSize: workers, devices } = topology(options, config, job?.processes ?? 1, resume);
   const selecting = { workers, devices, onNote };
   const selected =
     resume === null
@@ -155,7 +155,7 @@ async function prepare(
     worldSize,
     devices,
     dataset,
-    folder: first ? await openRunFolder({ out, loaded: goesOn ? (resumed?.path ?? null) : null }) : null,
+    folder: first ? await openFolder(out, goesOn ? resumed : null) : null,
     machine: describeMachine({ thorough: false, timeoutMs: 2000 }).then(machineSummary),
     init: init === null ? null : { file: init.path, parametersSha256: init.parametersSha256, ...init.weights },
     resume,
@@ -175,8 +175,10 @@ async function prepare(
 
 function refuseOtherTypes({ signal, override }: TrainOptions): void {
   // Those of other realms, and of polyfills, are as good.
-  const { aborted, addEventListener } = (signal ?? new AbortController().signal) as Partial<AbortSignal>;
-  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function') {
+  const given: Partial<AbortSignal> = signal ?? new AbortController().signal;
+  const { aborted, addEventListener, removeEventListener } = given;
+  const listens = typeof addEventListener === 'function' && typeof removeEventListener === 'function';
+  if (typeof aborted !== 'boolean' || !listens) {
     throw usageError('the option `signal` is an AbortSignal');
   }
   const names: unknown = override ?? [];
@@ -198,6 +200,26 @@ async function startingPoint({ resume, init, onNote }: TrainOptions): Promise<{
   };
 }
 
+/**
+ * Opens the folder to write to. What a run of it goes on from was read before the folder was its own: had another run written there
+ * since, its steps would be lost.
+ */
+async function openFolder(out: string | undefined, resumed: OpenCheckpoint | null): Promise<RunFolder> {
+  const folder = await openRunFolder({ out, loaded: resumed?.path ?? null });
+  if (resumed === null) return folder;
+  try {
+    const { step, parametersSha256 } = await readCheckpoint(resumed.path);
+    if (step === resumed.checkpoint.step && parametersSha256 === resumed.checkpoint.parametersSha256) return folder;
+    throw new OperationalError(
+      'OUT_IN_USE',
+      `another run has written to ${folder.directory} just now; resume it again`,
+    );
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
 interface OpenCheckpoint {
   readonly path: string;
   /** Of its run; null where it was named as a file that belongs to none. */
@@ -215,11 +237,14 @@ function topology(
   options: TrainOptions,
   config: TrainConfig,
   processes: number,
-  resumed: boolean,
+  resume: Checkpoint | null,
 ): { worldSize: number; devices: Device[] | null } {
-  const workers = parseWorkers(options.workers ?? 'auto');
+  // Statistics of each worker's shard go on with as many workers.
+  const local = resume !== null && config.batchNorm === 'local' && options.override?.includes('workers') !== true;
+  const left = local && options.devices === undefined ? resume.worldSize : 'auto';
+  const workers = parseWorkers(options.workers === undefined || options.workers === 'auto' ? left : options.workers);
   const devices = options.devices === undefined ? null : parseDevices(options.devices, workers);
-  const worldSize = resolveWorldSize(workers, devices, config, { resumed });
+  const worldSize = resolveWorldSize(workers, devices, config, { resumed: resume !== null });
   if (workers !== 'auto' || devices !== null) return { worldSize, devices };
   // A thread without a micro-batch would idle.
   const share = Math.ceil(leafCount(config.batchSize, config.microBatch) / processes);

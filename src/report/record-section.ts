@@ -18,16 +18,24 @@ export function recordSection(data: ReportData): Markup {
       </div>
     </div>
     <h3>To the same parameters again</h3>
-    <pre><code>${data.command}</code></pre>
-    <p>
-      ${
-        data.exact
-          ? 'The SHA-256 of the parameters is then, bit for bit,'
-          : `The engine ${data.engine} rounds as the machine does, so the last bits may differ. The SHA-256 of these parameters is`
-      }
-    </p>
+    ${again(data)}
     <p class="hash"><code>${data.parametersSha256}</code></p>
   </section>`;
+}
+
+function again({ command, exact, engine, overridden }: ReportData): Markup {
+  if (command === null) {
+    const what = overridden.join(', ');
+    return html`<p>
+      The run went on otherwise than it began (${what} overridden), so no single command comes to these parameters.
+      Their SHA-256 is
+    </p>`;
+  }
+  const hash = exact
+    ? 'The SHA-256 of the parameters is then, bit for bit,'
+    : `The engine ${engine} rounds as the machine does, so the last bits may differ. The SHA-256 of these parameters is`;
+  return html`<pre><code>${command}</code></pre>
+    <p>${hash}</p>`;
 }
 
 function configuration(data: ReportData): [string, Part][] {

@@ -36,7 +36,9 @@ export interface ReportData {
   /** The weights that training began with, where it did not draw its own. */
   readonly init: { readonly file: string; readonly parametersSha256: string } | null;
   /** What gives the same parameters again, such as `train({ seed: 1 })`. */
-  readonly command: string;
+  readonly command: string | null;
+  /** What the run went on with otherwise than it began; `command` is null where there is anything. */
+  readonly overridden: readonly string[];
   /** Name and value, such as `Processor`, `AMD EPYC, 2 cores`: of the machine that trained; empty where the run did not record it. */
   readonly machine: readonly (readonly [string, string])[];
   readonly steps: readonly StepPoint[];

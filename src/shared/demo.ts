@@ -25,6 +25,6 @@ export interface DemoTraining {
   readonly dataset: string;
   readonly engine: string;
   readonly step: number;
-  /** Whether it drew its first weights from the seed. */
+  /** Whether it drew its first weights from the seed, and was trained as it began. */
   readonly fromSeed: boolean;
 }

@@ -18,12 +18,12 @@ export function visible(text: string): string {
  */
 export function shellWord(text: string): string {
   const word = text.startsWith('-') ? `./${text}` : text;
-  // A path of Windows, whose shells know no other quotes.
-  if (/^([a-z]:\\|\\\\)/i.test(word)) return word.includes(' ') ? `"${word}"` : word;
+  // A path of Windows as all shells take it, which know no other quotes in common.
+  if (/^[a-z]:(\\[\w. -]+)*\\?$/i.test(word)) return `"${word}"`;
   if (/^[\w./:@%+=,-]+$/.test(word)) return word;
   if (word.search(unprintable) < 0) return `'${word.replaceAll("'", `'\\''`)}'`;
   // As bash and zsh take it.
-  return `$'${word.replaceAll(/[\\']/g, '\\$&').replaceAll(unprintable, codeUnits)}'`;
+  return `$'${word.replaceAll(/[\\']/g, '\\$&').replaceAll(unprintable, bytesOf)}'`;
 }
 
 /** An option of the library in a message: a name alone in backticks. What stands in quotes or in a path is none. */
@@ -42,6 +42,11 @@ export function inWords(text: string): string {
 /** `1 step`, `2 steps`. */
 export function counted(count: number, singular: string): string {
   return `${String(count)} ${singular}${count === 1 ? '' : 's'}`;
+}
+
+/** Of UTF-8, which is what names are made of in any locale. */
+function bytesOf(character: string): string {
+  return Array.from(new TextEncoder().encode(character), (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
 }
 
 function codeUnits(character: string): string {

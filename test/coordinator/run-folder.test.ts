@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newestRun, openRunFolder, resolveCheckpointPath } from '../../src/coordinator/node/run-folder.js';
@@ -32,7 +32,7 @@ describe('opening', () => {
     const run = await openRunFolder({ out, loaded: null });
     expect(run.directory).toBe(out);
     await run.close();
-    expect(await readdir(out)).toEqual([]);
+    await mkdir(out);
     expect((await openRunFolder({ out, loaded: null })).checkpointPath).toBe(join(out, checkpointName));
   });
 
@@ -77,6 +77,33 @@ describe('opening', () => {
     }
   });
 
+  it.each([checkpointName, 'summary.json'])(
+    'refuses links that end nowhere or at another of its files: %s',
+    async (name) => {
+      for (const [target, message] of [
+        [name, 'its links lead in a circle'],
+        ['n'.repeat(300), 'the path is too long'],
+        ['metrics.jsonl', 'it leads to another file of the run'],
+      ] as const) {
+        await symlink(target, join(directory, name));
+        const error = await operationalError(() => openRunFolder({ out: directory, loaded: null }));
+        expect([error.code, error.message]).toEqual(['OUT_NOT_WRITABLE', expect.stringContaining(message)]);
+        await rm(join(directory, name));
+      }
+    },
+  );
+
+  it('goes again where it was made for a run that wrote nothing', async () => {
+    const made = await openRunFolder({ out: join(directory, 'made'), loaded: null });
+    await made.close();
+    const kept = await openRunFolder({ out: join(directory, 'kept'), loaded: null });
+    await kept.appendMetric({ step: 1 });
+    await kept.close();
+    const existing = await openRunFolder({ out: directory, loaded: null });
+    await existing.close();
+    expect(await readdir(directory)).toEqual(['kept']);
+  });
+
   it('clears what killed processes left, and nothing of a process that lives', async () => {
     const [dead, own, alive] = [4_194_303, process.pid, process.ppid].map(
       (pid) => `.${checkpointName}.${String(pid)}-1.tmp`,
@@ -105,6 +132,17 @@ describe('metrics and summary', () => {
     expect((await readFile(run.metricsPath, 'utf8')).endsWith('0.5}\n{"step":301}\n')).toBe(true);
     await run.cutMetrics(0);
     expect(await readFile(run.metricsPath, 'utf8')).toBe('');
+  });
+
+  it('is not read where it is larger than metrics are', async () => {
+    const run = await openRunFolder({ out: directory, loaded: null });
+    await writeFile(run.metricsPath, '');
+    await truncate(run.metricsPath, 600 * 1024 * 1024);
+    const { code, message } = await operationalError(() => run.cutMetrics(5));
+    expect([code, message]).toEqual([
+      'RUN_INVALID',
+      expect.stringMatching(/metrics\.jsonl has 629145600 bytes.* move it away/),
+    ]);
   });
 
   it('cutting a file that is not there is nothing', async () => {

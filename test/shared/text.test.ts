@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { counted, inWords, shellWord, visible } from '../../src/shared/text.js';
 
 const nasty = ['a b', "it's", '$HOME', '`x`', 'a;b', 'a*', '~x', '!x', 'ä', '', '"', 'a\\b', "\\'"];
-const controls = ['a\nb', 'a\x1b[2Jb', "\t'\\\r", '\x7f', '\u009b1A', 'a\u202eb'];
+const controls = ['a\nb', 'a\x1b[2Jb', "\t'\\\r", '\x7f', '\u009b1A', 'a\u202eb', 'a\u{e0001}b'];
 
 describe('a word of a command line', () => {
   const shells = ['sh', 'bash'].filter((shell) => spawnSync(shell, ['-c', 'exit 0']).status === 0);
@@ -13,7 +13,7 @@ describe('a word of a command line', () => {
     // Not every shell knows how to name a control character.
     const words = shell === 'bash' ? [...nasty, ...controls] : nasty;
     for (const word of words) {
-      const env = { ...process.env, LC_ALL: 'C.UTF-8' };
+      const env = { ...process.env, LC_ALL: 'C' };
       const printed = execFileSync(shell, ['-c', `printf '%s|' ${shellWord(word)}`], { env });
       expect(printed.toString(), word).toBe(`${word}|`);
     }
@@ -23,7 +23,9 @@ describe('a word of a command line', () => {
     for (const word of ['runs/2025-01-02T03-04-05', '/a/b.c', 'a=b,c@d%e+f:g']) expect(shellWord(word)).toBe(word);
     expect(shellWord('-x')).toBe('./-x');
     expect(shellWord('--my run')).toBe("'./--my run'");
-    expect(shellWord('C:\\runs\\x')).toBe('C:\\runs\\x');
+    expect(shellWord('C:\\runs\\x')).toBe('"C:\\runs\\x"');
+    // What a shell would run is in other quotes.
+    expect(shellWord('C:\\a$(x) b')).toBe("'C:\\a$(x) b'");
     expect(shellWord('C:\\my runs')).toBe('"C:\\my runs"');
   });
 

@@ -32,6 +32,7 @@ export function exampleReport(changes: Partial<ReportData> = {}): ReportData {
     stepsPerEpoch: 100,
     parametersSha256: '0123456789abcdef'.repeat(4),
     init: null,
+    overridden: [],
     command: 'mnist-ddp train --epochs 3 --seed 7',
     machine: [
       ['Processor', 'A processor, 2 cores'],

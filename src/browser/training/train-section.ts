@@ -146,7 +146,8 @@ export class TrainSection {
     setText('node-hash', node === null ? 'Not known here' : node.parametersSha256);
     element('node-hash', HTMLElement).classList.toggle('code', node !== null);
     setText('verdict', verdictOf(node?.source ?? null, equal));
-    setText('command', trainCommandLine(reproductionOf(checkpoint, this.#perEpoch, true)));
+    const reproduction = reproductionOf(checkpoint, this.#perEpoch, true);
+    setText('command', reproduction === null ? '' : trainCommandLine(reproduction));
     await this.#offer(checkpoint);
     element('result', HTMLElement).hidden = false;
     await this.#trained(checkpoint);

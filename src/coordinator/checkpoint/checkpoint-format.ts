@@ -44,6 +44,8 @@ export interface Checkpoint {
   readonly parametersSha256: string;
   /** The weights that training began with, by file name and hash; null where it drew its own from the seed. */
   readonly init: { readonly file: string; readonly parametersSha256: string } | null;
+  /** What the run has been allowed to differ in from what it went on from, such as `seed`: no options of one run give its bits then. */
+  readonly overridden: readonly string[];
 }
 
 /** Why bytes are no checkpoint: `problem` goes on from the file's name. */
@@ -67,6 +69,10 @@ export const checkpointHeaderLength = 48;
 export const maxPayloadLength = 64 * 1024 * 1024;
 /** Characters of a name or a hash, all of which find their way into messages. */
 const maxTextLength = 256;
+/** Of one field; there are fewer things to override. */
+const maxTexts = 64;
+/** Characters of a path, which systems hold to 4096 bytes. */
+const maxPathLength = 4096;
 
 const magic = new TextEncoder().encode('mnistddp');
 const packr = new Packr({ useRecords: false, moreTypes: false });
@@ -226,6 +232,7 @@ async function checkpointOf(fields: Fields): Promise<Checkpoint> {
     beta2Power: numberIn(fields, 'beta2Power'),
     parametersSha256: textIn(fields, 'parametersSha256'),
     init: initOf(fields['init'] ?? null),
+    overridden: textsOf(fields['overridden'] ?? [], 'overridden'),
   };
   const unsound = unsoundField(checkpoint);
   if (unsound !== null) throw malformed(unsound);
@@ -273,7 +280,8 @@ function configOf(value: unknown): TrainConfig {
 function initOf(value: unknown): Checkpoint['init'] {
   if (value === null) return null;
   const { file, parametersSha256 } = fieldsOf(value, 'init');
-  if (typeof file !== 'string' || typeof parametersSha256 !== 'string') throw malformed('init');
+  if (typeof file !== 'string' || file.length > maxPathLength) throw malformed('init');
+  if (typeof parametersSha256 !== 'string' || parametersSha256.length > maxTextLength) throw malformed('init');
   return { file, parametersSha256 };
 }
 
@@ -285,6 +293,11 @@ function statisticsOf(value: unknown, count: number): Float32Array[] {
 function fieldsOf(value: unknown, name: string): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(name);
   return { ...value };
+}
+
+function textsOf(value: unknown, name: string): string[] {
+  if (!Array.isArray(value) || value.length > maxTexts) throw malformed(name);
+  return value.map((item: unknown) => textIn({ [name]: item }, name));
 }
 
 function textIn(fields: Fields, name: string): string {

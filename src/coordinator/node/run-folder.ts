@@ -4,9 +4,9 @@
  * whatever takes lines, such as /dev/null or a pipe that somebody reads.
  */
 import { constants } from 'node:fs';
-import { appendFile, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { appendFile, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { IrregularFileError, readRegularFile } from '../../files/regular-file.js';
+import { FileTooLargeError, IrregularFileError, readRegularFile } from '../../files/regular-file.js';
 import { OperationalError } from '../../shared/errors.js';
 import { shellWord } from '../../shared/text.js';
 import { errorCode, followLinks, notWritable, removeStaleTemporaries } from '../../files/atomic-file.js';
@@ -41,10 +41,12 @@ const maxSameSecond = 1000;
  */
 export async function openRunFolder(request: RunFolderRequest): Promise<RunFolder> {
   const { out, loaded, cwd = process.cwd(), startTime = new Date() } = request;
+  const existed = out !== undefined && (await isFolder(out));
   const directory = out === undefined ? await makeNewFolder(join(cwd, runsName), startTime) : await makeFolder(out);
   const lock = await RunLock.take(directory);
   try {
     for (const name of replacedNames) await refuseIrregular(join(directory, name));
+    await refuseSame([...replacedNames, metricsName].map((name) => join(directory, name)));
     if (loaded === null) await refuseCheckpoint(directory);
     await probe(directory);
     for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName, lockName, probeName]) {
@@ -55,7 +57,7 @@ export async function openRunFolder(request: RunFolderRequest): Promise<RunFolde
     throw error;
   }
   const isNewest = loaded !== null && resolve(loaded) === resolve(directory, checkpointName);
-  return new RunFolder(directory, lock, isNewest);
+  return new RunFolder(directory, lock, { checkpointIsKnown: isNewest, isNew: !existed });
 }
 
 export class RunFolder implements RunStore {
@@ -64,28 +66,32 @@ export class RunFolder implements RunStore {
   readonly summaryPath: string;
 
   readonly #lock: RunLock;
+  readonly #isNew: boolean;
   /** Whether `checkpoint.msgpack` was read or written by this run: one that was not may be damaged, and is not kept. */
   #checkpointIsKnown: boolean;
 
   /**
    * @param directory an existing folder, with its lock; `openRunFolder` makes one
    * @param checkpointIsKnown whether its `checkpoint.msgpack` is what the run goes on from
+   * @param isNew whether it was made for this run
    */
   constructor(
     readonly directory: string,
     lock: RunLock,
-    checkpointIsKnown: boolean,
+    { checkpointIsKnown, isNew }: { readonly checkpointIsKnown: boolean; readonly isNew: boolean },
   ) {
     this.#lock = lock;
+    this.#isNew = isNew;
     this.#checkpointIsKnown = checkpointIsKnown;
     this.checkpointPath = join(directory, checkpointName);
     this.metricsPath = join(directory, metricsName);
     this.summaryPath = join(directory, summaryName);
   }
 
-  /** Gives the folder free for other runs. Never throws. */
+  /** Gives the folder free for other runs; one that was made for a run which wrote nothing goes again. Never throws. */
   async close(): Promise<void> {
     await this.#lock.release();
+    if (this.#isNew) await rmdir(this.directory).catch(() => undefined);
   }
 
   /**
@@ -126,6 +132,7 @@ export class RunFolder implements RunStore {
       text = (await readRegularFile(this.metricsPath)).toString();
     } catch (cause) {
       if (errorCode(cause) === 'ENOENT' || cause instanceof IrregularFileError) return false;
+      if (cause instanceof FileTooLargeError) throw new OperationalError('RUN_INVALID', cause.message, { cause });
       throw notWritable(this.metricsPath, cause);
     }
     let evaluated = false;
@@ -232,7 +239,10 @@ async function refuseCheckpoint(directory: string): Promise<void> {
 
 /** What a run replaces is a regular file, or not there yet: anything else would swallow it. */
 async function refuseIrregular(path: string): Promise<void> {
-  const stats = await stat(path).catch(() => null);
+  const stats = await stat(path).catch((cause: unknown) => {
+    if (errorCode(cause) === 'ENOENT') return null;
+    throw notWritable(path, cause);
+  });
   if (stats?.isFile() === false) throw notWritable(path, new IrregularFileError(path, stats));
   const place = await followLinks(path);
   if (stats !== null || place === path || (await isFolder(dirname(place)))) return;
@@ -240,6 +250,14 @@ async function refuseIrregular(path: string): Promise<void> {
     path,
     new Error(`it is a link to ${place}, whose folder is not there; make it, or remove the link`),
   );
+}
+
+/** Of two names that lead to one file, the second would be written over the first. */
+async function refuseSame(paths: readonly string[]): Promise<void> {
+  const places = await Promise.all(paths.map(async (path) => resolve(dirname(path), await followLinks(path))));
+  const second = paths.find((_, i) => places.indexOf(places[i] ?? '') !== i);
+  if (second === undefined) return;
+  throw notWritable(second, new Error('it leads to another file of the run; remove the link'));
 }
 
 async function makeFolder(directory: string): Promise<string> {

@@ -122,7 +122,7 @@ export class RunLock {
   async #create(): Promise<boolean> {
     const own = temporaryName(this.#path);
     try {
-      await writeFile(own, this.#text);
+      await writeFile(own, this.#text, { flag: 'wx' });
       await link(own, this.#path).catch((error: unknown) => {
         // Not every file system has links.
         if (errorCode(error) === 'EEXIST') throw error;

@@ -43,6 +43,9 @@ export interface SessionRequest extends SessionOptions {
   readonly job?: Job | null;
 }
 
+/** What a checkpoint holds that the session does not know. */
+export type RunHistory = Pick<Checkpoint, 'init' | 'overridden'>;
+
 /** What came of steps that were trained. */
 export interface Trained {
   /** Mean loss of the last step's global batch; null where there was no step. */
@@ -228,7 +231,7 @@ export class Session {
   }
 
   /** A private copy of the state with all that it takes to go on from it. */
-  async checkpoint(init: Checkpoint['init'] = null): Promise<Checkpoint> {
+  async checkpoint(history: RunHistory = { init: null, overridden: [] }): Promise<Checkpoint> {
     const { config, dataset, engine, step } = this;
     const saved = this.save();
     return {
@@ -238,7 +241,7 @@ export class Session {
       arithmetic: arithmeticOf(engine),
       step,
       worldSize: this.allWorkers,
-      init,
+      ...history,
       ...saved,
       parametersSha256: await parametersSha256(saved.parameters),
     };

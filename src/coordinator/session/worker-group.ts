@@ -144,7 +144,7 @@ export class WorkerGroup {
   }
 
   #receive(message: RankMessage): void {
-    if (message.kind === 'note') this.#options.onNote(`rank ${String(message.rank)}: ${message.text}`);
+    if (message.kind === 'note') this.#note(`rank ${String(message.rank)}: ${message.text}`);
     if (message.kind === 'failure') this.#fail(this.#failureOf(message));
     if (message.kind !== 'report' || message.generation !== this.#pending?.generation) return;
     this.#pending.reports.push(message);
@@ -152,6 +152,15 @@ export class WorkerGroup {
     const { resolve, reports } = this.#pending;
     this.#pending = null;
     resolve(reports);
+  }
+
+  /** A program's mistake in its `onNote` ends the run, and not the process from an event. */
+  #note(text: string): void {
+    try {
+      this.#options.onNote(text);
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   /** The first failure counts; the others follow from it. */

@@ -13,11 +13,12 @@ export interface Reproduction extends Partial<TrainConfig> {
 }
 
 /**
- * What trains to the parameters of a checkpoint from nothing.
+ * What trains to the parameters of a checkpoint from nothing; null where nothing does, since the run went on otherwise than it began.
  * @param perEpoch steps of one epoch
  * @param exact whether the checkpoint's engine is; another one comes to the same but for rounding
  */
-export function reproductionOf(checkpoint: Checkpoint, perEpoch: number, exact: boolean): Reproduction {
+export function reproductionOf(checkpoint: Checkpoint, perEpoch: number, exact: boolean): Reproduction | null {
+  if (checkpoint.overridden.length > 0) return null;
   const { config, engine, step, dataset, worldSize, init } = checkpoint;
   const keys = Object.keys(defaultConfig) as (keyof TrainConfig)[];
   const changed = keys.filter((key) => config[key] !== defaultConfig[key]);

@@ -310,11 +310,12 @@ class TrainingRun {
 
   #diverged(what: string): OperationalError {
     const { config, folder, resume } = this.#request;
+    const grown = config.lrGamma > 1 && this.#session.step >= config.lrStep;
     const none = this.#recorder.savedStep === null && resume === null;
     const left = none ? 'there is no checkpoint yet' : `the last checkpoint in ${folder?.directory ?? ''} is whole`;
     return new OperationalError(
       'NOT_FINITE',
-      `${what}, and ${left}: try a smaller ${config.lrGamma > 1 ? '`lrGamma`' : '`learningRate`'}`,
+      `${what}, and ${left}: try a smaller ${grown ? '`lrGamma`' : '`learningRate`'}`,
     );
   }
 
@@ -346,11 +347,16 @@ class TrainingRun {
 
   /** The committed state, as a checkpoint. */
   async #checkpoint(): Promise<Checkpoint> {
-    const checkpoint = await this.#session.checkpoint(this.#init());
+    const checkpoint = await this.#session.checkpoint({ init: this.#init(), overridden: this.#overridden() });
     const unsound = unsoundField(checkpoint);
     if (unsound === null) return checkpoint;
     const what = `the training state (${unsound}) ceased to be finite by step ${String(checkpoint.step)}`;
     throw this.#commonEnd(this.#diverged(what));
+  }
+
+  #overridden(): string[] {
+    const { resume, override } = this.#request;
+    return [...new Set([...(resume?.overridden ?? []), ...(resume === null ? [] : override)])].sort();
   }
 
   #init(): InitialWeights | null {

@@ -46,7 +46,7 @@ export async function selectEngine(choice: EngineChoice | undefined, options: Se
   if (name === 'auto') return selectAuto(options);
   if (name === 'tfjs') return selectTensorFlow(options);
   if (engineNames.includes(name)) return selectByName(name, null, options);
-  throw usageError(`\`engine\` must be ${engineChoices.join(', ')}, not "${name as string}"`);
+  throw usageError(`\`engine\` must be ${engineChoices.join(', ')}, not "${String(choice)}"`);
 }
 
 /**

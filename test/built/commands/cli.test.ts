@@ -146,7 +146,9 @@ describe('train', () => {
       },
     });
     expect(stopped.code).toBe(130);
-    expect(stopped.stderr).toContain(`stopped by SIGINT; go on with: mnist-ddp train --resume ${folder}\n`);
+    expect(stopped.stderr).toContain(
+      `stopped by SIGINT; go on with: mnist-ddp train --resume ${folder} --workers 2 --data ${data}\n`,
+    );
     expect(stopped.stderr).not.toMatch(/bug|^ {4}at /m);
     expect((await loadCheckpoint(folder)).step).toBeLessThan(204);
     const resumed = await cli(['train', '--resume', folder, '--data', data]);

@@ -26,8 +26,19 @@ afterAll(async () => {
 });
 
 async function commandOf(folder: string): Promise<string> {
-  return trainCommandLine(reproductionOf(await loadCheckpoint(folder), perEpoch, true));
+  return trainCommandLine(reproductionOf(await loadCheckpoint(folder), perEpoch, true) ?? {});
 }
+
+it('promises no command where the run went on otherwise than it began', async () => {
+  const out = join(directory, 'overridden');
+  const other = { data, workers: 1, override: ['learningRate'] as const, learningRate: 0.01 };
+  await trainRun({ ...other, resume: run.out, out, maxSteps: 9, epochs: 3 });
+  expect((await loadCheckpoint(out)).overridden).toEqual(['learningRate']);
+  expect((await cli(['report', out, '--data', data])).code).toBe(0);
+  const html = await readFile(join(out, 'report.html'), 'utf8');
+  expect(html).toContain('(learningRate overridden), so no single command comes to these parameters');
+  expect(html).not.toContain('mnist-ddp train');
+});
 
 it('is one file in the run folder, which tells its accuracy, hash and command', async () => {
   const { code, stdout } = await cli(['report', run.out, '--data', data]);

@@ -250,6 +250,8 @@ describe('what is no picture is refused in one line that names the file', () => 
     const { code, message } = await refusalOf('huge.png', emptyPng(100_000, 100_000));
     expect(code).toBe('IMAGE_INVALID');
     expect(message).toBe('FILE is a picture of 100000x100000 pixels, more than 50 million; scale it down');
+    const thin = (await refusalOf('thin.png', emptyPng(40_000_000, 1))).message;
+    expect(thin).toBe('FILE is a picture of 40000000x1 pixels, more than 32768 a side; scale it down');
     const file = join(directory, 'long.png');
     await writeFile(file, emptyPng(28, 28));
     await truncate(file, 200 * 1024 * 1024);

@@ -43,6 +43,12 @@ it.each<[name: string, call: () => Promise<unknown>, message: RegExp]>([
     () => train({ ...odd({ override: ['nope'] }) }).next(),
     /^the option `override` is an array/,
   ],
+  ['options as an array', () => train([] as object).next(), /^options are an object/],
+  ['no files', () => predict({} as never), /^the option `files` is an array of paths/],
+  ['files that are no paths', () => predict({ files: [3] } as never), /^the option `files` is an array of paths/],
+  ['no place to write', () => exportWeights({ format: 'onnx' } as never), /^the option `out` is the path/],
+  ['one number of workers', () => verify({ ...odd({ workers: 2 }) }), /^the option `workers` is an array/],
+  ['a symbol', () => train({ ...odd({ engine: Symbol('x') }) }).next(), /^`engine` must be .* not "Symbol\(x\)"/],
   ['overrides as a text', () => train({ ...odd({ override: 'data' }) }).next(), /^the option `override` is an array/],
 ])('nor %s', async (_, call, message) => {
   const error = await operationalError(call);

@@ -158,7 +158,9 @@ describe('a process that is killed', () => {
       onStart: (child) => child.stdout?.once('data', () => child.kill(signal)),
     });
     expect(stopped.code).toBe(code);
-    expect(stopped.stderr).toContain(`stopped by ${signal}; go on with: mnist-ddp train --resume ${folder}\n`);
+    expect(stopped.stderr).toContain(
+      `stopped by ${signal}; go on with: mnist-ddp train --resume ${folder} --workers 2 --data ${longData}\n`,
+    );
     const { summary } = await trainRun({ resume: folder, data: longData, workers: 1 });
     expect(hashes(summary)).toEqual(hashes(undisturbed));
   });

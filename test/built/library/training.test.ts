@@ -1,5 +1,6 @@
 /** Whole runs: stopping and going on, anywhere and in any way, comes to the bits of a run that was never stopped. */
 import { execFile } from 'node:child_process';
+import { copyFileSync } from 'node:fs';
 import { appendFile, copyFile, cp, mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -337,6 +338,33 @@ describe('a run to go on from', () => {
     const error = await operationalError(() => trainRun({ resume: folder, data, workers: 2, ...changed }));
     expect(error.code).toBe('CONFIGURATION_CHANGED');
     expect(error.message).toContain(message);
+  });
+
+  it('takes as many workers as its statistics are of, where none are asked for', async () => {
+    const copy = out();
+    await cp(folder, copy, { recursive: true });
+    const { summary } = await trainRun({ resume: copy, data, maxSteps: 2 });
+    expect(summary).toMatchObject({ steps: 2, workers: 2 });
+  });
+
+  it('is read again once its folder is taken: what another run wrote there meanwhile is not lost', async () => {
+    const [copy, further] = [out(), out()];
+    await cp(folder, copy, { recursive: true });
+    await trainRun({ resume: folder, data, workers: 2, out: further, maxSteps: 2 });
+    let asked = 0;
+    const options = {
+      resume: copy,
+      workers: 2,
+      // What stands between reading the checkpoint and taking the folder.
+      get data() {
+        if (asked++ > 0) copyFileSync(join(further, 'checkpoint.msgpack'), join(copy, 'checkpoint.msgpack'));
+        return data;
+      },
+    };
+    const error = await operationalError(() => trainRun(options));
+    expect([error.code, error.message]).toEqual(['OUT_IN_USE', expect.stringContaining('written to')]);
+    expect((await loadCheckpoint(copy)).step).toBe(2);
+    expect(await readdir(copy)).not.toContain('run.lock');
   });
 
   it('refuses another data set', async () => {
