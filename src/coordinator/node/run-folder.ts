@@ -1,5 +1,5 @@
 /**
- * The folder of one run: `checkpoint.msgpack` (see checkpoint.ts), `metrics.jsonl`, `summary.json`, and while the run lives
+ * The folder of one run: `checkpoint.msgpack` (see checkpoint-files.ts), `metrics.jsonl`, `summary.json`, and while the run lives
  * `run.lock` (see run-lock.ts). Files that are replaced may be links to files; metrics.jsonl, which is appended to, may be
  * whatever takes lines, such as /dev/null or a pipe that somebody reads.
  */

@@ -1,6 +1,6 @@
 /**
  * The forward pass, from pixels to logits, over rows of the training or the test split. The batch norms are the caller's:
- * `normalise` is called where each stands, with the address of what it normalises, and leaves mean, scale and shift ready.
+ * `coefficients` is called where each stands, with the address of what it normalises, and says where mean, scale and shift are.
  */
 import { imagePixels, parameterOf } from '../../../shared/model/network.js';
 import { conv1Panels, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
