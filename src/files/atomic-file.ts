@@ -38,10 +38,10 @@ export async function writeFileAtomically(
 }
 
 /**
- * Removes what killed processes left of writes to `path`; another process that lives keeps its own. This one must not be writing
- * there.
+ * Removes what killed processes left of writes to `path`; another process that lives keeps its own.
+ * @param mine whether this process is not writing there: then what one of its number left goes too
  */
-export async function removeStaleTemporaries(path: string): Promise<void> {
+export async function removeStaleTemporaries(path: string, mine: boolean): Promise<void> {
   const place = await followLinks(path);
   const prefix = temporaryPrefix(place);
   const names = await readdir(dirname(place)).catch(() => []);
@@ -51,7 +51,7 @@ export async function removeStaleTemporaries(path: string): Promise<void> {
       : undefined;
     if (processId === undefined) continue;
     // Of this process's number is what a killed one of that number left, as all of a container's first ones have the same.
-    if (Number(processId) !== process.pid && isAlive(Number(processId))) continue;
+    if (Number(processId) === process.pid ? !mine : isAlive(Number(processId))) continue;
     await rm(join(dirname(place), name), { force: true }).catch(() => undefined);
   }
 }
@@ -59,6 +59,11 @@ export async function removeStaleTemporaries(path: string): Promise<void> {
 /** The error of a place where nothing can be written, with what to do about it. */
 export function notWritable(path: string, cause: unknown): OperationalError {
   return new OperationalError('OUT_NOT_WRITABLE', `cannot write ${path}: ${reasonOf(cause)}`, { cause });
+}
+
+/** Node puts U+FFFD for bytes of a name that are no UTF-8, and would write to another file. */
+export function refuseUndecoded(path: string): void {
+  if (path.includes('\ufffd')) throw notWritable(path, new Error(`its name is not in UTF-8; ${chooseAnother}`));
 }
 
 /** The system's name of an error, such as ENOENT; empty for others. */
@@ -117,6 +122,7 @@ type Destination =
 
 /** Throws IrregularFileError for what takes no bytes: a folder, a socket, a block device. */
 async function destinationOf(path: string): Promise<Destination> {
+  refuseUndecoded(path);
   const stats = await stat(path, { bigint: true }).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return null;
     throw error;

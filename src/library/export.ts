@@ -1,5 +1,5 @@
 /** `exportWeights`: a trained network as a file of other programs. */
-import { writeFileAtomically } from '../files/atomic-file.js';
+import { removeStaleTemporaries, writeFileAtomically } from '../files/atomic-file.js';
 import { newestRun } from '../coordinator/node/run-folder.js';
 import { weightFormats, writeWeights, type WeightFormat } from '../interchange/formats.js';
 import { usageError } from '../shared/errors.js';
@@ -37,6 +37,7 @@ export async function exportWeights(options: ExportOptions): Promise<Exported> {
   const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()), onNote);
   await refuseInputs(out, [path]);
   const bytes = await writeWeights(format, weights, version);
+  await removeStaleTemporaries(out, false);
   await writeFileAtomically(out, bytes);
   return { checkpoint: path, out, bytes: bytes.length, parametersSha256 };
 }

@@ -1,6 +1,6 @@
 /** `report`: all that a run left behind, and what its network makes of the test set, as one HTML file. */
 import { dirname, join } from 'node:path';
-import { errorCode, writeFileAtomically } from '../files/atomic-file.js';
+import { errorCode, removeStaleTemporaries, writeFileAtomically } from '../files/atomic-file.js';
 import { checkpointName, previousCheckpointName, type Checkpoint } from '../coordinator/node/checkpoint-files.js';
 import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js';
 import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/training/metrics.js';
@@ -67,6 +67,7 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   const reproduction = reproductionOf(checkpoint, perEpoch, exact);
   const command = reproduction === null ? null : (options.showReproduction ?? callOfTrain)(reproduction);
   const data = reportData({ run, checkpoint, perEpoch, exact, command }, metrics, inference.test);
+  await removeStaleTemporaries(out, false);
   await writeFileAtomically(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };
 }

@@ -4,12 +4,18 @@
  * whatever takes lines, such as /dev/null or a pipe that somebody reads.
  */
 import { constants } from 'node:fs';
-import { appendFile, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { appendFile, lstat, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FileTooLargeError, IrregularFileError, readRegularFile } from '../../files/regular-file.js';
 import { OperationalError } from '../../shared/errors.js';
 import { shellWord } from '../../shared/text.js';
-import { errorCode, followLinks, notWritable, removeStaleTemporaries } from '../../files/atomic-file.js';
+import {
+  errorCode,
+  followLinks,
+  notWritable,
+  refuseUndecoded,
+  removeStaleTemporaries,
+} from '../../files/atomic-file.js';
 import { temporaryName, writeFileAtomically } from '../../files/atomic-file.js';
 import { checkpointName, previousCheckpointName, writeCheckpoint, type Checkpoint } from './checkpoint-files.js';
 import { lockName, RunLock } from './run-lock.js';
@@ -41,6 +47,7 @@ const maxSameSecond = 1000;
  */
 export async function openRunFolder(request: RunFolderRequest): Promise<RunFolder> {
   const { out, loaded, cwd = process.cwd(), startTime = new Date() } = request;
+  refuseUndecoded(out ?? cwd);
   const existed = out !== undefined && (await isFolder(out));
   const directory = out === undefined ? await makeNewFolder(join(cwd, runsName), startTime) : await makeFolder(out);
   const lock = await RunLock.take(directory);
@@ -50,7 +57,7 @@ export async function openRunFolder(request: RunFolderRequest): Promise<RunFolde
     if (loaded === null) await refuseCheckpoint(directory);
     await probe(directory);
     for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName, lockName, probeName]) {
-      await removeStaleTemporaries(join(directory, name));
+      await removeStaleTemporaries(join(directory, name), true);
     }
   } catch (error) {
     await lock.release();
@@ -121,7 +128,7 @@ export class RunFolder implements RunStore {
 
   /**
    * Cuts metrics.jsonl back to a checkpoint: drops lines of later steps, which the resumed run will write again, and what a
-   * killed process left half-written. Throws OUT_NOT_WRITABLE.
+   * killed process left half-written, and the summary. Throws OUT_NOT_WRITABLE.
    * @param step the checkpoint's; lines of that very step stay
    * @param droppedKind but not those of this kind
    * @returns whether there are metrics, and no evaluation of that step among them any more
@@ -146,6 +153,9 @@ export class RunFolder implements RunStore {
     });
     const cut = kept.map((line) => `${line}\n`).join('');
     if (cut !== text) await writeFileAtomically(this.metricsPath, cut);
+    // The summary is that of the end before; a link stays what it is.
+    if ((await lstat(this.summaryPath).catch(() => null))?.isFile() === true)
+      await rm(this.summaryPath, { force: true });
     return !evaluated;
   }
 

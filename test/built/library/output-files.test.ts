@@ -55,9 +55,23 @@ it('may have the longest name that the system takes', async () => {
     // What a killed process left beside it is known by its name all the same.
     const left = `.${Buffer.from(name).subarray(0, 200).toString()}.4194303-1.tmp`;
     await writeFile(at(left), 'x');
-    await removeStaleTemporaries(at(name));
+    await removeStaleTemporaries(at(name), true);
     expect(await readdir(directory)).not.toContain(left);
   }
+});
+
+it('is not named by bytes that are no UTF-8, which Node would make another name of', async () => {
+  const { code, message } = await operationalError(() => writeFileAtomically(at('x\ufffd'), 'x'));
+  expect([code, message]).toEqual(['OUT_NOT_WRITABLE', expect.stringContaining('not in UTF-8')]);
+  expect((await operationalError(() => train({ data, out: at('y\ufffd') }).next())).message).toContain('not in UTF-8');
+  expect(await readdir(directory)).toEqual([]);
+});
+
+it('takes what a killed process left of it away, and nothing of this one', async () => {
+  const [dead, own] = ['4194303', String(process.pid)].map((pid) => `.weights.onnx.${pid}-ab12.tmp`);
+  for (const name of [dead, own]) await writeFile(at(name ?? ''), 'x');
+  await exportWeights({ checkpoint: run, format: 'onnx', out: at('weights.onnx') });
+  expect((await readdir(directory)).sort()).toEqual([own, 'weights.onnx']);
 });
 
 it('is no folder that is not there', async () => {

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { goldenHashes } from '../../../src/coordinator/checkpoint/golden-hashes.js';
 import { nodeSimd } from '../../../src/coordinator/node/node-simd.js';
 import {
+  train,
   defaultConfig,
   evaluate,
   loadCheckpoint,
@@ -372,6 +373,15 @@ describe('a run to go on from', () => {
     await writeIdxSet(other, 39, 20);
     const error = await operationalError(() => trainRun({ resume: folder, data: other, workers: 2 }));
     expect(error.code).toBe('CONFIGURATION_CHANGED');
+  });
+
+  it('has no summary of its end before once it goes on', async () => {
+    const copy = out();
+    await cp(folder, copy, { recursive: true });
+    const run = train({ resume: copy, data, workers: 2 });
+    expect((await run.next()).value).toMatchObject({ kind: 'start' });
+    expect(await readdir(copy)).not.toContain('summary.json');
+    await run.return();
   });
 
   it('may be given more epochs', async () => {
