@@ -2,6 +2,7 @@
  * The backward pass, from the loss's gradient over the logits to the gradients of every parameter. Runs after `forward`
  * over the same rows; the batch norms are the caller's again. Weight gradients follow the summation tree.
  */
+import { at } from '../../../shared/errors.js';
 import { imagePixels } from '../../../shared/model/network.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
@@ -101,14 +102,8 @@ function backwardConv34(pass: Pass, request: BackwardRequest): void {
       pass.adjointInput('conv3', workspace.strip, dv3Layout, rows, dx);
     });
     weightGradients(pass, 'conv4', deltas, group);
-    weightGradients(pass, 'conv3', deltas3, groupAt(request, 'conv3', position));
+    weightGradients(pass, 'conv3', deltas3, at(request.groups.conv3, position));
   });
-}
-
-function groupAt(request: BackwardRequest, name: ProductName, position: number): GradientGroup {
-  const group = request.groups[name][position];
-  if (group === undefined) throw new Error(`no group ${String(position)} of ${name}`);
-  return group;
 }
 
 function backwardConv12(pass: Pass, request: BackwardRequest): void {

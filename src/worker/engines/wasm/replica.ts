@@ -1,6 +1,7 @@
 /** A replica of the `wasm` engine: the network's passes with its batch norms, bound to one rank's memory. */
 import type { AdamScalars, Replica, ReplicaBinding, Shard, ShardReport } from '../../../shared/engine.js';
 import type { StatisticsExchange } from '../../../shared/engine.js';
+import { at } from '../../../shared/errors.js';
 import { batchNormChannels, batchNormEpsilon, batchNormMomentum } from '../../../shared/model/network.js';
 import { classes, imagePixels, parameterOf } from '../../../shared/model/network.js';
 import { mergesOfLeaves, subtreesOf } from '../../../shared/sums/tree.js';
@@ -245,7 +246,7 @@ class WasmReplica implements Replica {
     const floats = new Float32Array(this.#binding.memory.buffer);
     subtreesOf(leaves).forEach((subtree, position) => {
       const from = smallGradient(this.#workspace, subtree.start - leaves.start) / floatBytes;
-      floats.copyWithin(this.#accumulator(position) / floatBytes, from, from + smallLength);
+      floats.copyWithin(at(this.#binding.accumulators, position) / floatBytes, from, from + smallLength);
     });
   }
 
@@ -276,11 +277,5 @@ class WasmReplica implements Replica {
       const first = leaf * microBatch;
       visit(leaf, first, Math.min(microBatch, rows - first));
     }
-  }
-
-  #accumulator(position: number): number {
-    const accumulator = this.#binding.accumulators[position];
-    if (accumulator === undefined) throw new Error(`no accumulator for subtree ${String(position)}`);
-    return accumulator;
   }
 }

@@ -76,7 +76,7 @@ export class UnitWork {
   }
 
   prepare(unit: number, set: 0 | 1): void {
-    const plan = unitAt(unit);
+    const plan = at(units, unit);
     const kernels = this.#kernels;
     const { prepared } = this.#binding;
     const { parameters } = this.#binding.sets[set];
@@ -101,7 +101,7 @@ export class UnitWork {
   }
 
   finish(unit: number, accumulator: number, globalRows: number): boolean {
-    const plan = unitAt(unit);
+    const plan = at(units, unit);
     const kernels = this.#kernels;
     const { gradients } = this.#binding;
     const source = accumulator + plan.accumulator.offset * floatBytes;
@@ -125,7 +125,7 @@ export class UnitWork {
   update(unit: number, from: 0 | 1, to: 0 | 1, adam: AdamScalars): boolean {
     const { sets, gradients } = this.#binding;
     let finite = true;
-    for (const { offset, length } of unitAt(unit).parameters) {
+    for (const { offset, length } of at(units, unit).parameters) {
       finite = this.#adam(sets[from], sets[to], gradients, offset * floatBytes, length, adam) && finite;
     }
     this.prepare(unit, to);
@@ -218,10 +218,6 @@ function planPrepared(): Record<ProductName, { u: number; ut: number }> {
 
 function weightBytes(layer: ProductLayer): number {
   return layer.points * layer.inputs * layer.columns * floatBytes;
-}
-
-function unitAt(unit: number): UnitPlan {
-  return at(units, unit);
 }
 
 function offsetOf(unit: Unit, range: number): number {

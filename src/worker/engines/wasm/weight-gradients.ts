@@ -1,4 +1,5 @@
 /** Weight and bias gradients of one layer, group by group (gradient-runs.ts), from its stored inputs and the group's deltas. */
+import { at } from '../../../shared/errors.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, unitLength, type ProductLayer } from './geometry.js';
 import { nodeBytes, type GradientGroup } from './gradient-runs.js';
 import type { Kernels } from './kernels.js';
@@ -26,7 +27,7 @@ export function sumGroup(kernels: Kernels, layer: ProductLayer, places: Gradient
   const unitBytes = unitLength(layer) * floatBytes;
   const [from, to] = [places.runs + group.from * 4, places.runs + group.to * 4];
   const top = stack + group.open * bytes;
-  const target = group.finished < 0 ? top - merges * bytes : accumulatorAt(places, group.finished);
+  const target = group.finished < 0 ? top - merges * bytes : at(places.accumulators, group.finished);
   for (let point = 0; point < points; point++) {
     const place = point * layer.inputs * lineBytes;
     kernels.weightGradient(
@@ -51,10 +52,4 @@ export function sumGroup(kernels: Kernels, layer: ProductLayer, places: Gradient
     const place = panel * unitBytes + points * layer.inputs * lineBytes;
     kernels.biasGradient(d, from, to, nodes, top + place, merges, bytes, target + place);
   }
-}
-
-function accumulatorAt({ accumulators }: GradientPlaces, subtree: number): number {
-  const accumulator = accumulators[subtree];
-  if (accumulator === undefined) throw new Error(`no accumulator for subtree ${String(subtree)}`);
-  return accumulator;
 }
