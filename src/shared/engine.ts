@@ -129,7 +129,6 @@ export interface Shard {
 export interface ShardReport {
   /** Sum of the loss over the rows of each subtree of the shard, float64; see `Replica.forwardBackward`. */
   readonly losses: readonly number[];
-  readonly correct: number;
 }
 
 /**

@@ -111,11 +111,11 @@ def read_rows(split, rows):
 
 
 def backward(network, images, labels, rows):
-    """Adds the gradient of the summed loss / rows; returns (summed loss, correct)."""
+    """Adds the gradient of the summed loss / rows; returns the summed loss."""
     probabilities = network(images)
     loss = functional.cross_entropy(probabilities, labels, reduction="sum")
     (loss / rows).backward()
-    return loss.item(), int((probabilities.argmax(1) == labels).sum())
+    return loss.item()
 
 
 def closest(z, pooled):
@@ -226,12 +226,10 @@ def sync_figures(figures):
     """One step's gradient, then three Adam steps, normalised over the whole batch."""
     network = initial_network()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, eps=EPSILON)
-    losses, correct = [], []
+    losses = []
     for step in range(STEPS):
         optimiser.zero_grad()
-        loss, hits = backward(network, *read_rows("train", BATCHES["steps"][step]), ROWS)
-        losses.append(loss / ROWS)
-        correct.append(hits)
+        losses.append(backward(network, *read_rows("train", BATCHES["steps"][step]), ROWS) / ROWS)
         if step == 0:
             for name, tensor in network.named_parameters():
                 figures.add(f"gradient/{name}", tensor.grad, sampled=True)
@@ -240,22 +238,21 @@ def sync_figures(figures):
     for name, tensor in network.named_parameters():
         figures.add(f"parameters/{STEPS}/{name}", tensor, sampled=True)
     figures.add(f"running/{STEPS}", running(network))
-    return {"losses": losses, "correct": correct}, running(network)
+    return {"losses": losses}, running(network)
 
 
 def local_figures(figures):
     """Two ranks, each normalised by itself, as PyTorch's DDP does; the first has the rows of the first step."""
     network = initial_network()
-    total, correct = 0.0, 0
+    total = 0.0
     for rank, rows in enumerate((BATCHES["steps"][0], BATCHES["secondRank"])):
         for norm in (network.bn2, network.bn4, network.bn5):
             norm.reset_running_stats()
-        loss, hits = backward(network, *read_rows("train", rows), 2 * ROWS)
-        total, correct = total + loss, correct + hits
+        total += backward(network, *read_rows("train", rows), 2 * ROWS)
         figures.add(f"local/running/{rank}", running(network))
     for name, tensor in network.named_parameters():
         figures.add(f"local/gradient/{name}", tensor.grad, sampled=True)
-    return {"localLoss": total / (2 * ROWS), "localCorrect": correct}
+    return {"localLoss": total / (2 * ROWS)}
 
 
 def evaluation_figures(figures, statistics):

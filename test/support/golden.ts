@@ -17,9 +17,7 @@ interface Figures {
   };
   /** Mean loss of each of three steps. */
   readonly losses: readonly number[];
-  readonly correct: readonly number[];
   readonly localLoss: number;
-  readonly localCorrect: number;
   readonly arrays: Readonly<Record<string, { offset: number; length: number; norm: number }>>;
 }
 

@@ -6,8 +6,6 @@
 export interface LossReport {
   /** Sum over the rows. */
   readonly loss: number;
-  /** Rows whose first largest probability is the label's. */
-  readonly correct: number;
   /** Gradient of the summed loss with respect to the logits, [rows][classes]. */
   readonly logitsGradient: Float64Array;
 }
@@ -40,16 +38,14 @@ export function doubleSoftmaxCrossEntropy(rows: number, probabilities: Float64Ar
   const second = softmax(rows, probabilities);
   const logitsGradient = new Float64Array(probabilities.length);
   let loss = 0;
-  let correct = 0;
   for (let n = 0; n < rows; n++) {
     const row = probabilities.subarray(n * classes, (n + 1) * classes);
     const label = labels[n]!;
     loss -= Math.log(second[n * classes + label]!);
-    if (row.indexOf(Math.max(...row)) === label) correct++;
     const rowGradient = second.slice(n * classes, (n + 1) * classes);
     rowGradient[label]! -= 1;
     const projection = rowGradient.reduce((sum, value, j) => sum + value * row[j]!, 0);
     for (let j = 0; j < classes; j++) logitsGradient[n * classes + j] = row[j]! * (rowGradient[j]! - projection);
   }
-  return { loss, correct, logitsGradient };
+  return { loss, logitsGradient };
 }

@@ -20,7 +20,6 @@ export interface ForwardBackwardOptions {
 export interface ForwardBackwardReport {
   /** Mean over the rows. */
   readonly loss: number;
-  readonly correct: number;
   /** Mean over the rows, [parameterCount], in PyTorch's layout. */
   readonly gradient: Float64Array;
   /** For each batch norm, what it normalised by. */
@@ -54,7 +53,6 @@ export function forwardBackward(
   ];
   return {
     loss: loss[0]! / rows,
-    correct: report.correct,
     gradient: gradient.map((value) => value / rows),
     statistics: report.statistics,
     activations: report.activations,

@@ -30,7 +30,6 @@ export interface Leaf {
 export interface LeavesReport {
   /** Sum of the loss over the rows of each leaf. */
   readonly losses: number[];
-  readonly correct: number;
   /** For each leaf the sum over its rows of the gradient, [parameterCount]. */
   readonly gradients: Float64Array[];
   /** For each batch norm, what it normalised by; without meaning where the exchange covers no rows. */
@@ -96,7 +95,6 @@ export function passOverLeaves(
   backwardConvolutions(parameters, leaves, tape.convolutions, featureGradients, gradients, exchange);
   return {
     losses: reports.map((report) => report.loss),
-    correct: reports.reduce((sum, report) => sum + report.correct, 0),
     gradients,
     statistics,
     activations: tape.activations,

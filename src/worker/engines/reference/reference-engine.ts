@@ -40,7 +40,7 @@ class ReferenceReplica extends HostReplica {
       shard.leaves,
       report.losses.map((loss) => Float64Array.of(loss)),
     );
-    return { losses: losses.map((sum) => sum[0]!), correct: report.correct };
+    return { losses: losses.map((sum) => sum[0]!) };
   }
 
   evaluate(start: number, end: number, set: 0 | 1): void {

@@ -19,7 +19,6 @@ import { ParameterTensors } from './parameters.js';
 export interface PassReport {
   /** Sum over the rows. */
   readonly loss: number;
-  readonly correct: number;
   /** Summed over the rows. */
   readonly gradients: ParameterTensors;
   /** For each batch norm, what it normalised by. */
@@ -75,7 +74,7 @@ export class NetworkPass {
     const featuresGradient = this.#backwardLinears(tape, logitsGradient, gradients);
     await this.#backwardConvolutions(tape, featuresGradient, gradients, sums);
     const statistics = tape.convolutions.flatMap(({ pooled }) => (pooled === null ? [] : [pooled.statistics]));
-    return { loss: report.loss, correct: report.correct, gradients, statistics };
+    return { loss: report.loss, gradients, statistics };
   }
 
   /**

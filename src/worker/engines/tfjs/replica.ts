@@ -33,7 +33,7 @@ class TensorFlowReplica extends HostReplica {
     const sums = new ShardExchange(exchange, this.binding.shape.microBatch);
     if (shard.rows === 0) {
       this.updateRunningStatistics(shard, exchange.rows, sums.withoutRows());
-      return { losses: [], correct: 0 };
+      return { losses: [] };
     }
     const report = await this.#scoped(async () => {
       const { gradients, ...figures } = await this.#network(shard.from).train(this.shardRows(shard), sums);
@@ -46,7 +46,7 @@ class TensorFlowReplica extends HostReplica {
     others.forEach((_, k) => {
       this.storeSum(k + 1, new Float32Array(parameterCount));
     });
-    return { losses: [report.loss, ...others.map(() => 0)], correct: report.correct };
+    return { losses: [report.loss, ...others.map(() => 0)] };
   }
 
   async evaluate(start: number, end: number, set: 0 | 1): Promise<void> {

@@ -111,25 +111,22 @@ export function softmax(logits: usize, bias: usize, rows: i32, target: usize, sc
 
 /**
  * Loss of each row into float64 `losses` [rows], and the gradient of the summed loss over `logits`, in place, with zeros in
- * the six columns beyond the classes. Returns how many rows have their first largest output at their label.
+ * the six columns beyond the classes.
  */
 export function lossGradient(
   logits: usize, bias: usize, rows: i32, labels: usize, rowNumbers: usize, losses: usize, scratch: usize,
-): i32 {
+): void {
   const p = scratch, q = scratch + classes * 8;
-  let correct = 0;
   for (let row: usize = 0; row < <usize>rows; row++) {
     const z = logits + (row << 6);
     const label = <usize>load<u8>(labels + <usize>load<u32>(rowNumbers + (row << 2)));
     softmaxRow(z, bias, p);
-    let sum: f64 = 0, best: usize = 0;
+    let sum: f64 = 0;
     for (let j: usize = 0; j < classes; j++) {
-      const value = load<f64>(p + (j << 3)), e = Math.exp(value);
+      const e = Math.exp(load<f64>(p + (j << 3)));
       store<f64>(q + (j << 3), e);
       sum += e;
-      if (value > load<f64>(p + (best << 3))) best = j;
     }
-    if (best == label) correct++;
     store<f64>(losses + (row << 3), Math.log(sum) - load<f64>(p + (label << 3)));
     let inner: f64 = 0;
     for (let j: usize = 0; j < classes; j++) {
@@ -142,5 +139,4 @@ export function lossGradient(
       store<f32>(z + (j << 2), <f32>value);
     }
   }
-  return correct;
 }
