@@ -83,10 +83,15 @@ function withoutSeparator(argv: readonly string[]): { words: readonly string[]; 
   };
 }
 
-/** Words that yargs would take for something else: `-` for an empty text, `-dash` for `-d -a -s -h`, which asks for help. */
+/**
+ * Words that yargs would take for something else: `-` for an empty text, `-dash` for `-d -a -s -h`, which asks for help, `-V` for
+ * nothing that would be named.
+ */
 function refuseWords(words: readonly string[]): void {
   for (const word of words) {
-    if (word !== '-' && !/^-[a-z]{2}/i.test(word)) continue;
+    const [, asking] = /^(--?(?:version|help|[vh]))=/.exec(word) ?? [];
+    if (asking !== undefined) throw new OperationalError('USAGE', `${asking} takes no value: give it, or leave it out`);
+    if (word !== '-' && (!/^-[a-z]/i.test(word) || word === '-v' || word === '-h')) continue;
     const what = word === '-' ? '"-" stands for no file here' : `there is no option ${word}`;
     throw new OperationalError('USAGE', `${what}; a file of that name is written ./${word}, see mnist-ddp --help`);
   }

@@ -117,7 +117,7 @@ type Destination =
   | { readonly kind: 'file'; readonly path: string }
   /** What this process has open as stdout or stderr: opened anew, a file would be written from its beginning. */
   | { readonly kind: 'descriptor'; readonly descriptor: number }
-  /** A pipe or a character device. */
+  /** A pipe, a character device, or a file that only a process has open. */
   | { readonly kind: 'device' };
 
 /** Throws IrregularFileError for what takes no bytes: a folder, a socket, a block device. */
@@ -133,9 +133,20 @@ async function destinationOf(path: string): Promise<Destination> {
   }
   const descriptor = [1, 2].find((own) => isSame(stats, fstatSync(own, { bigint: true })));
   if (descriptor !== undefined) return { kind: 'descriptor', descriptor };
-  if (stats.isFile()) return { kind: 'file', path: await followLinks(path) };
+  if (stats.isFile()) {
+    const place = await followLinks(path);
+    // /dev/fd leads to files that have no name any more.
+    return place === path || (await leadToSame(place, path)) ? { kind: 'file', path: place } : { kind: 'device' };
+  }
   if (stats.isFIFO() || stats.isCharacterDevice()) return { kind: 'device' };
   throw new IrregularFileError(path, stats);
+}
+
+/** Whether two paths lead to one file or folder, which is there. */
+export async function leadToSame(one: string, other: string): Promise<boolean> {
+  const statOf = (path: string): Promise<BigIntStats | null> => stat(path, { bigint: true }).catch(() => null);
+  const [a, b] = await Promise.all([statOf(one), statOf(other)]);
+  return a !== null && b !== null && isSame(a, b);
 }
 
 /** Whether two names are of one file. */
@@ -196,7 +207,7 @@ async function writeSynced(path: string, contents: Uint8Array | string, mode: nu
 
 /** Never waits for somebody to open the other end of a pipe: without a reader it throws ENXIO. */
 async function writeToDevice(path: string, contents: Uint8Array | string): Promise<void> {
-  const handle = await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  const handle = await open(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_TRUNC);
   try {
     await writeAll(handle.fd, contents);
   } finally {

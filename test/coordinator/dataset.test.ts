@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -184,6 +184,16 @@ describe('folders of torchvision', () => {
     expect((await load(directory)).trainCount).toBe(5);
     await rm(join(directory, idxNames[0]));
     expect(await refusal()).toMatchObject({ code: 'DATA_MISSING' });
+  });
+
+  it.each([
+    ['in a circle', idxNames[0], 'ELOOP'],
+    ['to nothing', 'nothing', 'ENOENT'],
+  ])('a link that leads %s is named, and not taken for a file that is not there', async (_, target, code) => {
+    await writeIdxSet(directory, 3, 2);
+    await rm(join(directory, idxNames[0]));
+    await symlink(target, join(directory, idxNames[0]));
+    expect((await refusal()).message).toContain(`cannot read ${join(directory, idxNames[0])} (${code})`);
   });
 
   it('data/ of the working folder, which nobody named, counts for its own files only', async () => {

@@ -10,6 +10,10 @@ export class MemoryStore implements RunStore {
   /** null before the first. */
   checkpoint: Checkpoint | null = null;
 
+  get checkpointIsKnown(): boolean {
+    return this.checkpoint !== null;
+  }
+
   writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
     this.checkpoint = checkpoint;
     return done;

@@ -92,13 +92,13 @@ async function loadablePrevious(path: string): Promise<string | null> {
 function unreadable(path: string, previous: string | null, cause: unknown): unknown {
   const code = errorCode(cause);
   if (code === '') return cause;
-  const advice = previous === null ? 'name a run folder or a checkpoint file' : usePrevious(previous);
+  const missing = previous === null ? 'name a run folder or a checkpoint file' : usePrevious(previous);
   if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new OperationalError('CHECKPOINT_MISSING', `there is no checkpoint at ${path}; ${advice}`, { cause });
+    return new OperationalError('CHECKPOINT_MISSING', `there is no checkpoint at ${path}; ${missing}`, { cause });
   }
-  return new OperationalError('CHECKPOINT_INVALID', `cannot read the checkpoint ${path} (${code}); ${advice}`, {
-    cause,
-  });
+  const advice = previous === null ? 'check its permissions, or name another run or checkpoint' : usePrevious(previous);
+  const message = `cannot read the checkpoint ${path} (${code}); ${advice}`;
+  return new OperationalError('CHECKPOINT_INVALID', message, { cause });
 }
 
 function usePrevious(previous: string): string {

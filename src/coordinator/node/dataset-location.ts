@@ -1,5 +1,5 @@
 /** Where the four files of a data set are: the order of places, and the names that the files may have. */
-import { readdir, stat } from 'node:fs/promises';
+import { lstat, readdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { openRegularFile } from '../../files/regular-file.js';
@@ -129,12 +129,10 @@ async function beginsAsGzip(path: string): Promise<boolean> {
   }
 }
 
-/** A file, or what its reader will refuse by name, such as a pipe. */
+/** A file, or what its reader will refuse by name, such as a pipe, or a link that leads nowhere. */
 async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => !stats.isDirectory(),
-    () => false,
-  );
+  const stats = await stat(path).catch(() => lstat(path).catch(() => null));
+  return stats?.isDirectory() === false;
 }
 
 async function isDirectory(path: string): Promise<boolean> {

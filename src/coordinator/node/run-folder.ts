@@ -12,6 +12,7 @@ import { shellWord } from '../../shared/text.js';
 import {
   errorCode,
   followLinks,
+  leadToSame,
   notWritable,
   refuseUndecoded,
   removeStaleTemporaries,
@@ -63,7 +64,7 @@ export async function openRunFolder(request: RunFolderRequest): Promise<RunFolde
     await lock.release();
     throw error;
   }
-  const isNewest = loaded !== null && resolve(loaded) === resolve(directory, checkpointName);
+  const isNewest = loaded !== null && (await leadToSame(loaded, join(directory, checkpointName)));
   return new RunFolder(directory, lock, { checkpointIsKnown: isNewest, isNew: !existed });
 }
 
@@ -74,7 +75,6 @@ export class RunFolder implements RunStore {
 
   readonly #lock: RunLock;
   readonly #isNew: boolean;
-  /** Whether `checkpoint.msgpack` was read or written by this run: one that was not may be damaged, and is not kept. */
   #checkpointIsKnown: boolean;
 
   /**
@@ -93,6 +93,11 @@ export class RunFolder implements RunStore {
     this.checkpointPath = join(directory, checkpointName);
     this.metricsPath = join(directory, metricsName);
     this.summaryPath = join(directory, summaryName);
+  }
+
+  /** One that this run neither read nor wrote may be damaged, and is not kept. */
+  get checkpointIsKnown(): boolean {
+    return this.#checkpointIsKnown;
   }
 
   /** Gives the folder free for other runs; one that was made for a run which wrote nothing goes again. Never throws. */

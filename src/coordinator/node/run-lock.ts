@@ -128,6 +128,13 @@ export class RunLock {
         if (errorCode(error) === 'EEXIST') throw error;
         return copyFile(own, this.#path, constants.COPYFILE_EXCL);
       });
+      await this.#read().catch((cause: unknown) => {
+        rmSync(this.#path, { force: true });
+        const code = errorCode(cause);
+        throw new Error(`what this process writes it may not read (${code}); set another umask, such as 022`, {
+          cause,
+        });
+      });
       return true;
     } catch (error) {
       if (errorCode(error) === 'EEXIST') return false;

@@ -12,6 +12,8 @@ export type Metric = Readonly<Record<string, unknown>> & { readonly step: number
 export interface RunStore {
   /** How to name it to the user, who resumes from there. */
   readonly directory: string;
+  /** Whether its newest checkpoint was read or written by this run. */
+  readonly checkpointIsKnown: boolean;
   /** Makes it ready to be written; called before each write. */
   keep(): Promise<void>;
   writeCheckpoint(checkpoint: Checkpoint): Promise<void>;
@@ -42,6 +44,11 @@ export class RunRecorder {
   /** Step of the last checkpoint that was written; null before the first. */
   get savedStep(): number | null {
     return this.#savedStep;
+  }
+
+  /** Sees to it that what is there is this run's, where it ends where it began. Throws as `lastCheckpoint` does. */
+  async unchangedCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    if (this.#folder?.checkpointIsKnown === false) await this.lastCheckpoint(checkpoint);
   }
 
   /** Writes a checkpoint; where that fails the run goes on, and tries again at its next one. */

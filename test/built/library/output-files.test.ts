@@ -4,7 +4,20 @@
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  cp,
+  lstat,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -129,6 +142,16 @@ describe('a link', () => {
     await writeFileAtomically(at('link'), 'new');
     expect(await readFile(at('elsewhere/file'), 'utf8')).toBe('new');
     expect((await lstat(at('link'))).isSymbolicLink()).toBe(true);
+  });
+
+  it.runIf(process.platform === 'linux')('of a descriptor whose file was deleted is written to', async () => {
+    const handle = await open(at('deleted'), 'w+');
+    await handle.writeFile('what was there before');
+    await rm(at('deleted'));
+    await writeFileAtomically(`/proc/self/fd/${String(handle.fd)}`, 'new');
+    expect((await handle.read(Buffer.alloc(8), 0, 8, 0)).buffer.toString('latin1')).toBe('new\0\0\0\0\0');
+    await handle.close();
+    expect(await readdir(directory)).toEqual([]);
   });
 
   it('that leads nowhere is refused', async () => {

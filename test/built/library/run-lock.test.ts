@@ -1,7 +1,7 @@
 /** One live run in a folder: the second is refused by name; the lock of a run that is gone holds nobody up. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -72,6 +72,18 @@ describe('the lock of a live run', () => {
       await Promise.all(holders.map(kill));
     }
   });
+
+  it.runIf(process.platform === 'linux')(
+    'is refused where the umask keeps the process from its own files',
+    async () => {
+      await chmod(directory, 0o777);
+      // Root may read everything.
+      const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid', '65534', '--clear-groups'] : [];
+      const { said } = await holder([...asNobody, 'sh', '-c', 'umask 777 && exec "$@"', 'sh']);
+      expect(said).toContain('what this process writes it may not read (EACCES); set another umask, such as 022');
+      expect(await readdir(directory)).toEqual([]);
+    },
+  );
 
   it('is taken again where the folder was emptied, and lost where another run was faster', async () => {
     const lock = await RunLock.take(directory);

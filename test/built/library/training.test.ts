@@ -1,7 +1,7 @@
 /** Whole runs: stopping and going on, anywhere and in any way, comes to the bits of a run that was never stopped. */
 import { execFile } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
-import { appendFile, copyFile, cp, mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, cp, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -428,12 +428,40 @@ describe('a run to go on from', () => {
     expect((await loadCheckpoint(previous)).step).toBe(1);
   });
 
+  it('that ends where it began leaves the checkpoint of its summary', async () => {
+    const own = out();
+    await trainRun({ ...config, data, workers: 2, out: own, maxSteps: 2, checkpointEvery: 1 });
+    const previous = join(own, 'checkpoint.previous.msgpack');
+    const { summary } = await trainRun({ resume: previous, data, workers: 2, maxSteps: 1 });
+    expect([summary.steps, summary.out]).toEqual([1, own]);
+    expect((await loadCheckpoint(own)).parametersSha256).toBe(summary.parametersSha256);
+    const before = await readFile(join(own, 'checkpoint.msgpack'));
+    await trainRun({ resume: own, data, workers: 2, maxSteps: 1 });
+    expect((await readFile(join(own, 'checkpoint.msgpack'))).equals(before)).toBe(true);
+    expect((await loadCheckpoint(previous)).step).toBe(1);
+  });
+
+  it('may be named by a link, beside its own folder as `out`', async () => {
+    const [own, named] = [out(), out()];
+    await cp(folder, own, { recursive: true });
+    await symlink(own, named);
+    const { summary } = await trainRun({ resume: named, data, workers: 2, out: own });
+    expect(summary).toMatchObject({ steps: 3, out: own });
+  });
+
   it('goes on in a new folder where one is named, and leaves its own alone', async () => {
     const [other, before] = [out(), await readFile(join(folder, 'checkpoint.msgpack'))];
     const { summary } = await trainRun({ resume: folder, data, workers: 2, out: other, maxSteps: 2 });
     expect(summary).toMatchObject({ steps: 2, out: other });
     expect((await readFile(join(folder, 'checkpoint.msgpack'))).equals(before)).toBe(true);
   });
+});
+
+it.runIf(process.platform === 'linux')('warns of a core that is not there, and trains', async () => {
+  const notes: string[] = [];
+  const options = { ...config, data, devices: 'cpu:4095', out: out(), maxSteps: 1 };
+  await trainRun({ ...options, onNote: (text) => notes.push(text) });
+  expect(notes).toContainEqual(expect.stringMatching(/^warning: rank 0: cannot pin this worker to core 4095: /));
 });
 
 it('stores which arithmetic computed, and says how wide', async () => {
