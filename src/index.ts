@@ -8,7 +8,7 @@
 import './shared/web-assembly.js';
 
 export { benchmark, type BenchmarkOptions } from './library/benchmark.js';
-export { demo, type Demo, type DemoOptions } from './library/demo.js';
+export { demo, type Demo, type DemoOptions } from './library/demo/demo.js';
 export { devices, type DevicesReport } from './library/devices.js';
 export { engineChoices, type EngineChoice } from './library/engines/engines.js';
 export type { MpiStatus } from './library/devices/mpi-status.js';
@@ -18,7 +18,8 @@ export { exportWeights, type Exported, type ExportOptions } from './library/expo
 export type { GroupOptions } from './library/options.js';
 export { predict, type Prediction, type PredictOptions } from './library/predict.js';
 export { report, type Report, type ReportOptions } from './library/report.js';
-export { overridable, train, type Overridable, type TrainOptions } from './library/train.js';
+export { train } from './library/train.js';
+export { overridable, type Overridable, type TrainOptions } from './library/training/train-options.js';
 export { verify, type VerifyOptions } from './library/verify.js';
 export { version } from './library/version.js';
 export { loadCheckpoint } from './library/network/weights.js';

@@ -17,7 +17,7 @@ import { locateDataset, openDataset } from '../src/coordinator/node/dataset-file
 import { centreDigit } from '../src/images/centre.js';
 import { decodePicture } from '../src/images/decode.js';
 import { readPictures } from '../src/images/pictures.js';
-import { parseMetrics } from '../src/library/files/metric-lines.js';
+import { parseMetrics } from '../src/coordinator/training/metric-lines.js';
 import { renderReport } from '../src/report/report.js';
 import type { StepPoint, EvaluationPoint } from '../src/report/report-data.js';
 import { defaultConfig } from '../src/shared/model/config.js';

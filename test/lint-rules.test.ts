@@ -88,7 +88,7 @@ it.each([
   ['src/browser/page.ts', '../commands/shell/output.js'],
   ['src/commands/shell/flags.ts', 'node:fs'],
   ['src/browser/worker.ts', '../worker/engines/registry.js'],
-  ['src/library/demo.ts', '../browser/page.js'],
+  ['src/library/demo/demo.ts', '../../browser/page.js'],
   ['src/worker/engines/wasm/replica.ts', 'node:os'],
 ])('%s may not import %s, nor later', async (file, imported) => {
   expect(await complaints(file, `import * as it from '${imported}';\nexport { it };`)).toHaveLength(1);

@@ -2,7 +2,7 @@
 import { getEventListeners } from 'node:events';
 import { constants } from 'node:os';
 import type { CommandModule } from 'yargs';
-import { OperationalError, train, type TrainMetric, type TrainOptions } from '../index.js';
+import { defaultConfig, OperationalError, train, type TrainMetric } from '../index.js';
 import { counted } from '../shared/text.js';
 import { command } from './shell/command.js';
 import { trainCommandLine } from './shell/flags.js';
@@ -40,11 +40,15 @@ export function trainCommand(exit: (code: number) => void): CommandModule {
   });
 }
 
-/** What a checkpoint does not hold, as it was given. */
-function kept({ workers, devices, data, maxSteps, checkpointEvery, timeout, maxRestarts }: TrainOptions) {
-  const given = { workers, devices, data, maxSteps, checkpointEvery, timeout, maxRestarts };
+/** What a run that goes on has from its checkpoint, or has done. */
+const remembered = new Set([...Object.keys(defaultConfig), 'engine', 'init', 'resume', 'override', 'out']);
+
+/** What was given and is to be given again to go on. */
+function kept(given: object): Record<string, string | number> {
   return Object.fromEntries(
-    Object.entries(given).filter((entry): entry is [string, string | number] => entry[1] !== undefined),
+    Object.entries(given).filter((entry): entry is [string, string | number] => {
+      return entry[1] !== undefined && !remembered.has(entry[0]);
+    }),
   );
 }
 

@@ -76,7 +76,7 @@ export async function runBenchmark(request: BenchmarkRequest): Promise<Benchmark
 /** Starts a group on fresh parameters. A short last batch is trained and not counted: it is no step like the others. */
 export async function startBenchmark(request: ContenderRequest): Promise<Contender> {
   const { config, workers } = request;
-  const session = await Session.open({ ...request, worldSize: workers, trains: true });
+  const session = await Session.open({ ...request, groupSize: workers, trains: true });
   if (typeof session.simd?.advice === 'string') request.onNote(session.simd.advice);
   await session.initialise(config.seed);
   const { trainCount } = session.layout.shape;

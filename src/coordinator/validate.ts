@@ -59,7 +59,7 @@ function show(value: unknown): string {
  * A shard without rows normalises nothing and is fine.
  * @throws OperationalError USAGE, saying which batch, how many rows, and which option to change
  */
-export function checkBatchNormRows(config: TrainConfig, trainCount: number, worldSize: number): void {
+export function checkBatchNormRows(config: TrainConfig, trainCount: number, groupSize: number): void {
   for (const { name, rows } of batchesOf(config.batchSize, trainCount)) {
     const count = `(${counted(trainCount, 'training row')} in batches of ${String(config.batchSize)})`;
     if (rows === 1) {
@@ -67,9 +67,9 @@ export function checkBatchNormRows(config: TrainConfig, trainCount: number, worl
       throw usageError(`${what}; choose another batch size, or other data`);
     }
     if (config.batchNorm === 'sync') continue;
-    const rank = rankWithOneRow(rows, config.microBatch, worldSize);
+    const rank = rankWithOneRow(rows, config.microBatch, groupSize);
     if (rank === null) continue;
-    const what = `with \`batchNorm\` local, rank ${String(rank)} of ${String(worldSize)} gets 1 of the ${String(rows)} rows`;
+    const what = `with \`batchNorm\` local, rank ${String(rank)} of ${String(groupSize)} gets 1 of the ${String(rows)} rows`;
     const why = `of ${name} ${count}, and its batch norm needs at least 2`;
     throw usageError(
       `${what} ${why}; choose another \`workers\`, \`batchSize\` or \`microBatch\`, or \`batchNorm\` sync`,
@@ -104,10 +104,10 @@ function batchesOf(batchSize: number, trainCount: number): { name: string; rows:
   return batches;
 }
 
-function rankWithOneRow(rows: number, microBatch: number, worldSize: number): number | null {
+function rankWithOneRow(rows: number, microBatch: number, groupSize: number): number | null {
   const leaves = leafCount(rows, microBatch);
-  for (let rank = 0; rank < worldSize; rank++) {
-    const { start, end } = rowsOf(shardOf(leaves, rank, worldSize), rows, microBatch);
+  for (let rank = 0; rank < groupSize; rank++) {
+    const { start, end } = rowsOf(shardOf(leaves, rank, groupSize), rows, microBatch);
     if (end - start === 1) return rank;
   }
   return null;

@@ -58,8 +58,8 @@ export async function runVerification(request: VerificationRequest): Promise<Ver
     const alone = await train({ ...request, job: null }, workers[0] ?? 1, steps, null);
     await addRows(`${counted(workers[0] ?? 1, 'worker')}, each process alone`, alone);
   }
-  for (const worldSize of workers) {
-    await addRows(each + counted(worldSize, 'worker'), await train(request, worldSize, steps, null));
+  for (const groupSize of workers) {
+    await addRows(each + counted(groupSize, 'worker'), await train(request, groupSize, steps, null));
   }
   const [first, second] = [workers[workers.length - 1] ?? 1, workers[0] ?? 1];
   const middle = Math.floor(steps / 2);
@@ -93,11 +93,11 @@ async function rowsOver(job: Job | null, how: string, own: Hashes): Promise<Veri
 /** Trains up to `steps` from scratch or from a checkpoint, and returns the state as a checkpoint's bytes. */
 async function trainTo(
   request: VerificationRequest,
-  worldSize: number,
+  groupSize: number,
   steps: number,
   from: Uint8Array | null,
 ): Promise<{ bytes: Uint8Array; simd: Simd | null }> {
-  const session = await Session.open({ ...request, worldSize, trains: true });
+  const session = await Session.open({ ...request, groupSize, trains: true });
   try {
     await (from === null ? session.initialise(request.config.seed) : session.restore(await decodeCheckpoint(from)));
     await session.trainTo(steps);

@@ -1,12 +1,12 @@
 /** `benchmark`: training steps a second, by number of workers. */
 import { runBenchmark, type BenchmarkRow } from '../coordinator/benchmark.js';
 import { nodeHost } from '../coordinator/node/node-host.js';
-import { resolveWorldSize } from '../coordinator/node/topology.js';
+import { resolveGroupSize } from '../coordinator/node/topology.js';
 import { resolveConfig } from '../coordinator/validate.js';
 import type { BatchNormMode } from '../shared/model/config.js';
 import { selectEngine } from './engines/engines.js';
-import { checkWorkerCounts, datasetOf, defaultTimeout, groupOptionNames, ignore, noteEngine, once } from './options.js';
-import { positive, refuseUnknownOptions, type GroupOptions, type OptionNames } from './options.js';
+import { checkWorkerCounts, datasetOf, defaultTimeout, groupOptions, ignore, noteEngine, once } from './options.js';
+import { positive, checkOptions, type GroupOptions, type OptionKinds } from './options.js';
 
 export interface BenchmarkOptions extends Omit<GroupOptions, 'workers'> {
   /** Default 1 and the number of physical cores; 1 alone where all would share one device. */
@@ -23,16 +23,16 @@ export interface BenchmarkOptions extends Omit<GroupOptions, 'workers'> {
  * OperationalError.
  */
 export async function benchmark(options: BenchmarkOptions = {}): Promise<BenchmarkRow[]> {
-  refuseUnknownOptions(options, optionNames);
+  checkOptions(options, optionKinds);
   const config = resolveConfig({
     batchNorm: options.batchNorm,
     batchSize: options.batchSize,
     microBatch: options.microBatch,
   });
-  const cores = resolveWorldSize('auto', null, config);
+  const cores = resolveGroupSize('auto', null, config);
   const counts = options.workers ?? [1, cores];
   checkWorkerCounts(counts);
-  for (const count of counts) resolveWorldSize(count, null, config);
+  for (const count of counts) resolveGroupSize(count, null, config);
   const steps = positive('steps', options.steps) ?? 30;
   const onNote = once(options.onNote ?? ignore);
   const most = Math.max(...counts);
@@ -57,10 +57,10 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
   });
 }
 
-const optionNames: OptionNames<BenchmarkOptions> = {
-  ...groupOptionNames,
-  steps: true,
-  batchNorm: true,
-  batchSize: true,
-  microBatch: true,
+const optionKinds: OptionKinds<BenchmarkOptions> = {
+  ...groupOptions,
+  steps: 'other',
+  batchNorm: 'other',
+  batchSize: 'other',
+  microBatch: 'other',
 };

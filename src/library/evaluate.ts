@@ -2,8 +2,8 @@
 import type { Accuracy } from '../coordinator/session/evaluation.js';
 import { newestRun } from '../coordinator/node/run-folder.js';
 import { infer, noteChance } from './network/inference.js';
-import { datasetOf, groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
-import type { GroupOptions, OptionNames } from './options.js';
+import { datasetOf, groupOptions, ignore, checkOptions } from './options.js';
+import type { GroupOptions, OptionKinds } from './options.js';
 import { openWeights } from './network/weights.js';
 
 export interface EvaluateOptions extends GroupOptions {
@@ -21,7 +21,7 @@ export interface Evaluation extends Accuracy {
 
 /** Scores a trained network on the test set: the same figures with any number of workers. Throws OperationalError. */
 export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluation> {
-  refuseUnknownOptions(options, optionNames);
+  checkOptions(options, optionKinds);
   const { path, weights, parametersSha256, checkpoint } = await openWeights(
     options.checkpoint ?? (await newestRun()),
     options.onNote,
@@ -32,4 +32,4 @@ export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluatio
   return { correct, total, accuracy, checkpoint: path, dataset, step: checkpoint?.step ?? null, parametersSha256 };
 }
 
-const optionNames: OptionNames<EvaluateOptions> = { ...groupOptionNames, checkpoint: true };
+const optionKinds: OptionKinds<EvaluateOptions> = { ...groupOptions, checkpoint: 'text' };

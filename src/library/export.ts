@@ -1,10 +1,9 @@
 /** `exportWeights`: a trained network as a file of other programs. */
-import { removeStaleTemporaries, writeFileAtomically } from '../files/atomic-file.js';
 import { newestRun } from '../coordinator/node/run-folder.js';
 import { weightFormats, writeWeights, type WeightFormat } from '../interchange/formats.js';
 import { usageError } from '../shared/errors.js';
-import { refuseUnknownOptions } from './options.js';
-import { refuseInputs } from './files/output.js';
+import { checkOptions } from './options.js';
+import { refuseInputs, writeOutput } from '../files/output.js';
 import { version } from './version.js';
 import { openWeights } from './network/weights.js';
 
@@ -27,7 +26,7 @@ export interface Exported {
 
 /** Writes all of the file or nothing. Throws OperationalError. */
 export async function exportWeights(options: ExportOptions): Promise<Exported> {
-  refuseUnknownOptions(options, { checkpoint: true, format: true, out: true, onNote: true });
+  checkOptions(options, { checkpoint: 'text', format: 'other', out: 'text', onNote: 'function' });
   const { checkpoint, format, out, onNote } = options;
   if (typeof (out as unknown) !== 'string')
     throw usageError('the option `out` is the path of the file to write: give one');
@@ -37,7 +36,6 @@ export async function exportWeights(options: ExportOptions): Promise<Exported> {
   const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()), onNote);
   await refuseInputs(out, [path]);
   const bytes = await writeWeights(format, weights, version);
-  await removeStaleTemporaries(out, false);
-  await writeFileAtomically(out, bytes);
+  await writeOutput(out, bytes);
   return { checkpoint: path, out, bytes: bytes.length, parametersSha256 };
 }

@@ -1,7 +1,7 @@
 /** Options that several functions of the library share, and what becomes of them. */
 import { integer } from '../coordinator/validate.js';
 import { locateDataset, openDataset, type OpenDataset } from '../coordinator/node/dataset-files.js';
-import { maxWorldSize } from '../shared/model/config.js';
+import { maxGroupSize } from '../shared/model/config.js';
 import { usageError } from '../shared/errors.js';
 import type { EngineChoice, SelectedEngine } from './engines/engines.js';
 
@@ -19,32 +19,44 @@ export interface GroupOptions {
   readonly onNote?: ((text: string) => void) | undefined;
 }
 
+/** Texts and functions are told from others at once; the rest is checked where it is used. */
+type OptionKind<Value> = Value extends (...parameters: never) => unknown
+  ? 'function'
+  : string extends Value
+    ? 'text'
+    : 'other';
+
 /** Every option of a function: the type sees to it that none is forgotten. */
-export type OptionNames<Options> = Readonly<Record<keyof Required<Options>, true>>;
+export type OptionKinds<Options> = {
+  readonly [Name in keyof Options]-?: OptionKind<NonNullable<Options[Name]>>;
+};
 
-export const groupOptionNames: OptionNames<GroupOptions> = { workers: true, engine: true, data: true, onNote: true };
-
-/** Options of all functions that are texts, and functions; others are checked where they are used. */
-const texts = ['data', 'out', 'init', 'resume', 'devices', 'checkpoint', 'run', 'rows'];
-const functions = ['onNote', 'onProgress', 'showReproduction'];
+export const groupOptions: OptionKinds<GroupOptions> = {
+  workers: 'other',
+  engine: 'other',
+  data: 'text',
+  onNote: 'function',
+};
 
 /**
- * What JavaScript lets pass: an option by a name that is not one, which would be taken for left out, or of another type.
+ * Refuses what JavaScript lets pass: an option by a name that is not one, which would be taken for left out, or of another type.
  * @throws OperationalError USAGE
  */
-export function refuseUnknownOptions<Options extends object>(options: Options, known: OptionNames<Options>): void {
+export function checkOptions<Options extends object>(options: Options, kinds: OptionKinds<Options>): void {
   if (typeof options !== 'object' || (options as unknown) === null || Array.isArray(options)) {
     throw usageError(`options are an object, such as { data: 'folder' }, not ${typeof options}`);
   }
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(known, name)) {
-      throw usageError(`there is no option "${name}"; there are ${Object.keys(known).join(', ')}`);
+    if (!Object.hasOwn(kinds, name)) {
+      throw usageError(`there is no option "${name}"; there are ${Object.keys(kinds).join(', ')}`);
     }
     if (value === undefined) continue;
-    if (texts.includes(name) && (typeof value !== 'string' || value === '')) {
+    if (value === null) throw usageError(`the option \`${name}\` is null; leave it out, or give a value`);
+    const kind = kinds[name as keyof Options];
+    if (kind === 'text' && (typeof value !== 'string' || value === '')) {
       throw usageError(`the option \`${name}\` is a text that is not empty; leave it out, or give one`);
     }
-    if (functions.includes(name) && typeof value !== 'function') {
+    if (kind === 'function' && typeof value !== 'function') {
       throw usageError(`the option \`${name}\` is a function, not ${typeof value}`);
     }
   }
@@ -71,11 +83,11 @@ export function positive(option: string, value: number | undefined): number | un
 
 /** Refuses what are no numbers of workers to compare. Throws OperationalError USAGE. */
 export function checkWorkerCounts(counts: readonly number[]): void {
-  const isCount = (count: number): boolean => Number.isInteger(count) && count >= 1 && count <= maxWorldSize;
+  const isCount = (count: number): boolean => Number.isInteger(count) && count >= 1 && count <= maxGroupSize;
   if (Array.isArray(counts) && counts.length > 0 && counts.every(isCount)) return;
   if (!Array.isArray(counts)) throw usageError('the option `workers` is an array of numbers here, such as [1, 2]');
   const given = counts.length === 0 ? 'none' : `"${counts.join(',')}"`;
-  throw usageError(`\`workers\` takes whole numbers from 1 to ${String(maxWorldSize)}, such as 1,2, not ${given}`);
+  throw usageError(`\`workers\` takes whole numbers from 1 to ${String(maxGroupSize)}, such as 1,2, not ${given}`);
 }
 
 /** Tells each note once, where several groups are launched one after the other. */

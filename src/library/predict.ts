@@ -6,7 +6,7 @@ import { readPictures } from '../images/pictures.js';
 import { classes } from '../shared/model/network.js';
 import { usageError } from '../shared/errors.js';
 import { infer } from './network/inference.js';
-import { refuseUnknownOptions, type GroupOptions, type OptionNames } from './options.js';
+import { checkOptions, type GroupOptions, type OptionKinds } from './options.js';
 import { openWeights } from './network/weights.js';
 
 export interface PredictOptions extends Omit<GroupOptions, 'data'> {
@@ -29,7 +29,7 @@ export interface Prediction {
 
 /** Classifies pictures, in their order. Throws OperationalError; nothing is classified unless all can be read. */
 export async function predict(options: PredictOptions): Promise<Prediction[]> {
-  refuseUnknownOptions(options, optionNames);
+  checkOptions(options, optionKinds);
   if (!Array.isArray(options.files) || !options.files.every((file) => typeof file === 'string')) {
     throw usageError('the option `files` is an array of paths');
   }
@@ -57,11 +57,11 @@ function datasetOfRows(images: Uint8Array, count: number): OpenDataset {
   };
 }
 
-const optionNames: OptionNames<PredictOptions> = {
-  workers: true,
-  engine: true,
-  onNote: true,
-  files: true,
-  checkpoint: true,
-  rows: true,
+const optionKinds: OptionKinds<PredictOptions> = {
+  workers: 'other',
+  engine: 'other',
+  onNote: 'function',
+  files: 'other',
+  checkpoint: 'text',
+  rows: 'text',
 };

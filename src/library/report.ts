@@ -1,6 +1,6 @@
 /** `report`: all that a run left behind, and what its network makes of the test set, as one HTML file. */
 import { dirname, join } from 'node:path';
-import { errorCode, removeStaleTemporaries, writeFileAtomically } from '../files/atomic-file.js';
+import { errorCode } from '../files/atomic-file.js';
 import { checkpointName, previousCheckpointName, type Checkpoint } from '../coordinator/node/checkpoint-files.js';
 import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js';
 import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/training/metrics.js';
@@ -15,10 +15,10 @@ import { visible } from '../shared/text.js';
 import { loadEngine } from '../worker/engines/registry.js';
 import { engineNames } from './engines/engines.js';
 import { infer, noteChance } from './network/inference.js';
-import { parseMetrics } from './files/metric-lines.js';
-import { groupOptionNames, ignore, refuseUnknownOptions } from './options.js';
-import type { GroupOptions, OptionNames } from './options.js';
-import { refuseInputs } from './files/output.js';
+import { parseMetrics } from '../coordinator/training/metric-lines.js';
+import { groupOptions, ignore, checkOptions } from './options.js';
+import type { GroupOptions, OptionKinds } from './options.js';
+import { refuseInputs, writeOutput } from '../files/output.js';
 import { version } from './version.js';
 import { openWeights } from './network/weights.js';
 
@@ -42,7 +42,7 @@ export interface Report {
 
 /** Evaluates the run's newest checkpoint, and writes all of the file or nothing. Throws OperationalError. */
 export async function report(options: ReportOptions = {}): Promise<Report> {
-  refuseUnknownOptions(options, optionNames);
+  checkOptions(options, optionKinds);
   const { path, weights, checkpoint } = await openWeights(options.run ?? (await newestRun()));
   if (checkpoint === null) {
     const message = `${path} is a file of weights, and a report is about a run: name a run's folder or its checkpoint`;
@@ -67,8 +67,7 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   const reproduction = reproductionOf(checkpoint, perEpoch, exact);
   const command = reproduction === null ? null : (options.showReproduction ?? callOfTrain)(reproduction);
   const data = reportData({ run, checkpoint, perEpoch, exact, command }, metrics, inference.test);
-  await removeStaleTemporaries(out, false);
-  await writeFileAtomically(out, await renderReport(data));
+  await writeOutput(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };
 }
 
@@ -132,9 +131,9 @@ async function isExact(engine: string): Promise<boolean> {
   return known !== undefined && (await loadEngine(known)).exact;
 }
 
-const optionNames: OptionNames<ReportOptions> = {
-  ...groupOptionNames,
-  run: true,
-  out: true,
-  showReproduction: true,
+const optionKinds: OptionKinds<ReportOptions> = {
+  ...groupOptions,
+  run: 'text',
+  out: 'text',
+  showReproduction: 'function',
 };

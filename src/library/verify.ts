@@ -1,7 +1,7 @@
 /** `verify`: whether the number of workers, and stopping and resuming, change a bit. */
 import { together } from '../coordinator/session/agreement.js';
 import { nodeHost } from '../coordinator/node/node-host.js';
-import { resolveWorldSize } from '../coordinator/node/topology.js';
+import { resolveGroupSize } from '../coordinator/node/topology.js';
 import { checkProcesses } from '../coordinator/validate.js';
 import { runVerification, type Verification } from '../coordinator/verification.js';
 import { defaultConfig } from '../shared/model/config.js';
@@ -9,16 +9,8 @@ import type { Job } from '../shared/group/job.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { loadEngine } from '../worker/engines/registry.js';
 import { inJob } from './job.js';
-import {
-  checkWorkerCounts,
-  datasetOf,
-  defaultTimeout,
-  ignore,
-  once,
-  positive,
-  refuseUnknownOptions,
-} from './options.js';
-import type { GroupOptions, OptionNames } from './options.js';
+import { checkWorkerCounts, datasetOf, defaultTimeout, ignore, once, positive, checkOptions } from './options.js';
+import type { GroupOptions, OptionKinds } from './options.js';
 
 export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
   /** Numbers of workers to compare; default 1, 2 and 4. */
@@ -33,7 +25,7 @@ export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
  * they train together, and all return the same. Sets V8's flags for a moment, as `train` does. Throws OperationalError.
  */
 export async function verify(options: VerifyOptions = {}): Promise<Verification> {
-  refuseUnknownOptions(options, optionNames);
+  checkOptions(options, optionKinds);
   const timeoutMs = 1000 * defaultTimeout;
   let verification: Verification | null = null;
   for await (const result of inJob(timeoutMs, (job) => verifyIn(job, timeoutMs, options))) verification = result;
@@ -52,7 +44,7 @@ async function* verifyIn(
     if (job === null && workers.length === 1 && options.steps === 1) {
       throw usageError('`steps` 1 with one number of `workers` leaves nothing to compare: give more of either');
     }
-    for (const count of workers) resolveWorldSize(count, null, defaultConfig);
+    for (const count of workers) resolveGroupSize(count, null, defaultConfig);
     if (job !== null) checkProcesses(job.processes, defaultConfig);
     return { steps: positive('steps', options.steps) ?? 20, dataset: await datasetOf(options.data) };
   });
@@ -70,4 +62,4 @@ async function* verifyIn(
   });
 }
 
-const optionNames: OptionNames<VerifyOptions> = { workers: true, steps: true, data: true, onNote: true };
+const optionKinds: OptionKinds<VerifyOptions> = { workers: 'other', steps: 'other', data: 'text', onNote: 'function' };

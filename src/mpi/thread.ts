@@ -15,7 +15,7 @@ import {
   type ExchangeRequest,
 } from '../shared/group/mailbox.js';
 import type { MemoryLayout } from '../shared/group/memory.js';
-import { leafCount, type Place } from '../shared/sums/tree.js';
+import { leafCount, type JobPosition } from '../shared/sums/tree.js';
 import type { Launched } from './environment.js';
 import { scheduleOf, type Message, type Schedule } from './exchange.js';
 import { loadMpi, type Mpi } from './library.js';
@@ -44,7 +44,7 @@ export type ThreadMessage =
   /** The job is lost: an exchange failed, and no other will work. */
   | { readonly kind: 'failure'; readonly error: SerialisedError };
 
-export interface Started extends Place {
+export interface Started extends JobPosition {
   readonly hosts: readonly string[];
 }
 
@@ -66,7 +66,7 @@ class MpiThread {
   readonly #mailbox: Mailbox;
   readonly #mpi: Mpi;
   readonly #transport: Transport;
-  #place: Place = { process: 0, processes: 1 };
+  #position: JobPosition = { process: 0, processes: 1 };
   #attached: Attached | null = null;
   #gathers = 0;
   #finished = false;
@@ -123,9 +123,9 @@ class MpiThread {
   #start(): Started {
     const code = this.#mpi.init();
     if (code !== 0) throw new OperationalError('MPI_UNAVAILABLE', `MPI does not start: ${this.#mpi.errorText(code)}`);
-    this.#place = { process: this.#mpi.rank(), processes: this.#mpi.size() };
+    this.#position = { process: this.#mpi.rank(), processes: this.#mpi.size() };
     const hosts = this.#gather(new TextEncoder().encode(hostname())).map((name) => new TextDecoder().decode(name));
-    return { ...this.#place, hosts };
+    return { ...this.#position, hosts };
   }
 
   #attach({ buffer }: WebAssembly.Memory, layout: MemoryLayout): void {
@@ -162,8 +162,8 @@ class MpiThread {
     const key = `${kind} ${String(rows)} ${String(length)}`;
     let schedule = schedules.get(key);
     if (schedule !== undefined) return schedule;
-    const { microBatch, worldSize, job } = layout.shape;
-    const plan = plans.get(rows) ?? planBatch(rows, leafCount(rows, microBatch), 0, worldSize, job);
+    const { microBatch, groupSize, job } = layout.shape;
+    const plan = plans.get(rows) ?? planBatch(rows, leafCount(rows, microBatch), 0, groupSize, job);
     plans.set(rows, plan);
     schedule = scheduleOf(request, layout, plan);
     schedules.set(key, schedule);
@@ -172,7 +172,7 @@ class MpiThread {
 
   /** Lengths first, then contents, to and from everybody. */
   #gather(own: Uint8Array): Uint8Array[] {
-    const { process, processes } = this.#place;
+    const { process, processes } = this.#position;
     const lengths = new Int32Array(processes);
     lengths[process] = own.length;
     this.#allToAll(new Uint8Array(lengths.buffer), (of) => ({ offset: 4 * of, bytes: 4 }));
@@ -185,7 +185,7 @@ class MpiThread {
   }
 
   #allToAll(array: Uint8Array, runOf: (process: number) => Omit<Message, 'peer'>): void {
-    const { process, processes } = this.#place;
+    const { process, processes } = this.#position;
     const peers = Array.from({ length: processes }, (_, peer) => peer).filter((peer) => peer !== process);
     const messages = (of: (peer: number) => number): Message[] =>
       peers.map((peer) => ({ peer, ...runOf(of(peer)) })).filter(({ bytes }) => bytes > 0);

@@ -42,8 +42,8 @@ async function runRank(
   engine: Engine,
   report: (report: RankReport) => void,
 ): Promise<void> {
-  const { rank, worldSize, layout } = config;
-  const control = new Control(memory.buffer, layout.control, worldSize, config.timeoutMs);
+  const { rank, groupSize, layout } = config;
+  const control = new Control(memory.buffer, layout.control, groupSize, config.timeoutMs);
   const mailbox = words === null ? null : new Mailbox(words);
   const replica = await engine.createReplica(bindReplica(layout, memory, module, config.libraries, rank));
   const context: RankContext = { ...config, engine, buffer: memory.buffer, control, mailbox };
@@ -66,12 +66,12 @@ const shortMs = 250;
 
 /** Returns the milliseconds of each step it ran. */
 async function carryOut(command: Command, context: RankContext, replica: Replica, step: RankStep): Promise<number[]> {
-  const { control, rank, worldSize, config } = context;
+  const { control, rank, groupSize, config } = context;
   const stepMs: number[] = [];
   if (command.name === 'prepare') step.prepare();
   if (command.name === 'evaluate') {
     const count = command.end - command.first;
-    const share = rowsOf(shardOf(leafCount(count, config.microBatch), rank, worldSize), count, config.microBatch);
+    const share = rowsOf(shardOf(leafCount(count, config.microBatch), rank, groupSize), count, config.microBatch);
     for (let start = share.start, rows = firstRows; start < share.end && !control.stopRequested;) {
       control.setPhase(rank, 'evaluation');
       const begun = performance.now();

@@ -22,7 +22,7 @@ import { leafCount, rowsOf } from '../shared/sums/tree.js';
 
 export interface RankContext {
   readonly rank: number;
-  readonly worldSize: number;
+  readonly groupSize: number;
   readonly engine: Engine;
   readonly config: TrainConfig;
   readonly layout: MemoryLayout;
@@ -51,14 +51,14 @@ export class RankStep {
   lossSum: number | null = null;
 
   constructor(context: RankContext, replica: Replica) {
-    const { buffer, layout, control, rank, worldSize, engine, mailbox } = context;
+    const { buffer, layout, control, rank, groupSize, engine, mailbox } = context;
     this.#context = context;
     this.#replica = replica;
-    this.#units = ownedUnits(engine.units, rank, worldSize);
+    this.#units = ownedUnits(engine.units, rank, groupSize);
     const enter = this.#enter.bind(this);
     this.#job = mailbox === null ? null : new JobRank(buffer, layout, control, rank, mailbox, enter);
     this.#group = new GroupExchange(buffer, layout, control, rank, this.#job);
-    this.#losses = new Float64Array(buffer, layout.losses, worldSize * layout.shape.subtrees);
+    this.#losses = new Float64Array(buffer, layout.losses, groupSize * layout.shape.subtrees);
     const [even, odd] = layout.sets;
     this.#betaPowers = [new Float64Array(buffer, even.betaPowers, 2), new Float64Array(buffer, odd.betaPowers, 2)];
     let since = 0;
@@ -182,10 +182,10 @@ export class RankStep {
   }
 
   #planOf(rows: number): BatchPlan {
-    const { rank, worldSize, config, layout } = this.#context;
+    const { rank, groupSize, config, layout } = this.#context;
     const known = this.#plans.get(rows);
     if (known !== undefined) return known;
-    const plan = planBatch(rows, leafCount(rows, config.microBatch), rank, worldSize, layout.shape.job);
+    const plan = planBatch(rows, leafCount(rows, config.microBatch), rank, groupSize, layout.shape.job);
     this.#plans.set(rows, plan);
     return plan;
   }

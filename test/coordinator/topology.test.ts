@@ -9,7 +9,7 @@ import {
   parseWorkers,
   physicalCores,
   physicalCoresOf,
-  resolveWorldSize,
+  resolveGroupSize,
 } from '../../src/coordinator/node/topology.js';
 import { currentThreadId, pinThread } from '../../src/worker/node/pin.js';
 import { operationalError } from '../support/errors.js';
@@ -116,29 +116,29 @@ describe('the number of workers', () => {
   });
 
   it('auto is the physical cores, at most the micro-batches and 16', () => {
-    expect(resolveWorldSize('auto', null, batch, { cores: () => 6 })).toBe(6);
-    expect(resolveWorldSize('auto', null, batch, { cores: () => 64 })).toBe(16);
-    expect(resolveWorldSize('auto', null, { batchSize: 20, microBatch: 8 }, { cores: () => 6 })).toBe(3);
-    expect(resolveWorldSize('auto', null, { batchSize: 1024, microBatch: 8 }, { cores: () => 64 })).toBe(16);
-    expect(resolveWorldSize('auto', parseDevices('cpu,cpu,cpu'), batch, { cores: () => 6 })).toBe(3);
-    expect(resolveWorldSize(16, null, batch, { cores: () => 1 })).toBe(16);
-    expect(resolveWorldSize(5, null, null)).toBe(5);
+    expect(resolveGroupSize('auto', null, batch, { cores: () => 6 })).toBe(6);
+    expect(resolveGroupSize('auto', null, batch, { cores: () => 64 })).toBe(16);
+    expect(resolveGroupSize('auto', null, { batchSize: 20, microBatch: 8 }, { cores: () => 6 })).toBe(3);
+    expect(resolveGroupSize('auto', null, { batchSize: 1024, microBatch: 8 }, { cores: () => 64 })).toBe(16);
+    expect(resolveGroupSize('auto', parseDevices('cpu,cpu,cpu'), batch, { cores: () => 6 })).toBe(3);
+    expect(resolveGroupSize(16, null, batch, { cores: () => 1 })).toBe(16);
+    expect(resolveGroupSize(5, null, null)).toBe(5);
   });
 
   it('more workers than micro-batches is refused, restating the division', async () => {
-    const error = await operationalError(() => resolveWorldSize(16, null, { batchSize: 64, microBatch: 8 }));
+    const error = await operationalError(() => resolveGroupSize(16, null, { batchSize: 64, microBatch: 8 }));
     expect(error).toEqual({
       code: 'USAGE',
       message:
         '`workers` 16 needs 16 micro-batches, but `batchSize` 64 / `microBatch` 8 = 8; ' +
         'use at most 8 workers or a smaller `microBatch`',
     });
-    const rounded = await operationalError(() => resolveWorldSize(3, null, { batchSize: 12, microBatch: 8 }));
+    const rounded = await operationalError(() => resolveGroupSize(3, null, { batchSize: 12, microBatch: 8 }));
     expect(rounded.message).toContain('`batchSize` 12 / `microBatch` 8, rounded up, = 2');
-    const single = await operationalError(() => resolveWorldSize(3, null, { batchSize: 2, microBatch: 1 }));
+    const single = await operationalError(() => resolveGroupSize(3, null, { batchSize: 2, microBatch: 1 }));
     expect(single.message).toContain('use at most 2 workers or a larger `batchSize`');
     const devices = await operationalError(() =>
-      resolveWorldSize('auto', parseDevices('cpu,cpu,cpu'), { batchSize: 16, microBatch: 8 }),
+      resolveGroupSize('auto', parseDevices('cpu,cpu,cpu'), { batchSize: 16, microBatch: 8 }),
     );
     expect(devices.message).toContain('`devices` of 3 workers needs 3 micro-batches');
   });
@@ -168,7 +168,7 @@ describe('the list of devices', () => {
   it('refuses a number of devices that differs from the workers, or exceeds 16', async () => {
     const differs = await operationalError(() => parseDevices('cpu,cpu', 3));
     expect(differs.message).toContain('`devices` names 2 devices, but `workers` is 3');
-    expect((await operationalError(() => resolveWorldSize(3, parseDevices('cpu,cpu'), null))).code).toBe('USAGE');
+    expect((await operationalError(() => resolveGroupSize(3, parseDevices('cpu,cpu'), null))).code).toBe('USAGE');
     const many = await operationalError(() => parseDevices(Array<string>(17).fill('cpu').join(',')));
     expect(many.message).toContain('use at most 16');
   });

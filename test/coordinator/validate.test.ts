@@ -43,8 +43,8 @@ describe('a batch norm over one row is refused before training starts', () => {
 
   it('takes the reference: full batches of 128 and a last one of 96', () => {
     for (const batchNorm of ['sync', 'local'] as const) {
-      for (let worldSize = 1; worldSize <= 16; worldSize++)
-        checkBatchNormRows({ ...config, batchNorm }, 60_000, worldSize);
+      for (let groupSize = 1; groupSize <= 16; groupSize++)
+        checkBatchNormRows({ ...config, batchNorm }, 60_000, groupSize);
     }
   });
 
@@ -82,18 +82,18 @@ describe('a batch norm over one row is refused before training starts', () => {
   it('local: refuses exactly the cases where some shard of some batch has one row', () => {
     for (const microBatch of [1, 2, 3, 8]) {
       for (let batchSize = 2; batchSize <= 20; batchSize++) {
-        for (let worldSize = 1; worldSize <= 4; worldSize++) {
+        for (let groupSize = 1; groupSize <= 4; groupSize++) {
           for (const trainCount of [3, 40, 41, 59]) {
             const local = { ...config, batchSize, microBatch, batchNorm: 'local' as const };
             const sizes: number[] = [];
             for (let row = 0; row < trainCount; row += batchSize) sizes.push(Math.min(batchSize, trainCount - row));
             const alone = sizes.some((rows) =>
-              Array.from({ length: worldSize }, (_, rank) =>
-                rowsOf(shardOf(leafCount(rows, microBatch), rank, worldSize), rows, microBatch),
+              Array.from({ length: groupSize }, (_, rank) =>
+                rowsOf(shardOf(leafCount(rows, microBatch), rank, groupSize), rows, microBatch),
               ).some(({ start, end }) => end - start === 1),
             );
             const check = (): void => {
-              checkBatchNormRows(local, trainCount, worldSize);
+              checkBatchNormRows(local, trainCount, groupSize);
             };
             if (alone) expect(check).toThrow(/needs at least 2/);
             else expect(check).not.toThrow();

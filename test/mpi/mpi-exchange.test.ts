@@ -29,7 +29,7 @@ interface FakeProcess {
   readonly plan: BatchPlan;
   readonly buffer: ArrayBufferLike;
   readonly floats: Float32Array;
-  readonly worldSize: number;
+  readonly groupSize: number;
 }
 
 /** Processes whose ranks have summed their subtrees' accumulators. Each has another number of threads. */
@@ -38,16 +38,16 @@ function startProcesses(leaves: number, processes: number, values: readonly numb
   const counts = shares.map((share) => subtreesOf(share).length);
   const [nodes, roots] = [counts.reduce((sum, count) => sum + count), Math.max(...counts)];
   return upTo(processes).map((process) => {
-    const worldSize = 1 + (process % 3);
-    const plan = planBatch(leaves * 8, leaves, 0, worldSize, { process, processes });
+    const groupSize = 1 + (process % 3);
+    const plan = planBatch(leaves * 8, leaves, 0, groupSize, { process, processes });
     const subtrees = Math.max(
       1,
-      ...upTo(worldSize).map(
-        (r) => subtreesOf(shardWithin(shares[process] ?? { start: 0, end: 0 }, r, worldSize)).length,
+      ...upTo(groupSize).map(
+        (r) => subtreesOf(shardWithin(shares[process] ?? { start: 0, end: 0 }, r, groupSize)).length,
       ),
     );
     const job = { process, processes, nodes, roots };
-    const shape = { worldSize, shardRows: 8, subtrees, microBatch: 8, trainCount: 1, testCount: 1, job };
+    const shape = { groupSize, shardRows: 8, subtrees, microBatch: 8, trainCount: 1, testCount: 1, job };
     const layout = planMemory(engine, shape);
     const { buffer } = allocateMemory(layout);
     const floats = new Float32Array(buffer);
@@ -55,7 +55,7 @@ function startProcesses(leaves: number, processes: number, values: readonly numb
       const offset = (layout.accumulators[rank]?.[position] ?? NaN) / 4;
       for (let i = 0; i < length; i++) floats[offset + i] = serialSum(columnOf(values, start, size, i), Math.fround);
     }
-    return { layout, plan, buffer, floats, worldSize };
+    return { layout, plan, buffer, floats, groupSize };
   });
 }
 
@@ -98,8 +98,8 @@ describe.each(processCounts)('%d processes', (count) => {
     const processes = startProcesses(leaves, count, values);
     for (const { layout, plan, floats } of processes) reduceUnit(layout, plan, adding(floats), unit);
     const scattered = deliver(processes, request('reduce-scatter'));
-    for (const { layout, plan, floats, worldSize } of processes) {
-      for (const rank of upTo(worldSize)) reduceChunk(layout, plan, adding(floats), rank);
+    for (const { layout, plan, floats, groupSize } of processes) {
+      for (const rank of upTo(groupSize)) reduceChunk(layout, plan, adding(floats), rank);
     }
     const gathered = deliver(processes, request('all-gather'));
     const expected = upTo(length).map((i) => serialSum(columnOf(values, 0, leaves, i), Math.fround));
@@ -119,8 +119,8 @@ describe.each(processCounts)('%d processes', (count) => {
   it.each(leafCounts)("come to the serial tree's statistics, of %d leaves", (leaves) => {
     const values = upTo(leaves).map((leaf) => wildValues(columns, leaf));
     const processes = startProcesses(leaves, count, values);
-    const exchanged = processes.map(({ layout, plan, buffer, worldSize }) => {
-      const slots = new Float64Array(buffer, layout.statistics, worldSize * layout.shape.subtrees * statisticsLength);
+    const exchanged = processes.map(({ layout, plan, buffer, groupSize }) => {
+      const slots = new Float64Array(buffer, layout.statistics, groupSize * layout.shape.subtrees * statisticsLength);
       plan.subtrees.forEach(({ start, size }, index) => {
         const sums = upTo(columns).map((j) => serialSum(columnOf(values, start, size, j), (value) => value));
         slots.set(sums, index * statisticsLength);

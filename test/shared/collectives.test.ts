@@ -12,13 +12,13 @@ import { wasmEngine } from '../../src/worker/engines/wasm/wasm-engine.js';
 import { serialSum, wildValues } from '../support/sums.js';
 
 const counts = Array.from({ length: 16 }, (_, i) => i + 1);
-const ranksOf = (worldSize: number): number[] => Array.from({ length: worldSize }, (_, rank) => rank);
+const ranksOf = (groupSize: number): number[] => Array.from({ length: groupSize }, (_, rank) => rank);
 
 describe('the plan of a batch', () => {
   it('takes every leaf once, ranks in order, and places each subtree where its rank sums it', () => {
-    for (const worldSize of counts) {
+    for (const groupSize of counts) {
       for (const leaves of counts) {
-        const plans = ranksOf(worldSize).map((rank) => planBatch(leaves * 8, leaves, rank, worldSize));
+        const plans = ranksOf(groupSize).map((rank) => planBatch(leaves * 8, leaves, rank, groupSize));
         const [plan] = plans;
         const covered = plan?.subtrees.flatMap(({ start, size }) => Array.from({ length: size }, (_, i) => start + i));
         expect(covered).toEqual(Array.from({ length: leaves }, (_, leaf) => leaf));
@@ -35,8 +35,8 @@ describe('the plan of a batch', () => {
   });
 
   it('finishes the tree with one addition less than there are subtrees, each subtree added once', () => {
-    for (const worldSize of counts) {
-      const { merges, subtrees } = planBatch(96, 12, 0, worldSize);
+    for (const groupSize of counts) {
+      const { merges, subtrees } = planBatch(96, 12, 0, groupSize);
       expect(merges).toHaveLength(subtrees.length - 1);
       expect(merges.map(({ source }) => source).sort((a, b) => a - b)).toEqual(ranksOf(subtrees.length).slice(1));
     }
@@ -60,8 +60,8 @@ describe('the plan of a batch', () => {
 
 describe.each([wasmEngine, referenceEngine])('the units of engine $name', ({ units, accumulatorLength }) => {
   it('have one owner each, for any number of ranks', () => {
-    for (const worldSize of counts) {
-      const owned = ranksOf(worldSize).flatMap((rank) => ownedUnits(units, rank, worldSize));
+    for (const groupSize of counts) {
+      const owned = ranksOf(groupSize).flatMap((rank) => ownedUnits(units, rank, groupSize));
       expect(owned).toEqual(units.map((_, index) => index));
     }
   });
@@ -72,9 +72,9 @@ describe.each([wasmEngine, referenceEngine])('the units of engine $name', ({ uni
     );
     const sumOf = (indices: readonly number[]): number => indices.reduce((sum, index) => sum + (work[index] ?? 0), 0);
     const total = sumOf(units.map((_, index) => index));
-    for (const worldSize of counts) {
-      const shares = ranksOf(worldSize).map((rank) => sumOf(ownedUnits(units, rank, worldSize)));
-      expect(Math.max(...shares)).toBeLessThanOrEqual(total / worldSize + Math.max(...work));
+    for (const groupSize of counts) {
+      const shares = ranksOf(groupSize).map((rank) => sumOf(ownedUnits(units, rank, groupSize)));
+      expect(Math.max(...shares)).toBeLessThanOrEqual(total / groupSize + Math.max(...work));
     }
   });
 
@@ -91,15 +91,15 @@ describe('reduce-scatter', () => {
   /** Puts the leaves' values where the ranks would have summed them, and returns layout and memory. */
   function fill(
     leaves: number,
-    worldSize: number,
+    groupSize: number,
     values: readonly number[][],
   ): { layout: MemoryLayout; all: Float32Array } {
-    const subtrees = Math.max(...ranksOf(worldSize).map((rank) => subtreesOf(shardOf(leaves, rank, worldSize)).length));
-    const shape = { worldSize, shardRows: 8, subtrees, microBatch: 8, trainCount: 1, testCount: 1 };
+    const subtrees = Math.max(...ranksOf(groupSize).map((rank) => subtreesOf(shardOf(leaves, rank, groupSize)).length));
+    const shape = { groupSize, shardRows: 8, subtrees, microBatch: 8, trainCount: 1, testCount: 1 };
     const layout = planMemory(engine, shape);
     const all = new Float32Array(allocateMemory(layout).buffer);
-    for (const rank of ranksOf(worldSize)) {
-      subtreesOf(shardOf(leaves, rank, worldSize)).forEach(({ start, size }, position) => {
+    for (const rank of ranksOf(groupSize)) {
+      subtreesOf(shardOf(leaves, rank, groupSize)).forEach(({ start, size }, position) => {
         const offset = (layout.accumulators[rank]?.[position] ?? NaN) / 4;
         for (let i = 0; i < length; i++) {
           const column = values.slice(start, start + size).map((leaf) => leaf[i] ?? NaN);
@@ -119,8 +119,8 @@ describe('reduce-scatter', () => {
           Math.fround,
         ),
       );
-      for (const worldSize of counts) {
-        const { layout, all } = fill(leaves, worldSize, values);
+      for (const groupSize of counts) {
+        const { layout, all } = fill(leaves, groupSize, values);
         const replica: Pick<Replica, 'add'> = {
           add(target, source, count) {
             for (let i = 0; i < count; i++)
@@ -130,12 +130,12 @@ describe('reduce-scatter', () => {
         // Two units that share the accumulator: each is reduced by itself, on whatever rank.
         const sums = [0, 10].flatMap((offset) => {
           const unit = { name: 'unit', accumulator: { offset, length: offset === 0 ? 10 : 14 }, parameters: [] };
-          const plan = planBatch(leaves * 8, leaves, offset === 0 ? 0 : worldSize - 1, worldSize);
+          const plan = planBatch(leaves * 8, leaves, offset === 0 ? 0 : groupSize - 1, groupSize);
           reduceUnit(layout, plan, replica, unit);
           const from = accumulatorOf(layout, plan, 0) / 4 + offset;
           return [...all.subarray(from, from + unit.accumulator.length)];
         });
-        expect(sums, `${String(leaves)} leaves over ${String(worldSize)} ranks`).toEqual(expected);
+        expect(sums, `${String(leaves)} leaves over ${String(groupSize)} ranks`).toEqual(expected);
       }
     }
   });
@@ -169,7 +169,7 @@ describe('statistics exchanges', () => {
 
   it('give a lone rank of a group the whole tree, and start over with each of two slots', () => {
     const layout = planMemory(wasmEngine, {
-      worldSize: 1,
+      groupSize: 1,
       shardRows: 8,
       subtrees: 4,
       microBatch: defaultConfig.microBatch,

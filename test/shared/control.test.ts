@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { Control, controlWords } from '../../src/shared/group/control.js';
 import { operationalError } from '../support/errors.js';
 
-function controlOf(worldSize: number, timeoutMs = 50): Control {
-  return new Control(new SharedArrayBuffer(4 * controlWords(worldSize)), 0, worldSize, timeoutMs);
+function controlOf(groupSize: number, timeoutMs = 50): Control {
+  return new Control(new SharedArrayBuffer(4 * controlWords(groupSize)), 0, groupSize, timeoutMs);
 }
 
 describe('control words', () => {

@@ -48,9 +48,9 @@ describe('cutting a batch', () => {
   });
 
   it('gives every leaf to one rank, in order, shares as equal as can be', () => {
-    for (const worldSize of counts) {
+    for (const groupSize of counts) {
       for (const leaves of counts) {
-        const shards = Array.from({ length: worldSize }, (_, rank) => shardOf(leaves, rank, worldSize));
+        const shards = Array.from({ length: groupSize }, (_, rank) => shardOf(leaves, rank, groupSize));
         expect(shards.flatMap(leavesOf)).toEqual(leavesOf({ start: 0, end: leaves }));
         const sizes = shards.map(({ start, end }) => end - start);
         expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
@@ -70,11 +70,11 @@ describe('the tree', () => {
 
   it('is the same for every number of leaves, however many ranks share it', () => {
     for (const leaves of counts) {
-      for (const worldSize of counts) {
-        const shards = Array.from({ length: worldSize }, (_, rank) => shardOf(leaves, rank, worldSize));
+      for (const groupSize of counts) {
+        const shards = Array.from({ length: groupSize }, (_, rank) => shardOf(leaves, rank, groupSize));
         const sums = shards.flatMap(subtreeSums);
         const [root] = apply(sums, mergesOfSubtrees(shards.flatMap(subtreesOf)));
-        expect(root, `${String(leaves)} leaves over ${String(worldSize)} ranks`).toBe(treeOf(0, leaves));
+        expect(root, `${String(leaves)} leaves over ${String(groupSize)} ranks`).toBe(treeOf(0, leaves));
       }
     }
   });
@@ -176,9 +176,9 @@ describe('the shares of processes', () => {
   it('make the whole tree, summed by ranks, then by processes, then by all', () => {
     for (const leaves of counts) {
       for (const processes of counts) {
-        for (const worldSize of [1, 2, 3, 5]) {
+        for (const groupSize of [1, 2, 3, 5]) {
           const nodes = sharesOf(leaves, processes).map((share) => {
-            const shards = Array.from({ length: worldSize }, (_, rank) => shardWithin(share, rank, worldSize));
+            const shards = Array.from({ length: groupSize }, (_, rank) => shardWithin(share, rank, groupSize));
             const { merges, roots } = mergesWithin(shards.flatMap(subtreesOf));
             const sums = apply(shards.flatMap(subtreeSums), merges);
             expect(roots).toHaveLength(subtreesOf(share).length);

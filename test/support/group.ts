@@ -26,10 +26,10 @@ export interface TestGroup {
   close(): Promise<void>;
 }
 
-/** Starts `worldSize` workers on fresh parameters. */
+/** Starts `groupSize` workers on fresh parameters. */
 export async function startGroup(
   data: string,
-  worldSize: number,
+  groupSize: number,
   options: Partial<TrainConfig> = {},
   computing: { readonly engine: Engine; readonly libraries: readonly string[] } = { engine: wasmEngine, libraries: [] },
 ): Promise<TestGroup> {
@@ -38,7 +38,7 @@ export async function startGroup(
     host: nodeHost,
     ...computing,
     config,
-    worldSize,
+    groupSize,
     dataset: await openDataset(await locateDataset(data)),
     trains: true,
     timeoutMs: 30_000,

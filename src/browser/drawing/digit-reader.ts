@@ -20,7 +20,7 @@ export class DigitReader {
   static async open(): Promise<DigitReader> {
     const kernels = await loadKernels(wasmEngine, pageHost);
     const { microBatch } = defaultConfig;
-    const shape = { worldSize: 1, shardRows: 1, subtrees: 1, microBatch, trainCount: 0, testCount: 1 };
+    const shape = { groupSize: 1, shardRows: 1, subtrees: 1, microBatch, trainCount: 0, testCount: 1 };
     const layout = planMemory(wasmEngine, shape);
     const memory = allocateMemory(layout);
     const replica = await wasmEngine.createReplica(bindReplica(layout, memory, kernels?.module ?? null, [], 0));

@@ -50,7 +50,7 @@ export async function trainInPage(request: PageTrainingRequest): Promise<PageTra
       why: 'WebAssembly SIMD in a browser',
       device: 'cpu',
       config: { ...defaultConfig, seed },
-      worldSize: workers,
+      groupSize: workers,
       devices: null,
       dataset,
       folder: store,

@@ -4,7 +4,7 @@ import { encodeCheckpoint, type Checkpoint } from '../../coordinator/checkpoint/
 import type { OpenDataset } from '../../coordinator/session/dataset-parts.js';
 import type { Progress, Summary } from '../../coordinator/training/metrics.js';
 import { reproductionOf } from '../../coordinator/training/reproduction.js';
-import { defaultConfig, maxWorldSize } from '../../shared/model/config.js';
+import { defaultConfig, maxGroupSize } from '../../shared/model/config.js';
 import type { DemoFacts } from '../../shared/demo.js';
 import { OperationalError } from '../../shared/errors.js';
 import { stepsPerEpoch } from '../../shared/model/schedule.js';
@@ -40,7 +40,7 @@ export class TrainSection {
     this.#facts = facts;
     this.#trained = trained;
     this.#perEpoch = stepsPerEpoch(defaultConfig, facts.trainCount);
-    const workers = String(Math.min(navigator.hardwareConcurrency, maxWorldSize));
+    const workers = String(Math.min(navigator.hardwareConcurrency, maxGroupSize));
     Object.assign(this.#workers, { max: workers, value: workers });
     Object.assign(this.#steps, {
       max: String(this.#perEpoch * defaultConfig.epochs),

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { posix } from 'node:path';
-import { maxWorldSize } from '../../shared/model/config.js';
+import { maxGroupSize } from '../../shared/model/config.js';
 import type { TrainConfig } from '../../shared/model/config.js';
 import { usageError } from '../../shared/errors.js';
 import type { Device } from '../../shared/group/protocol.js';
@@ -29,9 +29,9 @@ const maxCore = 4095;
 export function parseWorkers(workers: number | string): Workers {
   if (workers === 'auto') return 'auto';
   const count = typeof workers === 'string' && /^\d+$/.test(workers) ? Number(workers) : workers;
-  if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= maxWorldSize) return count;
+  if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= maxGroupSize) return count;
   throw usageError(
-    `\`workers\` must be auto or a whole number from 1 to ${String(maxWorldSize)}, not "${String(workers)}"`,
+    `\`workers\` must be auto or a whole number from 1 to ${String(maxGroupSize)}, not "${String(workers)}"`,
   );
 }
 
@@ -52,7 +52,7 @@ export function parseDevices(list: string, workers: Workers = 'auto'): Device[] 
  * @param resumed whether the batch is that of a run to resume, which no option changes
  * @throws OperationalError USAGE where an explicit number cannot be served, restating the division
  */
-export function resolveWorldSize(
+export function resolveGroupSize(
   workers: Workers,
   devices: readonly Device[] | null,
   config: Pick<TrainConfig, 'batchSize' | 'microBatch'> | null,
@@ -60,11 +60,11 @@ export function resolveWorldSize(
 ): number {
   const asked = parseWorkers(workers);
   if (devices !== null) checkDeviceCount(devices, asked);
-  const limit = config === null ? maxWorldSize : leafCount(config.batchSize, config.microBatch);
-  if (asked === 'auto' && devices === null) return Math.max(1, Math.min(cores(), limit, maxWorldSize));
-  const worldSize = devices?.length ?? Number(asked);
-  if (config !== null && worldSize > limit) throw tooManyWorkers(asked, worldSize, config, { limit, resumed });
-  return worldSize;
+  const limit = config === null ? maxGroupSize : leafCount(config.batchSize, config.microBatch);
+  if (asked === 'auto' && devices === null) return Math.max(1, Math.min(cores(), limit, maxGroupSize));
+  const groupSize = devices?.length ?? Number(asked);
+  if (config !== null && groupSize > limit) throw tooManyWorkers(asked, groupSize, config, { limit, resumed });
+  return groupSize;
 }
 
 /** Physical cores that this process may use; where that cannot be known, what Node calls its available parallelism. */
@@ -166,22 +166,22 @@ function checkDeviceCount(devices: readonly Device[], workers: Workers): void {
     const given = `\`devices\` names ${count}, but \`workers\` is ${String(workers)}`;
     throw usageError(`${given}; name one device for each worker, or leave \`workers\` out`);
   }
-  if (devices.length <= maxWorldSize) return;
-  throw usageError(`\`devices\` names ${count}; use at most ${String(maxWorldSize)}`);
+  if (devices.length <= maxGroupSize) return;
+  throw usageError(`\`devices\` names ${count}; use at most ${String(maxGroupSize)}`);
 }
 
 function tooManyWorkers(
   asked: Workers,
-  worldSize: number,
+  groupSize: number,
   { batchSize, microBatch }: Pick<TrainConfig, 'batchSize' | 'microBatch'>,
   { limit, resumed }: { limit: number; resumed: boolean },
 ): Error {
-  const who = asked === 'auto' ? `\`devices\` of ${counted(worldSize, 'worker')}` : `\`workers\` ${String(worldSize)}`;
+  const who = asked === 'auto' ? `\`devices\` of ${counted(groupSize, 'worker')}` : `\`workers\` ${String(groupSize)}`;
   const rounded = batchSize % microBatch === 0 ? '' : ', rounded up,';
   const division = `\`batchSize\` ${String(batchSize)} / \`microBatch\` ${String(microBatch)}${rounded} = ${String(limit)}`;
   const most = counted(limit, 'worker');
   const other = microBatch === 1 ? ' or a larger `batchSize`' : ' or a smaller `microBatch`';
-  const needs = `${who} needs ${String(worldSize)} micro-batches, but ${division}`;
+  const needs = `${who} needs ${String(groupSize)} micro-batches, but ${division}`;
   return usageError(`${needs}; use at most ${most}${resumed ? ', as the run to resume has it so' : other}`);
 }
 

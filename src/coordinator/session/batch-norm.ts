@@ -52,10 +52,10 @@ export function poolStatistics(
 }
 
 /** Rows of each rank's shard of a full batch. */
-export function shardRows(batchSize: number, microBatch: number, worldSize: number): number[] {
+export function shardRows(batchSize: number, microBatch: number, groupSize: number): number[] {
   const leaves = leafCount(batchSize, microBatch);
-  return Array.from({ length: worldSize }, (_, rank) => {
-    const rows = rowsOf(shardOf(leaves, rank, worldSize), batchSize, microBatch);
+  return Array.from({ length: groupSize }, (_, rank) => {
+    const rows = rowsOf(shardOf(leaves, rank, groupSize), batchSize, microBatch);
     return rows.end - rows.start;
   });
 }

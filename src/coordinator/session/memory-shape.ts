@@ -1,14 +1,14 @@
 /** How much of everything a group's memory must hold: the most over all batches that an epoch has. */
 import type { TrainConfig } from '../../shared/model/config.js';
 import type { MemoryShape } from '../../shared/group/memory.js';
-import { leafCount, rowsOf, sharesOf, shardWithin, subtreesOf, type Place } from '../../shared/sums/tree.js';
+import { leafCount, rowsOf, sharesOf, shardWithin, subtreesOf, type JobPosition } from '../../shared/sums/tree.js';
 import type { OpenDataset } from './dataset-parts.js';
 
 export function memoryShape(
   config: TrainConfig,
-  worldSize: number,
+  groupSize: number,
   { trainCount, testCount }: Pick<OpenDataset, 'trainCount' | 'testCount'>,
-  { process, processes }: Place,
+  { process, processes }: JobPosition,
 ): MemoryShape {
   const { batchSize, microBatch } = config;
   let [shardRows, subtrees, nodes, roots] = [0, 0, 0, 0];
@@ -21,13 +21,13 @@ export function memoryShape(
     );
     roots = Math.max(roots, ...counts);
     const share = shares[process] ?? { start: 0, end: 0 };
-    for (let rank = 0; rank < worldSize; rank++) {
-      const shard = shardWithin(share, rank, worldSize);
+    for (let rank = 0; rank < groupSize; rank++) {
+      const shard = shardWithin(share, rank, groupSize);
       const range = rowsOf(shard, rows, microBatch);
       shardRows = Math.max(shardRows, range.end - range.start);
       subtrees = Math.max(subtrees, subtreesOf(shard).length);
     }
   }
-  const shape = { worldSize, shardRows, subtrees, microBatch, trainCount, testCount };
+  const shape = { groupSize, shardRows, subtrees, microBatch, trainCount, testCount };
   return processes === 1 ? shape : { ...shape, job: { process, processes, nodes, roots } };
 }

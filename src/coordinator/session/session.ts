@@ -34,7 +34,7 @@ export interface SessionOptions {
 }
 
 export interface SessionRequest extends SessionOptions {
-  readonly worldSize: number;
+  readonly groupSize: number;
   /** One for each rank; null, the default, for any core. */
   readonly devices?: readonly Device[] | null;
   /** Whether batches will be trained on, so that their shards must suit the batch norms. */
@@ -62,7 +62,7 @@ export class Session {
   readonly config: TrainConfig;
   readonly engine: Engine;
   readonly job: Job | null;
-  readonly worldSize: number;
+  readonly groupSize: number;
   readonly layout: MemoryLayout;
   readonly buffer: SharedArrayBuffer;
   readonly perEpoch: number;
@@ -83,7 +83,7 @@ export class Session {
    * @throws OperationalError, in a job CommonEnd with what one of the processes failed with or PROCESSES_DIFFER
    */
   static async open(request: SessionRequest): Promise<Session> {
-    const { job = null, engine, config, worldSize } = request;
+    const { job = null, engine, config, groupSize } = request;
     let own: Session | null = null;
     try {
       const session = await together(
@@ -97,7 +97,7 @@ export class Session {
           configuration: JSON.stringify(config),
         }),
       );
-      session.#allWorkers = await sumOver(job, worldSize);
+      session.#allWorkers = await sumOver(job, groupSize);
       return session;
     } catch (error) {
       await (own as Session | null)?.close();
@@ -106,9 +106,9 @@ export class Session {
   }
 
   static async #openHere(request: SessionRequest): Promise<Session> {
-    const { host, engine, config, worldSize, dataset, job, trains, onNote } = request;
-    if (trains) checkBatchNormRows(config, dataset.trainCount, worldSize);
-    const layout = planMemory(engine, memoryShape(config, worldSize, dataset, job ?? alone));
+    const { host, engine, config, groupSize, dataset, job, trains, onNote } = request;
+    if (trains) checkBatchNormRows(config, dataset.trainCount, groupSize);
+    const layout = planMemory(engine, memoryShape(config, groupSize, dataset, job ?? alone));
     const memory = allocateMemory(layout);
     const kernels = await loadKernels(engine, host);
     if (typeof kernels?.warning === 'string') onNote(kernels.warning);
@@ -130,13 +130,13 @@ export class Session {
     memory: WebAssembly.Memory,
     kernels: LoadedKernels | null,
   ) {
-    const { config, engine, worldSize, job = null } = request;
+    const { config, engine, groupSize, job = null } = request;
     this.#request = request;
     this.config = config;
     this.engine = engine;
     this.job = job;
-    this.worldSize = worldSize;
-    this.#allWorkers = worldSize;
+    this.groupSize = groupSize;
+    this.#allWorkers = groupSize;
     this.layout = layout;
     this.#memory = memory;
     this.buffer = memory.buffer as unknown as SharedArrayBuffer;
@@ -216,7 +216,7 @@ export class Session {
    * @throws OperationalError NOT_FINITE
    */
   async evaluate(): Promise<Accuracy | null> {
-    const statistics = this.#state.runningStatistics(this.step).slice(0, this.worldSize);
+    const statistics = this.#state.runningStatistics(this.step).slice(0, this.groupSize);
     return evaluateGroup(this, this.#group, synchroniseStatistics(this.config, statistics));
   }
 
@@ -227,7 +227,7 @@ export class Session {
 
   /** A private copy of the state. */
   save(): SavedState {
-    return this.#state.save(this.step, this.config.batchNorm === 'sync' ? 1 : this.worldSize);
+    return this.#state.save(this.step, this.config.batchNorm === 'sync' ? 1 : this.groupSize);
   }
 
   /** A private copy of the state with all that it takes to go on from it. */
@@ -294,10 +294,10 @@ export class Session {
   }
 
   #startGroup(): WorkerGroup {
-    const { host, engine, libraries, config, worldSize, devices, timeoutMs, onNote, job } = this.#request;
+    const { host, engine, libraries, config, groupSize, devices, timeoutMs, onNote, job } = this.#request;
     return new WorkerGroup({
       host,
-      worldSize,
+      groupSize,
       engine: engine.name,
       libraries,
       config,

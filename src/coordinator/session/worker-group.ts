@@ -17,7 +17,7 @@ const watchMs = 500;
 
 export interface WorkerGroupOptions {
   readonly host: Host;
-  readonly worldSize: number;
+  readonly groupSize: number;
   readonly engine: EngineName;
   /** What the engine imports on each thread, see `ReplicaBinding`. */
   readonly libraries: readonly string[];
@@ -52,11 +52,11 @@ export class WorkerGroup {
 
   /** Starts the threads; the ranks wait for their first command. */
   constructor(options: WorkerGroupOptions) {
-    const { host, memory, layout, worldSize, timeoutMs } = options;
+    const { host, memory, layout, groupSize, timeoutMs } = options;
     this.#options = options;
-    this.control = new Control(memory.buffer, layout.control, worldSize, timeoutMs);
-    this.#threads = host.startThreads(worldSize);
-    for (let rank = 0; rank < worldSize; rank++) this.#tasks.push(this.#startRank(rank));
+    this.control = new Control(memory.buffer, layout.control, groupSize, timeoutMs);
+    this.#threads = host.startThreads(groupSize);
+    for (let rank = 0; rank < groupSize; rank++) this.#tasks.push(this.#startRank(rank));
   }
 
   /** Has every rank carry out a command and resolves with their reports, by rank. Rejects with the first failure. */
@@ -96,9 +96,9 @@ export class WorkerGroup {
   }
 
   #stalled(): OperationalError {
-    const { worldSize, timeoutMs } = this.#options;
+    const { groupSize, timeoutMs } = this.#options;
     const answered = new Set(this.#pending?.reports.map((report) => report.rank));
-    const silent = Array.from({ length: worldSize }, (_, rank) => rank).filter((rank) => !answered.has(rank));
+    const silent = Array.from({ length: groupSize }, (_, rank) => rank).filter((rank) => !answered.has(rank));
     const names = silent.map((rank) => `rank ${String(rank)} (in ${this.control.placeOf(rank)})`);
     const message = `${names.join(', ')} gave no sign of life for ${String(timeoutMs / 1000)} s`;
     return new OperationalError('RANK_STALLED', message, { rank: silent[0] ?? 0 });
@@ -129,10 +129,10 @@ export class WorkerGroup {
   }
 
   async #startRank(rank: number): Promise<void> {
-    const { worldSize, engine, libraries, config, layout, cores, timeoutMs } = this.#options;
+    const { groupSize, engine, libraries, config, layout, cores, timeoutMs } = this.#options;
     const { memory, module, mailbox } = this.#options;
     const core = cores[rank] ?? null;
-    const packed = packMessage({ rank, worldSize, engine, libraries, config, layout, timeoutMs, core });
+    const packed = packMessage({ rank, groupSize, engine, libraries, config, layout, timeoutMs, core });
     try {
       await this.#threads.run({ config: packed, memory, module, mailbox }, (message) => {
         this.#receive(unpackMessage(message));
@@ -144,11 +144,11 @@ export class WorkerGroup {
   }
 
   #receive(message: RankMessage): void {
-    if (message.kind === 'note') this.#note(`rank ${String(message.rank)}: ${message.text}`);
+    if (message.kind === 'note') this.#note(`warning: rank ${String(message.rank)}: ${message.text}`);
     if (message.kind === 'failure') this.#fail(this.#failureOf(message));
     if (message.kind !== 'report' || message.generation !== this.#pending?.generation) return;
     this.#pending.reports.push(message);
-    if (this.#pending.reports.length < this.#options.worldSize) return;
+    if (this.#pending.reports.length < this.#options.groupSize) return;
     const { resolve, reports } = this.#pending;
     this.#pending = null;
     resolve(reports);

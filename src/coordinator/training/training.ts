@@ -1,4 +1,4 @@
-/** A training run: commands runs of steps to the group, and writes down what comes of them. */
+/** A training run: commands stretches of steps to the group, and writes down what comes of them. */
 import { messageOf, OperationalError } from '../../shared/errors.js';
 import { classes } from '../../shared/model/network.js';
 import { learningRateAt, positionOf } from '../../shared/model/schedule.js';
@@ -20,7 +20,7 @@ import type { TrainingRequest } from './training-request.js';
 const logEvery = 100;
 /** What equal probabilities of the classes come to, but for rounding. */
 const chanceLoss = 0.999 * Math.log(classes);
-/** How often progress is told: a run of steps ends there, which costs the group one wake-up. */
+/** How often progress is told: a stretch of steps ends there, which costs the group one wake-up. */
 const progressMs = 400;
 
 /**
@@ -42,7 +42,7 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
       await run.throwIfAborted();
       yield* run.advance();
     }
-    if (run.accuracy === null) yield await run.evaluate();
+    if (run.accuracy === null) yield* run.endWhereItBegan();
     yield await run.summary();
   } finally {
     release();
@@ -114,6 +114,12 @@ class TrainingRun {
     };
     await this.#recorder.metric({ ...metric });
     return metric;
+  }
+
+  /** What is left to do where no step is: another checkpoint of the folder would not fit the summary. */
+  async *endWhereItBegan(): AsyncGenerator<TrainMetric, void, undefined> {
+    await this.#recorder.unchangedCheckpoint(await this.#checkpoint());
+    yield await this.evaluate();
   }
 
   /** Trains up to the next line of the log, checkpoint or end of an epoch, and does what is due there. */
@@ -290,7 +296,10 @@ class TrainingRun {
     const step = String(this.#session.step);
     const saving = this.#checkpoint().then((checkpoint) => this.#recorder.lastCheckpoint(checkpoint));
     const saved = await saving.then(
-      () => (folder === null ? '' : `; step ${step} is saved: go on with \`resume\` ${shellWord(folder.directory)}`),
+      () =>
+        folder === null
+          ? ''
+          : `; step ${step} is saved: go on with \`resume\` ${shellWord(folder.directory)}, all else as it was`,
       (failure: unknown) => `; step ${step} is not saved: ${messageOf(failure)}`,
     );
     const restarts = job === null ? `; gave up after ${counted(this.#restarts.count, 'restart')}` : '';

@@ -33,7 +33,7 @@ export async function holdTensorFlow(
  */
 async function rehearse(engine: Engine, libraries: readonly string[]): Promise<void> {
   const rows = 2;
-  const shape = { worldSize: 1, shardRows: rows, subtrees: 1, microBatch: rows, trainCount: rows, testCount: rows };
+  const shape = { groupSize: 1, shardRows: rows, subtrees: 1, microBatch: rows, trainCount: rows, testCount: rows };
   const layout = planMemory(engine, shape);
   const memory = allocateMemory(layout);
   const replica = await engine.createReplica(bindReplica(layout, memory, null, libraries, 0));

@@ -3,11 +3,11 @@ import type { OpenDataset } from '../../coordinator/node/dataset-files.js';
 import type { Accuracy, TestSplit } from '../../coordinator/session/evaluation.js';
 import { nodeHost } from '../../coordinator/node/node-host.js';
 import { Session } from '../../coordinator/session/session.js';
-import { maxWorldSize, defaultConfig } from '../../shared/model/config.js';
+import { maxGroupSize, defaultConfig } from '../../shared/model/config.js';
 import { assert } from '../../shared/errors.js';
 import { classes } from '../../shared/model/network.js';
 import { leafCount } from '../../shared/sums/tree.js';
-import { parseWorkers, resolveWorldSize } from '../../coordinator/node/topology.js';
+import { parseWorkers, resolveGroupSize } from '../../coordinator/node/topology.js';
 import type { NetworkState } from '../../coordinator/session/state.js';
 import { selectEngine } from '../engines/engines.js';
 import { defaultTimeout, ignore, noteEngine, workersOn, type GroupOptions } from '../options.js';
@@ -22,7 +22,7 @@ export interface Inference extends Accuracy {
 export async function infer(network: NetworkState, dataset: OpenDataset, options: GroupOptions): Promise<Inference> {
   const leaves = leafCount(dataset.testCount, defaultConfig.microBatch);
   const asked = parseWorkers(options.workers ?? 'auto');
-  const workers = Math.min(resolveWorldSize(asked, null, null), Math.max(1, leaves), maxWorldSize);
+  const workers = Math.min(resolveGroupSize(asked, null, null), Math.max(1, leaves), maxGroupSize);
   const onNote = options.onNote ?? ignore;
   const selected = await selectEngine(options.engine, { workers, onNote });
   noteEngine(selected, onNote);
@@ -32,7 +32,7 @@ export async function infer(network: NetworkState, dataset: OpenDataset, options
     libraries: selected.libraries,
     // Rows in evaluation mode depend on no batch: the default one shapes the workspaces.
     config: defaultConfig,
-    worldSize: workersOn(selected, options.workers, workers),
+    groupSize: workersOn(selected, options.workers, workers),
     dataset,
     trains: false,
     timeoutMs: 1000 * defaultTimeout,

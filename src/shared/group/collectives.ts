@@ -75,8 +75,8 @@ export class GroupExchange implements StatisticsExchange {
     rank: number,
     job: StatisticsOverJob | null = null,
   ) {
-    const { worldSize, subtrees } = layout.shape;
-    this.#half = worldSize * subtrees * statisticsLength;
+    const { groupSize, subtrees } = layout.shape;
+    this.#half = groupSize * subtrees * statisticsLength;
     this.#slots = new Float64Array(buffer, layout.statistics, 2 * this.#half);
     this.#control = control;
     this.#rank = rank;

@@ -35,8 +35,8 @@ const firstRankWord = 16;
 const rankWords = 4;
 
 /** Length of the control words of a group, in int32. */
-export function controlWords(worldSize: number): number {
-  return firstRankWord + rankWords * worldSize;
+export function controlWords(groupSize: number): number {
+  return firstRankWord + rankWords * groupSize;
 }
 
 export type CommandName = 'train' | 'evaluate' | 'prepare' | 'exit';
@@ -71,13 +71,13 @@ const spins = 2000;
 
 export class Control {
   readonly #words: Int32Array;
-  readonly worldSize: number;
+  readonly groupSize: number;
   readonly #timeoutMs: number;
 
   /** @param timeoutMs how long a rank may keep the others waiting in a barrier */
-  constructor(buffer: ArrayBufferLike, offset: number, worldSize: number, timeoutMs: number) {
-    this.#words = new Int32Array(buffer, offset, controlWords(worldSize));
-    this.worldSize = worldSize;
+  constructor(buffer: ArrayBufferLike, offset: number, groupSize: number, timeoutMs: number) {
+    this.#words = new Int32Array(buffer, offset, controlWords(groupSize));
+    this.groupSize = groupSize;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -189,7 +189,7 @@ export class Control {
   barrier(rank: number): void {
     const released = Atomics.load(this.#words, words.released);
     Atomics.add(this.#words, this.#rankWord(rank, 1), 1);
-    if (Atomics.add(this.#words, words.arrived, 1) === this.worldSize - 1) {
+    if (Atomics.add(this.#words, words.arrived, 1) === this.groupSize - 1) {
       Atomics.store(this.#words, words.arrived, 0);
       Atomics.add(this.#words, words.released, 1);
       Atomics.notify(this.#words, words.released);
@@ -218,7 +218,7 @@ export class Control {
   /** Changes whenever any rank begins a phase: the group's sign of life. */
   pulse(): number {
     let sum = 0;
-    for (let rank = 0; rank < this.worldSize; rank++) sum += Atomics.load(this.#words, this.#rankWord(rank, 2));
+    for (let rank = 0; rank < this.groupSize; rank++) sum += Atomics.load(this.#words, this.#rankWord(rank, 2));
     return sum;
   }
 
@@ -240,7 +240,7 @@ export class Control {
 
   #throwStalled(rank: number): never {
     const entered = (other: number): number => Atomics.load(this.#words, this.#rankWord(other, 1));
-    const ranks = Array.from({ length: this.worldSize }, (_, other) => other);
+    const ranks = Array.from({ length: this.groupSize }, (_, other) => other);
     const missing = ranks.filter((other) => entered(other) < entered(rank));
     const names = missing.map((other) => `rank ${String(other)} (in ${this.placeOf(other)})`);
     throw new OperationalError(

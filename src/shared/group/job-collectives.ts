@@ -53,7 +53,7 @@ export function sumBase(layout: MemoryLayout, plan: BatchPlan): number {
 export function reduceChunk(layout: MemoryLayout, plan: BatchPlan, replica: Pick<Replica, 'add'>, rank: number): void {
   const { plan: over } = jobOf(layout, plan);
   const { start, end } = ownChunk(layout, over);
-  const part = chunkOf(end - start, { process: rank, processes: layout.shape.worldSize });
+  const part = chunkOf(end - start, { process: rank, processes: layout.shape.groupSize });
   const from = (start + part.start) * floatBytes;
   for (const { target, source } of over.merges) {
     const [to, of] = [nodeBase(layout, plan, target), nodeBase(layout, plan, source)];
@@ -110,7 +110,7 @@ export class JobRank implements StatisticsOverJob {
     this.#mailbox = mailbox;
     this.#enter = enter;
     this.#statistics = new Float64Array(buffer, job.statistics, nodes * statisticsLength);
-    this.#losses = new Float64Array(buffer, layout.losses, shape.worldSize * shape.subtrees);
+    this.#losses = new Float64Array(buffer, layout.losses, shape.groupSize * shape.subtrees);
     this.#headers = new Float64Array(buffer, job.headers, processes * (1 + roots));
   }
 

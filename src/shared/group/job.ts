@@ -1,9 +1,9 @@
 /** A job of several processes, as one of them sees it; src/mpi is behind it. */
 import type { Mailbox } from './mailbox.js';
 import type { MemoryLayout } from './memory.js';
-import type { Place } from '../sums/tree.js';
+import type { JobPosition } from '../sums/tree.js';
 
-export interface Job extends Place {
+export interface Job extends JobPosition {
   /** Host name of each process. */
   readonly hosts: readonly string[];
   /** What the group's rank 0 asks for exchanges by. */

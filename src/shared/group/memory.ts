@@ -7,7 +7,7 @@ import type { Engine, ReplicaBinding, SplitBinding, StateSet } from '../engine.j
 import { batchNormChannels, classes, imagePixels, parameterCount } from '../model/network.js';
 import { controlWords } from './control.js';
 import { counted } from '../text.js';
-import { chunkOf, type Place } from '../sums/tree.js';
+import { chunkOf, type JobPosition } from '../sums/tree.js';
 
 const pageBytes = 65536;
 const maxBytes = 0x1_0000_0000;
@@ -17,7 +17,7 @@ export const staticBytes = 65536;
 const floatBytes = 4;
 
 export interface MemoryShape {
-  readonly worldSize: number;
+  readonly groupSize: number;
   /** Rows of the largest shard, and subtrees in it. */
   readonly shardRows: number;
   readonly subtrees: number;
@@ -29,7 +29,7 @@ export interface MemoryShape {
 }
 
 /** What the processes of a job exchange at most, over all batches. */
-export interface JobShape extends Place {
+export interface JobShape extends JobPosition {
   /** Subtrees of all processes. */
   readonly nodes: number;
   /** Subtrees of one process. */
@@ -53,7 +53,7 @@ export interface MemoryLayout {
   readonly workspaces: readonly number[];
   /** float64 [2][subtrees of all ranks][statisticsLength]: slots of the statistics exchange, used in turn. */
   readonly statistics: number;
-  /** float64 [worldSize][subtrees]: sums of the loss over each rank's subtrees, in the step at hand. */
+  /** float64 [groupSize][subtrees]: sums of the loss over each rank's subtrees, in the step at hand. */
   readonly losses: number;
   /** uint32 [trainCount]: the epoch's permutation. */
   readonly permutation: number;
@@ -104,7 +104,7 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     offset += Math.ceil(bytes / 64) * 64;
     return start;
   };
-  const eachRank = <T>(make: () => T): T[] => Array.from({ length: shape.worldSize }, make);
+  const eachRank = <T>(make: () => T): T[] => Array.from({ length: shape.groupSize }, make);
   const takeParameters = (): number => take(parameterCount * floatBytes);
   const takeSet = (): SharedState => ({
     parameters: takeParameters(),
@@ -121,7 +121,7 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
   const workspaceBytes = engine.workspaceBytes({ rows: shape.shardRows, microBatch: shape.microBatch });
   const layout = {
     shape,
-    control: take(controlWords(shape.worldSize) * 4),
+    control: take(controlWords(shape.groupSize) * 4),
     sets: [takeSet(), takeSet()] as const,
     gradients: takeParameters(),
     prepared: take(engine.preparedBytes),
@@ -130,8 +130,8 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     ),
     accumulatorLength: engine.accumulatorLength,
     workspaces: eachRank(() => take(workspaceBytes)),
-    statistics: take(2 * shape.worldSize * shape.subtrees * statisticsLength * 8),
-    losses: take(shape.worldSize * shape.subtrees * 8),
+    statistics: take(2 * shape.groupSize * shape.subtrees * statisticsLength * 8),
+    losses: take(shape.groupSize * shape.subtrees * 8),
     permutation: take(shape.trainCount * 4),
     train: takeSplit(shape.trainCount),
     test: takeSplit(shape.testCount),
@@ -162,7 +162,7 @@ function memoryExceeded(bytes: number, shape: MemoryShape): OperationalError {
   const rows = counted(shape.shardRows, 'row');
   return new OperationalError(
     'MEMORY_EXCEEDED',
-    `a shard of ${rows} on each of ${counted(shape.worldSize, 'worker')} needs ${gib} GiB, but WebAssembly memory ends at ` +
+    `a shard of ${rows} on each of ${counted(shape.groupSize, 'worker')} needs ${gib} GiB, but WebAssembly memory ends at ` +
       '4 GiB: take a smaller batch, or a smaller data set',
   );
 }

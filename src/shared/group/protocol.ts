@@ -8,7 +8,7 @@ import type { MemoryLayout } from './memory.js';
 /** All that a rank needs to start; sent once, packed. */
 export interface RankConfig {
   readonly rank: number;
-  readonly worldSize: number;
+  readonly groupSize: number;
   readonly engine: EngineName;
   /** What the engine imports, see `ReplicaBinding`. */
   readonly libraries: readonly string[];

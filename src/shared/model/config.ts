@@ -28,4 +28,4 @@ export const defaultConfig: TrainConfig = {
   batchNorm: 'sync',
 };
 
-export const maxWorldSize = 16;
+export const maxGroupSize = 16;

@@ -9,7 +9,7 @@ import {
   subtreesOf,
   type LeafRange,
   type Merge,
-  type Place,
+  type JobPosition,
   type Subtree,
 } from './tree.js';
 
@@ -28,7 +28,7 @@ export interface BatchPlan {
   readonly job: JobPlan | null;
 }
 
-export interface JobPlan extends Place {
+export interface JobPlan extends JobPosition {
   /** Positions in `subtrees` where this process's complete subtrees are summed. */
   readonly roots: readonly number[];
   /** All processes' complete subtrees from left to right; `position` counts within the process. */
@@ -49,31 +49,31 @@ export function planBatch(
   rows: number,
   leaves: number,
   rank: number,
-  worldSize: number,
-  place: Place = alone,
+  groupSize: number,
+  own: JobPosition = alone,
 ): BatchPlan {
-  const shares = sharesOf(leaves, place.processes);
-  const share = shares[place.process] ?? { start: 0, end: 0 };
+  const shares = sharesOf(leaves, own.processes);
+  const share = shares[own.process] ?? { start: 0, end: 0 };
   const subtrees: PlacedSubtree[] = [];
   let firstOwn = 0;
-  for (let other = 0; other < worldSize; other++) {
+  for (let other = 0; other < groupSize; other++) {
     if (other === rank) firstOwn = subtrees.length;
-    subtreesOf(shardWithin(share, other, worldSize)).forEach((subtree, position) => {
+    subtreesOf(shardWithin(share, other, groupSize)).forEach((subtree, position) => {
       subtrees.push({ ...subtree, rank: other, position });
     });
   }
   const { merges, roots } = mergesWithin(subtrees);
-  const shard = shardWithin(share, rank, worldSize);
-  const job = place.processes === 1 ? null : planJob(shares, roots, place);
+  const shard = shardWithin(share, rank, groupSize);
+  const job = own.processes === 1 ? null : planJob(shares, roots, own);
   return { rows, leaves, shard, subtrees, merges: job === null ? mergesOfSubtrees(subtrees) : merges, firstOwn, job };
 }
 
-function planJob(shares: readonly LeafRange[], roots: readonly number[], place: Place): JobPlan {
+function planJob(shares: readonly LeafRange[], roots: readonly number[], own: JobPosition): JobPlan {
   const nodes = shares.flatMap((share, process) =>
     subtreesOf(share).map((subtree, position) => ({ ...subtree, process, position })),
   );
-  const firstOwn = nodes.findIndex(({ process }) => process === place.process);
-  return { ...place, roots, nodes, firstOwn, merges: mergesOfSubtrees(nodes) };
+  const firstOwn = nodes.findIndex(({ process }) => process === own.process);
+  return { ...own, roots, nodes, firstOwn, merges: mergesOfSubtrees(nodes) };
 }
 
 /** What updating a unit costs, in floats: its accumulator and its parameters, which are read and written. */
@@ -82,14 +82,14 @@ export function workOf({ accumulator, parameters }: Unit): number {
 }
 
 /** The units that each rank owns: consecutive, with as equal work as whole units allow. */
-export function ownedUnits(units: readonly Unit[], rank: number, worldSize: number): number[] {
+export function ownedUnits(units: readonly Unit[], rank: number, groupSize: number): number[] {
   const work = units.map(workOf);
   const total = work.reduce((sum, value) => sum + value, 0);
   const owned: number[] = [];
   let before = 0;
   work.forEach((value, index) => {
     const middle = before + value / 2;
-    if (Math.min(worldSize - 1, Math.floor((middle * worldSize) / total)) === rank) owned.push(index);
+    if (Math.min(groupSize - 1, Math.floor((middle * groupSize) / total)) === rank) owned.push(index);
     before += value;
   });
   return owned;

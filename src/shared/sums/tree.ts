@@ -35,21 +35,21 @@ export function leafCount(rows: number, microBatch: number): number {
 }
 
 /** The shard of a rank: a run of whole leaves; sizes differ by at most one, and are 0 for surplus ranks. */
-export function shardOf(leaves: number, rank: number, worldSize: number): LeafRange {
+export function shardOf(leaves: number, rank: number, groupSize: number): LeafRange {
   return {
-    start: Math.floor((rank * leaves) / worldSize),
-    end: Math.floor(((rank + 1) * leaves) / worldSize),
+    start: Math.floor((rank * leaves) / groupSize),
+    end: Math.floor(((rank + 1) * leaves) / groupSize),
   };
 }
 
 /** Where one process of a job stands among all of them. */
-export interface Place {
+export interface JobPosition {
   readonly process: number;
   readonly processes: number;
 }
 
 /** A process that is on its own. */
-export const alone: Place = { process: 0, processes: 1 };
+export const alone: JobPosition = { process: 0, processes: 1 };
 
 /**
  * The leaves of each process of a job: consecutive runs, of at least one leaf while there are enough. Their largest is as
@@ -77,13 +77,13 @@ export function sharesOf(leaves: number, processes: number): LeafRange[] {
 }
 
 /** The shard of a rank within its process's share. */
-export function shardWithin(share: LeafRange, rank: number, worldSize: number): LeafRange {
-  const { start, end } = shardOf(share.end - share.start, rank, worldSize);
+export function shardWithin(share: LeafRange, rank: number, groupSize: number): LeafRange {
+  const { start, end } = shardOf(share.end - share.start, rank, groupSize);
   return { start: share.start + start, end: share.start + end };
 }
 
 /** The chunk [start, end) of an accumulator's floats that a process sums for all: whole vectors of 16. */
-export function chunkOf(length: number, { process, processes }: Place): { start: number; end: number } {
+export function chunkOf(length: number, { process, processes }: JobPosition): { start: number; end: number } {
   const cut = (index: number): number =>
     index === processes ? length : 16 * Math.floor((index * length) / (16 * processes));
   return { start: cut(process), end: cut(process + 1) };

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { demo, type Demo } from '../../../src/index.js';
-import { hostsOn } from '../../../src/library/files/file-server.js';
+import { hostsOn } from '../../../src/library/demo/file-server.js';
 import { cli } from '../../support/cli.js';
 import { operationalError } from '../../support/errors.js';
 import { temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';

@@ -48,6 +48,14 @@ describe.each(Object.entries(functions) as [CommandName, () => Promise<unknown>]
     }
   });
 
+  it('has its flags in docs/commands.md', async () => {
+    const text = await readFile(join(import.meta.dirname, '../../../docs/commands.md'), 'utf8');
+    const synopsis = new RegExp(`^mnist-ddp ${command} .*\\n( {9}.*\\n)*`, 'm').exec(text)?.[0] ?? '';
+    const listed = [...synopsis.matchAll(/--([a-z-]+)/g)].map(([, flag]) => flag);
+    const own = [...flagsOf(command).values()].filter((flag) => !('operand' in flag));
+    expect(listed.sort()).toEqual(own.map(({ flag }) => flag).sort());
+  });
+
   it('has no flag in a message for an option that it lacks', () => {
     for (const name of names.filter((other) => !flagsOf(command).has(other))) {
       expect(inFlags(`another \`${name}\``, command)).toBe(`another ${name}`);

@@ -86,9 +86,9 @@ describe('a bug in a rank', () => {
     { libraries: ['file:///of/another'], thrown: 'a TypeError', code: null },
   ] as const)('is told from the loss of a device by who computes: $thrown with $libraries.length', async (given) => {
     const { libraries, thrown, code } = given;
-    const shape = { worldSize: 1, shardRows: 8, subtrees: 1, microBatch: 8, trainCount: 8, testCount: 8 };
+    const shape = { groupSize: 1, shardRows: 8, subtrees: 1, microBatch: 8, trainCount: 8, testCount: 8 };
     const layout = planMemory(wasmEngine, shape);
-    const place = { rank: 0, worldSize: 1, engine: 'wasm', layout, timeoutMs: 1000, attempt: 0, core: null } as const;
+    const place = { rank: 0, groupSize: 1, engine: 'wasm', layout, timeoutMs: 1000, attempt: 0, core: null } as const;
     const sent: RankMessage[] = [];
     await serveRank(
       {

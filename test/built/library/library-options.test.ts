@@ -49,6 +49,12 @@ it.each<[name: string, call: () => Promise<unknown>, message: RegExp]>([
   ['no place to write', () => exportWeights({ format: 'onnx' } as never), /^the option `out` is the path/],
   ['one number of workers', () => verify({ ...odd({ workers: 2 }) }), /^the option `workers` is an array/],
   ['a symbol', () => train({ ...odd({ engine: Symbol('x') }) }).next(), /^`engine` must be .* not "Symbol\(x\)"/],
+  [
+    'null for a number',
+    () => train({ ...odd({ maxSteps: null }) }).next(),
+    /^the option `maxSteps` is null; leave it out/,
+  ],
+  ['null for a text', () => evaluate({ ...odd({ data: null }) }), /^the option `data` is null/],
   ['overrides as a text', () => train({ ...odd({ override: 'data' }) }).next(), /^the option `override` is an array/],
 ])('nor %s', async (_, call, message) => {
   const error = await operationalError(call);

@@ -31,8 +31,8 @@ afterAll(async () => {
   await remove();
 });
 
-async function trajectory(data: string, worldSize: number, steps: number, config: object): Promise<StepResult[]> {
-  const group = await startGroup(data, worldSize, config);
+async function trajectory(data: string, groupSize: number, steps: number, config: object): Promise<StepResult[]> {
+  const group = await startGroup(data, groupSize, config);
   try {
     const results: StepResult[] = [];
     while (results.length < steps) results.push(await group.step());
@@ -52,8 +52,8 @@ describe('any number of workers', () => {
 
     it.each([2, 3, 7, 16])(
       'gives the loss and the parameters of one worker after every step: %d',
-      async (worldSize) => {
-        expect(await trajectory(small, worldSize, 6, config)).toEqual(alone);
+      async (groupSize) => {
+        expect(await trajectory(small, groupSize, 6, config)).toEqual(alone);
       },
     );
 
@@ -86,8 +86,8 @@ describe('any number of workers', () => {
       alone = await trajectory(large, 1, 2, config);
     });
 
-    it.each([4, 7])('gives the loss and the parameters of one worker: %d', async (worldSize) => {
-      expect(await trajectory(large, worldSize, 2, config)).toEqual(alone);
+    it.each([4, 7])('gives the loss and the parameters of one worker: %d', async (groupSize) => {
+      expect(await trajectory(large, groupSize, 2, config)).toEqual(alone);
     });
   });
 
@@ -101,9 +101,9 @@ describe('any number of workers', () => {
 
 /** 16 rows in 8 micro-batches over 3 workers: shards of 4, 6 and 6 rows. */
 describe.each(['sync', 'local'] as const)('the first step of 3 workers with batch norm %s', (batchNorm) => {
-  const [rows, worldSize, microBatch] = [16, 3, 2];
-  const shards = Array.from({ length: worldSize }, (_, rank) =>
-    rowsOf(planBatch(rows, leafCount(rows, microBatch), rank, worldSize).shard, rows, microBatch),
+  const [rows, groupSize, microBatch] = [16, 3, 2];
+  const shards = Array.from({ length: groupSize }, (_, rank) =>
+    rowsOf(planBatch(rows, leafCount(rows, microBatch), rank, groupSize).shard, rows, microBatch),
   );
   const groups = batchNorm === 'sync' ? [{ start: 0, end: rows }] : shards;
   const initialRunning = new Float64Array(2 * batchNormChannels).fill(1, batchNormChannels);
@@ -116,7 +116,7 @@ describe.each(['sync', 'local'] as const)('the first step of 3 workers with batc
   let reference: ReturnType<typeof forwardBackward>[];
 
   beforeAll(async () => {
-    const group = await startGroup(small, worldSize, { batchSize: rows, microBatch, batchNorm, seed: 3 });
+    const group = await startGroup(small, groupSize, { batchSize: rows, microBatch, batchNorm, seed: 3 });
     try {
       const { session, permutation } = group;
       const start = Float64Array.from(session.save().parameters);
@@ -176,17 +176,17 @@ describe.each(['sync', 'local'] as const)('the first step of 3 workers with batc
       expect(relativeL2(actual, expected), `rank ${String(rank)}`).toBeLessThan(1e-5);
     });
     const distinct = new Set(running.map((statistics) => Buffer.from(statistics.buffer).toString('hex'))).size;
-    expect(distinct).toBe(batchNorm === 'sync' ? 1 : worldSize);
+    expect(distinct).toBe(batchNorm === 'sync' ? 1 : groupSize);
   });
 
   it('evaluates by statistics that are pooled over the ranks by their rows', () => {
     const mean = (c: number): number =>
-      running.reduce((sum, of, r) => sum + (batchNorm === 'sync' ? 1 / worldSize : weightOf(r)) * (of[c] ?? NaN), 0);
+      running.reduce((sum, of, r) => sum + (batchNorm === 'sync' ? 1 / groupSize : weightOf(r)) * (of[c] ?? NaN), 0);
     const expected = new Float64Array(2 * batchNormChannels);
     for (let c = 0; c < batchNormChannels; c++) {
       expected[c] = mean(c);
       expected[batchNormChannels + c] = running.reduce((sum, of, r) => {
-        const weight = batchNorm === 'sync' ? 1 / worldSize : weightOf(r);
+        const weight = batchNorm === 'sync' ? 1 / groupSize : weightOf(r);
         return sum + weight * ((of[batchNormChannels + c] ?? NaN) + ((of[c] ?? NaN) - mean(c)) ** 2);
       }, 0);
     }

@@ -18,12 +18,12 @@ afterEach(async () => {
   await group?.close();
 });
 
-function start(module: WebAssembly.Module | null, worldSize: number, host: Host = nodeHost): WorkerGroup {
-  const shape = { worldSize, shardRows: 8, subtrees: 1, microBatch: 8, trainCount: 8, testCount: 8 };
+function start(module: WebAssembly.Module | null, groupSize: number, host: Host = nodeHost): WorkerGroup {
+  const shape = { groupSize, shardRows: 8, subtrees: 1, microBatch: 8, trainCount: 8, testCount: 8 };
   const layout = planMemory(wasmEngine, shape);
   group = new WorkerGroup({
     host,
-    worldSize,
+    groupSize,
     engine: 'wasm',
     libraries: [],
     config: defaultConfig,

@@ -4,10 +4,10 @@
  */
 import { at } from '../../../shared/errors.js';
 import { imagePixels } from '../../../shared/model/network.js';
-import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
+import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowOffset } from './geometry.js';
 import type { ProductLayer, ProductName } from './geometry.js';
 import { conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
-import { blockPlace, deltaPlace, type GradientGroup } from './gradient-runs.js';
+import { blockOffset, deltaOffset, type GradientGroup } from './gradient-segments.js';
 import { conv1SignsAt, eachStrip } from './pass.js';
 import type { NormName, Pass } from './pass.js';
 import { conv1Length, smallLength } from './units.js';
@@ -15,7 +15,7 @@ import { sumGroup } from './weight-gradients.js';
 import type { Workspace } from './workspace.js';
 
 export interface BackwardRequest {
-  /** Of each layer, see gradient-runs.ts; none for a shard without rows. conv3's and conv4's are the same. */
+  /** Of each layer, see gradient-segments.ts; none for a shard without rows. conv3's and conv4's are the same. */
   readonly groups: Readonly<Record<ProductName, readonly GradientGroup[]>>;
   /** The leaf that a row belongs to. */
   leafOf(row: number): number;
@@ -43,7 +43,7 @@ function backwardLinear(pass: Pass, request: BackwardRequest): void {
     eachStrip(linear1, group.first, group.end, (first, rows) => {
       const hidden = pass.inputAt('linear2', first);
       const delta = deltaAt(workspace.deltas, linear1, group, first);
-      const z = workspace.logits + rowPlace(linear2, first, 'outputs');
+      const z = workspace.logits + rowOffset(linear2, first, 'outputs');
       pass.backwardProduct('linear2', z, rows, delta, linear2.block.inputs);
       kernels.maskRelu(delta, hidden, panel, outputPanels(linear1), rows);
       pass.backwardProduct('linear1', delta, rows, workspace.strip, linear1.strip.inputs);
@@ -53,7 +53,7 @@ function backwardLinear(pass: Pass, request: BackwardRequest): void {
     weightGradients(pass, 'linear1', workspace.deltas, group);
   }
   for (const group of request.groups.linear2) {
-    weightGradients(pass, 'linear2', workspace.logits + blockPlace(linear2, group.first), group);
+    weightGradients(pass, 'linear2', workspace.logits + blockOffset(linear2, group.first), group);
   }
 }
 
@@ -142,13 +142,13 @@ function weightGradients(pass: Pass, name: ProductName, deltas: number, group: G
   const { kernels, workspace, sites } = pass;
   const { layer, inputs, accumulators } = sites[name];
   const { nodes } = workspace;
-  const [runs, stack] = [workspace.runs[name], workspace.stacks[name]];
-  sumGroup(kernels, layer, { inputs, deltas, runs, nodes, stack, accumulators }, group);
+  const [segments, stack] = [workspace.segments[name], workspace.stacks[name]];
+  sumGroup(kernels, layer, { inputs, deltas, segments, nodes, stack, accumulators }, group);
 }
 
 /** Address of the first tile of a row among the deltas of its group. */
 function deltaAt(deltas: number, layer: ProductLayer, { first }: GradientGroup, row: number): number {
-  return deltas + deltaPlace(layer, row, first);
+  return deltas + deltaOffset(layer, row, first);
 }
 
 /** Address of the gradients of conv1 and the batch norms of one leaf. */

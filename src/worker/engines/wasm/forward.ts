@@ -4,7 +4,7 @@
  */
 import { imagePixels, parameterOf } from '../../../shared/model/network.js';
 import { conv1Panels, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
-import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowPlace } from './geometry.js';
+import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowOffset } from './geometry.js';
 import type { ProductName } from './geometry.js';
 import { conv1SignsAt, eachStrip, normOf } from './pass.js';
 import { type NormName, type Pass } from './pass.js';
@@ -129,7 +129,7 @@ function forwardLinear(pass: Pass, request: ForwardRequest, norm: NormCoefficien
     kernels.rowsToPanels(workspace.normalised, rows, inputPanels(linear1), x, linear1.block.inputs.panel);
     pass.forwardProduct('linear1', x, rows, hidden, linear1.block.outputs);
     kernels.biasRelu(hidden, panel, outputPanels(linear1), rows, bias);
-    const logits = workspace.logits + rowPlace(linear2, first, 'outputs');
+    const logits = workspace.logits + rowOffset(linear2, first, 'outputs');
     pass.forwardProduct('linear2', hidden, rows, logits, linear2.block.outputs);
   });
 }

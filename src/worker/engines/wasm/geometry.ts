@@ -59,7 +59,7 @@ interface TileLayouts {
  * the fewer times the weights are read. conv3's and conv4's rows are the same: the passes go through both strip by strip.
  */
 const stripRows = { conv2: 2, conv3: 16, conv4: 16, conv5: 32, linear1: 32, linear2: 32 } as const;
-/** Long runs of tiles for the weight gradients, see gradient-runs.ts. */
+/** Long segments of tiles for the weight gradients, see gradient-segments.ts. */
 const blockRows = { conv2: 8, conv3: 32, conv4: 32, conv5: 32, linear1: 32, linear2: 32 } as const;
 
 export const productLayers: Readonly<Record<ProductName, ProductLayer>> = {
@@ -109,7 +109,7 @@ export function blocksBytes(layer: ProductLayer, rows: number, side: 'inputs' | 
 }
 
 /** Bytes from the first block to the first tile of a row. */
-export function rowPlace(layer: ProductLayer, row: number, side: 'inputs' | 'outputs'): number {
+export function rowOffset(layer: ProductLayer, row: number, side: 'inputs' | 'outputs'): number {
   const block = Math.floor(row / layer.blockRows);
   return block * layer.block[side].bytes + (row - block * layer.blockRows) * layer.rowTiles * lineBytes;
 }

@@ -23,7 +23,7 @@ export interface Kernels {
   add(target: number, source: number, length: number): void;
   biasGradient(
     d: number,
-    runs: number,
+    segments: number,
     end: number,
     nodes: number,
     top: number,
@@ -133,7 +133,7 @@ export interface Kernels {
     rowNumbers: number,
     losses: number,
     scratch: number,
-  ): number;
+  ): void;
   maskRelu(delta: number, activation: number, panel: number, panels: number, rows: number): void;
   normBackwardCoefficients(
     sums: number,
@@ -221,7 +221,7 @@ export interface Kernels {
     d: number,
     dPanel: number,
     nPanels: number,
-    runs: number,
+    segments: number,
     end: number,
     nodes: number,
     top: number,

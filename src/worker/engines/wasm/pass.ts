@@ -1,6 +1,6 @@
 /**
  * What forward and backward share: the kernels of one rank bound to its memory, with each layer's sizes filled in.
- * A "strip" is the run of rows that go through a layer together (geometry.ts).
+ * A "strip" is the rows that go through a layer together (geometry.ts).
  */
 import type { ReplicaBinding } from '../../../shared/engine.js';
 import { batchNorms, type BatchNorm } from '../../../shared/model/network.js';
@@ -13,11 +13,11 @@ import {
   outputPanels,
   panelWidth,
   productLayers,
-  rowPlace,
+  rowOffset,
 } from './geometry.js';
 import type { ConvolutionName, ProductLayer, ProductName, TileLayout } from './geometry.js';
 import type { Kernels } from './kernels.js';
-import { preparedPlaces, productPlace } from './units.js';
+import { preparedOffsets, productOffset } from './units.js';
 import type { Workspace } from './workspace.js';
 
 export type NormName = BatchNorm['name'];
@@ -46,9 +46,9 @@ export class Pass {
     this.sites = eachProduct((layer) => ({
       layer,
       inputs: workspace.inputs[layer.name],
-      u: binding.prepared + preparedPlaces[layer.name].u,
-      ut: binding.prepared + preparedPlaces[layer.name].ut,
-      accumulators: binding.accumulators.map((address) => address + productPlace(layer.name) * floatBytes),
+      u: binding.prepared + preparedOffsets[layer.name].u,
+      ut: binding.prepared + preparedOffsets[layer.name].ut,
+      accumulators: binding.accumulators.map((address) => address + productOffset(layer.name) * floatBytes),
     }));
   }
 
@@ -115,7 +115,7 @@ export class Pass {
   /** Address of the first tile of a row among a layer's stored inputs. */
   inputAt(name: ProductName, row: number): number {
     const { layer, inputs } = this.sites[name];
-    return inputs + rowPlace(layer, row, 'inputs');
+    return inputs + rowOffset(layer, row, 'inputs');
   }
 
   /** The activation of a panel of M, and what the way back needs of it; addresses are those of the first row and channel. */

@@ -8,12 +8,12 @@ import { mergesOfLeaves, subtreesOf } from '../../../shared/sums/tree.js';
 import { backward, smallGradient } from './backward.js';
 import { proveFloatingPoint } from './proofs/floating-point.js';
 import { forward, type NormCoefficients } from './forward.js';
-import { doubleBytes, eachProduct, floatBytes, productLayers, productNames, rowPlace } from './geometry.js';
-import { planGradients, type GradientGroup } from './gradient-runs.js';
+import { doubleBytes, eachProduct, floatBytes, productLayers, productNames, rowOffset } from './geometry.js';
+import { planGradients, type GradientGroup } from './gradient-segments.js';
 import { instantiateKernels } from './kernels.js';
 import type { Kernels } from './kernels.js';
 import { eachStrip, normOf, Pass, type NormName } from './pass.js';
-import { normPlace, smallLength, UnitWork } from './units.js';
+import { normOffset, smallLength, UnitWork } from './units.js';
 import { planWorkspace, type Workspace } from './workspace.js';
 
 export function createWasmReplica(binding: ReplicaBinding): Replica {
@@ -34,7 +34,7 @@ class WasmReplica implements Replica {
   readonly #totals: Float64Array;
   readonly #losses: Float64Array;
   readonly #smallGradients: Float32Array;
-  /** Each layer's groups; their runs are in the workspace, as they were planned for the shard of these rows and leaves. */
+  /** Each layer's groups; their segments are in the workspace, as they were planned for the shard of these rows and leaves. */
   readonly #groups = eachProduct((): readonly GradientGroup[] => []);
   #planned = { rows: -1, start: -1 };
 
@@ -79,7 +79,7 @@ class WasmReplica implements Replica {
       image: (row) => images + rowNumbers[row]! * imagePixels,
       coefficients: (norm, pooled) => this.#normForward(norm, pooled, shard, exchange),
     });
-    const correct = this.#lossGradient(shard, parameters);
+    this.#lossGradient(shard, parameters);
     const { microBatch } = this.#binding.shape;
     backward(this.#pass, {
       groups: this.#groups,
@@ -89,7 +89,7 @@ class WasmReplica implements Replica {
       },
     });
     this.#sumSmallGradients(shard);
-    return { losses: this.#sumLosses(shard), correct };
+    return { losses: this.#sumLosses(shard) };
   }
 
   evaluate(start: number, end: number, set: 0 | 1): void {
@@ -107,21 +107,21 @@ class WasmReplica implements Replica {
         coefficients: (norm) => this.#normEvaluation(norm, parameters),
       });
       eachStrip(productLayers.linear2, 0, rows, (row, stripRows) => {
-        const z = logits + rowPlace(productLayers.linear2, row, 'outputs');
+        const z = logits + rowOffset(productLayers.linear2, row, 'outputs');
         const target = this.#binding.probabilities + (first + row) * classes * floatBytes;
         this.#kernels.softmax(z, bias, stripRows, target, scratch);
       });
     }
   }
 
-  /** Writes each layer's runs where the shard is not the last one's again, and clears what is summed row by row. */
+  /** Writes each layer's segments where the shard is not the last one's again, and clears what is summed row by row. */
   #startShard({ rows, leaves }: Shard): void {
     this.#smallGradients.fill(0);
     if (rows === this.#planned.rows && leaves.start === this.#planned.start) return;
     const { memory, shape } = this.#binding;
     for (const name of productNames) {
       const { words, groups } = planGradients(productLayers[name], { rows, leaves, microBatch: shape.microBatch });
-      new Int32Array(memory.buffer, this.#workspace.runs[name], words.length).set(words);
+      new Int32Array(memory.buffer, this.#workspace.segments[name], words.length).set(words);
       this.#groups[name] = groups;
     }
     this.#planned = { rows, start: leaves.start };
@@ -196,7 +196,7 @@ class WasmReplica implements Replica {
       const x = pooled + first * rowBytes;
       const dy = delta + first * rowBytes;
       this.#kernels.normGradientSums(x, dy, rows * pixels, channels, mean + at, invStd + at, sums);
-      const gradient = smallGradient(this.#workspace, leaf) + normPlace(name) * floatBytes;
+      const gradient = smallGradient(this.#workspace, leaf) + normOffset(name) * floatBytes;
       this.#kernels.storeNormGradient(sums, channels, gradient);
     });
     exchange.reduce(this.#leafSumsOf(shard, channels), 2 * channels, this.#totals);
@@ -215,27 +215,18 @@ class WasmReplica implements Replica {
     this.#kernels.normaliseGradient(pooled, delta, values, channels, mean + at, scale + at, slope + at, shift + at);
   }
 
-  /** Turns the logits into the gradient of the summed loss, in place. Returns the correct rows. */
-  #lossGradient({ rows, rowNumbers }: Shard, parameters: number): number {
+  /** Turns the logits into the gradient of the summed loss, in place. */
+  #lossGradient({ rows, rowNumbers }: Shard, parameters: number): void {
     const { logits, losses, scratch } = this.#workspace;
     const { linear2 } = productLayers;
     const bias = parameters + parameterOf('linear2', 'bias').offset * floatBytes;
     const { labels } = this.#binding.train;
-    let correct = 0;
     eachStrip(linear2, 0, rows, (first, stripRows) => {
-      const z = logits + rowPlace(linear2, first, 'outputs');
+      const z = logits + rowOffset(linear2, first, 'outputs');
       const numbers = rowNumbers + first * 4;
-      correct += this.#kernels.lossGradient(
-        z,
-        bias,
-        stripRows,
-        labels,
-        numbers,
-        losses.address + first * doubleBytes,
-        scratch,
-      );
+      const rowLosses = losses.address + first * doubleBytes;
+      this.#kernels.lossGradient(z, bias, stripRows, labels, numbers, rowLosses, scratch);
     });
-    return correct;
   }
 
   /** Sums the leaves' gradients of conv1 and the batch norms into the subtrees' accumulators. */

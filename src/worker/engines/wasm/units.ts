@@ -47,17 +47,17 @@ export const units: readonly UnitPlan[] = planUnits();
 export const accumulatorLength: number = sum(units.map((unit) => unit.accumulator.length));
 
 /** Floats from the start of the accumulator to the gradients of a batch norm: weights, then biases. */
-export function normPlace(name: LayerName): number {
-  return placeOf(name);
+export function normOffset(name: LayerName): number {
+  return accumulatorOffset(name);
 }
 
 /** Floats from the start of the accumulator to a product layer's first panel. */
-export function productPlace(name: ProductName): number {
-  return placeOf(`${name}[0]`);
+export function productOffset(name: ProductName): number {
+  return accumulatorOffset(`${name}[0]`);
 }
 
 /** Bytes from the start of the prepared weights: U for the forward product, UT for the data gradient. */
-export const preparedPlaces: Readonly<Record<ProductName, { readonly u: number; readonly ut: number }>> =
+export const preparedOffsets: Readonly<Record<ProductName, { readonly u: number; readonly ut: number }>> =
   planPrepared();
 export const preparedBytes: number =
   conv1Panels * conv1Length * floatBytes + sum(productNames.map((name) => 2 * weightBytes(productLayers[name])));
@@ -88,8 +88,8 @@ export class UnitWork {
     } else if (plan.kind === 'product') {
       const { layer, panel } = plan;
       const weight = parameters + filters(layer.weight, panel) * floatBytes;
-      const u = prepared + preparedPlaces[layer.name].u + panel * layer.points * layer.inputs * lineBytes;
-      const ut = prepared + preparedPlaces[layer.name].ut;
+      const u = prepared + preparedOffsets[layer.name].u + panel * layer.points * layer.inputs * lineBytes;
+      const ut = prepared + preparedOffsets[layer.name].ut;
       if (layer.name === 'linear1' || layer.name === 'linear2') {
         const outputs = Math.min(panelWidth, layer.outputs);
         kernels.packRows(weight, outputs, layer.inputs, u);
@@ -132,16 +132,16 @@ export class UnitWork {
     return finite;
   }
 
-  #adam(from: StateSet, to: StateSet, gradients: number, place: number, length: number, adam: AdamScalars): boolean {
+  #adam(from: StateSet, to: StateSet, gradients: number, offset: number, length: number, adam: AdamScalars): boolean {
     const result = this.#kernels.adam(
-      gradients + place,
+      gradients + offset,
       length,
-      from.parameters + place,
-      from.firstMoments + place,
-      from.secondMoments + place,
-      to.parameters + place,
-      to.firstMoments + place,
-      to.secondMoments + place,
+      from.parameters + offset,
+      from.firstMoments + offset,
+      from.secondMoments + offset,
+      to.parameters + offset,
+      to.firstMoments + offset,
+      to.secondMoments + offset,
       adam.learningRate,
       adam.beta1,
       adam.beta2,
@@ -201,18 +201,18 @@ function filters(weight: Parameter, panel: number): number {
 
 function planPrepared(): Record<ProductName, { u: number; ut: number }> {
   let offset = conv1Panels * conv1Length * floatBytes;
-  const place = (name: ProductName): { u: number; ut: number } => {
+  const weightsOf = (name: ProductName): { u: number; ut: number } => {
     const bytes = weightBytes(productLayers[name]);
     offset += 2 * bytes;
     return { u: offset - 2 * bytes, ut: offset - bytes };
   };
   return {
-    conv2: place('conv2'),
-    conv3: place('conv3'),
-    conv4: place('conv4'),
-    conv5: place('conv5'),
-    linear1: place('linear1'),
-    linear2: place('linear2'),
+    conv2: weightsOf('conv2'),
+    conv3: weightsOf('conv3'),
+    conv4: weightsOf('conv4'),
+    conv5: weightsOf('conv5'),
+    linear1: weightsOf('linear1'),
+    linear2: weightsOf('linear2'),
   };
 }
 
@@ -224,7 +224,7 @@ function offsetOf(unit: Unit, range: number): number {
   return at(unit.parameters, range).offset * floatBytes;
 }
 
-function placeOf(name: string): number {
+function accumulatorOffset(name: string): number {
   const unit = units.find((candidate) => candidate.name === name);
   if (unit === undefined) throw new Error(`no unit ${name}`);
   return unit.accumulator.offset;

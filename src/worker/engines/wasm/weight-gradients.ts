@@ -1,7 +1,7 @@
-/** Weight and bias gradients of one layer, group by group (gradient-runs.ts), from its stored inputs and the group's deltas. */
+/** Weight and bias gradients of one layer, group by group (gradient-segments.ts), from its stored inputs and the group's deltas. */
 import { at } from '../../../shared/errors.js';
 import { floatBytes, inputPanels, lineBytes, outputPanels, unitLength, type ProductLayer } from './geometry.js';
-import { nodeBytes, type GradientGroup } from './gradient-runs.js';
+import { nodeBytes, type GradientGroup } from './gradient-segments.js';
 import type { Kernels } from './kernels.js';
 
 /** Addresses. */
@@ -10,8 +10,8 @@ export interface GradientPlaces {
   readonly inputs: number;
   /** dM from the block on in which the group begins. */
   readonly deltas: number;
-  /** The layer's runs, `nodesBytes` with zeros in front, and `stackBytes`. */
-  readonly runs: number;
+  /** The layer's segments, `nodesBytes` with zeros in front, and `stackBytes`. */
+  readonly segments: number;
   readonly nodes: number;
   readonly stack: number;
   /** The layer's part of the accumulator of each subtree of the shard. */
@@ -25,7 +25,7 @@ export function sumGroup(kernels: Kernels, layer: ProductLayer, places: Gradient
   const { nodes, stack, inputs, deltas } = places;
   const bytes = nodeBytes(layer);
   const unitBytes = unitLength(layer) * floatBytes;
-  const [from, to] = [places.runs + group.from * 4, places.runs + group.to * 4];
+  const [from, to] = [places.segments + group.from * 4, places.segments + group.to * 4];
   const top = stack + group.open * bytes;
   const target = group.finished < 0 ? top - merges * bytes : at(places.accumulators, group.finished);
   for (let point = 0; point < points; point++) {

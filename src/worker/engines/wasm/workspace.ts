@@ -12,7 +12,7 @@ import {
   type ProductLayer,
   type ProductName,
 } from './geometry.js';
-import { deltaBytes, maxRuns, nodesBytes, runBytes, stackBytes } from './gradient-runs.js';
+import { deltaBytes, maxSegments, nodesBytes, segmentBytes, stackBytes } from './gradient-segments.js';
 import { smallLength } from './units.js';
 
 /** Where an array is that TypeScript reads too. */
@@ -29,8 +29,8 @@ export interface Workspace {
   /** The open nodes of the tree: those of one tile within a group, and those of a whole layer between groups. */
   readonly nodes: number;
   readonly stacks: Readonly<Record<ProductName, number>>;
-  /** int32 [runs][runFields] of each layer, see gradient-runs.ts. */
-  readonly runs: Readonly<Record<ProductName, number>>;
+  /** int32 [segments][segmentFields] of each layer, see gradient-segments.ts. */
+  readonly segments: Readonly<Record<ProductName, number>>;
   /** float32 [leaves][smallLength]: gradients of conv1 and the batch norms. */
   readonly smallGradients: Region;
   /** float64 [leaves][2 channels] and [2 channels], of the batch norm at hand. */
@@ -101,7 +101,7 @@ export function planWorkspace({ rows, microBatch }: WorkspaceShape, base = 0): W
     scratch: take(scratchBytes),
     nodes: take(nodesBytes),
     stacks: eachProduct((layer) => take(stackBytes(layer, leaves, microBatch))),
-    runs: eachProduct((layer) => take(maxRuns(layer, leaves, rows) * runBytes)),
+    segments: eachProduct((layer) => take(maxSegments(layer, leaves, rows) * segmentBytes)),
     smallGradients: region(leaves * smallLength, floatBytes),
     leafSums: region(leaves * 2 * channels, doubleBytes),
     totals: region(2 * channels, doubleBytes),

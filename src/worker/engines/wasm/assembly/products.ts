@@ -13,7 +13,7 @@
 
 import { product2x16, product4x16, weights2x16, weights4x16 } from './generated/tiles';
 import { tileRows, wide, zeroBytes } from './width';
-import { bytesOf, goesOnOf, mergesOf, outputOf, runBytes } from './generated/runs';
+import { bytesOf, goesOnOf, mergesOf, outputOf, segmentBytes } from './generated/segments';
 
 /**
  * C = A B for `points` matrices that share one shape.
@@ -48,7 +48,7 @@ function productTile(a: usize, aPanel: usize, kPanels: i32, b: usize, c: usize):
 /**
  * G at one point of a group of leaves: each leaf's product, then the additions of the tree. A tile's open nodes within the group
  * are on the inner stack, a few hundred bytes; those between groups on the outer one, in nodes as large as G at all points.
- * @param runs, end the group's runs
+ * @param segments, end the group's segments
  * @param nodes `zeroBytes` of zeros, then the inner stack
  * @param top, merges, nodeBytes the outer stack, at the first panel of G and this point; how many of its nodes the group joins
  * @param target where the sum goes, a node of that stack or an accumulator, at the same place
@@ -56,14 +56,14 @@ function productTile(a: usize, aPanel: usize, kPanels: i32, b: usize, c: usize):
  */
 export function weightGradient(
   a: usize, aPanel: usize, kPanels: i32, d: usize, dPanel: usize, nPanels: i32,
-  runs: usize, end: usize, nodes: usize, top: usize, merges: usize, nodeBytes: usize, target: usize, unitBytes: usize,
+  segments: usize, end: usize, nodes: usize, top: usize, merges: usize, nodeBytes: usize, target: usize, unitBytes: usize,
 ): void {
   for (let n = 0; n < nPanels; n++) {
     for (let panel = 0; panel < kPanels; panel++) {
       for (let k = 0; k < 16; k += tileRows) {
         const place = <usize>n * unitBytes + (<usize>panel << 10) + (<usize>k << 6);
         weightTile(
-          a + <usize>panel * aPanel + (<usize>k << 2), d + <usize>n * dPanel, runs, end, nodes,
+          a + <usize>panel * aPanel + (<usize>k << 2), d + <usize>n * dPanel, segments, end, nodes,
           top + place, merges, nodeBytes, target + place,
         );
       }
@@ -71,7 +71,7 @@ export function weightGradient(
   }
 }
 
-// The accumulators live from the start of a run to its end and no longer: where they lived through the loop over runs,
+// The accumulators live from the start of a segment to its end and no longer: where they lived through the loop over segments,
 // V8 would move them about within the innermost loop, which costs a fifth of its speed.
 
 // @ts-ignore: decorator
@@ -85,25 +85,25 @@ function weightTile(
 
 /** 16 bias gradients: the column sums of one panel of D, over the leaves and the tree as `weightGradient` does. */
 export function biasGradient(
-  d: usize, runs: usize, end: usize, nodes: usize, top: usize, merges: usize, nodeBytes: usize, target: usize,
+  d: usize, segments: usize, end: usize, nodes: usize, top: usize, merges: usize, nodeBytes: usize, target: usize,
 ): void {
   let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
   let open = nodes + zeroBytes;
-  for (let run = runs; run != end; run += runBytes) {
-    let y = d + outputOf(run);
-    const stop = y + bytesOf(run);
+  for (let segment = segments; segment != end; segment += segmentBytes) {
+    let y = d + outputOf(segment);
+    const stop = y + bytesOf(segment);
     do {
       s0 = f32x4.add(s0, v128.load(y)); s1 = f32x4.add(s1, v128.load(y, 16));
       s2 = f32x4.add(s2, v128.load(y, 32)); s3 = f32x4.add(s3, v128.load(y, 48));
       y += 64;
     } while (y != stop);
-    if (goesOnOf(run)) continue;
-    for (let merge = mergesOf(run); merge; merge--) {
+    if (goesOnOf(segment)) continue;
+    for (let merge = mergesOf(segment); merge; merge--) {
       open -= 64;
       s0 = f32x4.add(v128.load(open), s0); s1 = f32x4.add(v128.load(open, 16), s1);
       s2 = f32x4.add(v128.load(open, 32), s2); s3 = f32x4.add(v128.load(open, 48), s3);
     }
-    if (run + runBytes == end) break;
+    if (segment + segmentBytes == end) break;
     v128.store(open, s1, 16); v128.store(open, s0); v128.store(open, s3, 48); v128.store(open, s2, 32);
     open += 64;
     s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;

@@ -91,27 +91,27 @@ function productTile(shape: Shape): string[] {
   ];
 }
 
-/** The runs of a group: what weightGradient in products.ts does for a tile of G. */
+/** The segments of a group: what weightGradient in products.ts does for a tile of G. */
 function weightTile(shape: Shape): string[] {
   const rows = range(shape.rows).map((row) => place('x', row, 0, 4));
   const bytes = String(shape.rows * lineBytes);
   return [
     `let from = zeros, open = zeros + ${bytes};`,
-    'for (let run = group; run != next; run += runBytes) {',
+    'for (let segment = group; segment != next; segment += segmentBytes) {',
     `  ${declare(shape, (i, j) => `v128.load(${place('from', i, j)})`)}`,
-    '  let x = a + inputOf(run), y = d + outputOf(run);',
-    '  const stop = y + bytesOf(run);',
+    '  let x = a + inputOf(segment), y = d + outputOf(segment);',
+    '  const stop = y + bytesOf(segment);',
     '  do {',
     ...indent(multiplyAdd(rows, 'y'), 2),
     '    x += 64;',
     '    y += 64;',
     '  } while (y != stop);',
-    '  for (let merge = mergesOf(run); merge; merge--) {',
+    '  for (let merge = mergesOf(segment); merge; merge--) {',
     `    open -= ${bytes};`,
     ...indent(merge(shape, 'open'), 2),
     '  }',
     '  let to = open;',
-    '  if (run + runBytes == next) {',
+    '  if (segment + segmentBytes == next) {',
     '    let left = top;',
     '    for (let merge: usize = 0; merge < merges; merge++) {',
     '      left -= nodeBytes;',
@@ -120,7 +120,7 @@ function weightTile(shape: Shape): string[] {
     '    to = target;',
     '  }',
     ...indent(store(shape, 'to')),
-    '  const goesOn = goesOnOf(run);',
+    '  const goesOn = goesOnOf(segment);',
     '  from = goesOn ? open : zeros;',
     `  open += goesOn ? 0 : ${bytes};`,
     '}',
@@ -204,5 +204,5 @@ export function tilesSource(): string {
 }
 
 const imports =
-  "import { bytesOf, goesOnOf, inputOf, mergesOf, outputOf, runBytes } from './runs';\nimport { signsOf } from '../signs';";
+  "import { bytesOf, goesOnOf, inputOf, mergesOf, outputOf, segmentBytes } from './segments';\nimport { signsOf } from '../signs';";
 const sizeOf = ({ rows }: Shape): string => `${String(rows)}x16`;

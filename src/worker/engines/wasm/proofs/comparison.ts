@@ -9,7 +9,7 @@ import { convolutions } from '../../../../shared/model/network.js';
 import { staticBytes } from '../../../../shared/group/memory.js';
 import { Arena } from './comparison-arena.js';
 import { blocksBytes, conv1Signs, conv1Values, lineBytes, productLayers, type ConvolutionName } from '../geometry.js';
-import { deltaBytes, nodesBytes, planGradients } from '../gradient-runs.js';
+import { deltaBytes, nodesBytes, planGradients } from '../gradient-segments.js';
 import { instantiateKernels, type Kernels } from '../kernels.js';
 import { conv1Length } from '../units.js';
 import { scratchBytes } from '../workspace.js';
@@ -188,14 +188,14 @@ const trials: Trials = {
     ];
   },
   weightGradient: (arena) => {
-    const { v, d, runs, end, nodes, top, merges, nodeBytes, target } = gradient(arena);
+    const { v, d, segments, end, nodes, top, merges, nodeBytes, target } = gradient(arena);
     const { inputs, outputs } = productLayers.linear1.block;
-    const stack = [runs, end, nodes, top, merges, nodeBytes] as const;
+    const stack = [segments, end, nodes, top, merges, nodeBytes] as const;
     return [v, inputs.panel, gradientInputs / 16, d, outputs.panel, 2, ...stack, target, nodeBytes / 2];
   },
   biasGradient: (arena) => {
-    const { d, runs, end, nodes, top, merges, nodeBytes, target } = gradient(arena);
-    return [d, runs, end, nodes, top, merges, nodeBytes, target];
+    const { d, segments, end, nodes, top, merges, nodeBytes, target } = gradient(arena);
+    return [d, segments, end, nodes, top, merges, nodeBytes, target];
   },
 
   normSums: (arena) => [arena.given(values * channels), values, channels, arena.madeDoubles(2 * channels)],
@@ -290,7 +290,7 @@ function gradient(arena: Arena) {
   return {
     v: arena.given(blocksBytes(layer, shard.rows, 'inputs') / 4),
     d: arena.given(deltaBytes(layer, shard.microBatch, shard.rows) / 4),
-    runs: list + group.from * 4,
+    segments: list + group.from * 4,
     end: list + group.to * 4,
     nodes: arena.zeros(nodesBytes),
     top: arena.given(nodeBytes / 4) + nodeBytes,

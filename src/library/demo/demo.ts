@@ -1,15 +1,15 @@
 /** `demo`: a page on loopback that reads what one draws, and trains. */
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js';
-import { datasetParts } from '../coordinator/session/dataset-parts.js';
-import { newestRun } from '../coordinator/node/run-folder.js';
-import { integer } from '../coordinator/validate.js';
-import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
-import { OperationalError } from '../shared/errors.js';
-import { serveFiles, type OpenFile, type ServedFile } from './files/file-server.js';
-import { refuseUnknownOptions } from './options.js';
-import { openWeights, type OpenWeights } from './network/weights.js';
+import { locateDataset, openDataset } from '../../coordinator/node/dataset-files.js';
+import { datasetParts } from '../../coordinator/session/dataset-parts.js';
+import { newestRun } from '../../coordinator/node/run-folder.js';
+import { integer } from '../../coordinator/validate.js';
+import { demoPaths, type DemoFacts, type DemoNetwork } from '../../shared/demo.js';
+import { OperationalError } from '../../shared/errors.js';
+import { serveFiles, type OpenFile, type ServedFile } from './file-server.js';
+import { checkOptions } from '../options.js';
+import { openWeights, type OpenWeights } from '../network/weights.js';
 
 export interface DemoOptions {
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`, if any. */
@@ -43,7 +43,7 @@ const pageFiles = {
  * end. Throws OperationalError.
  */
 export async function demo(options: DemoOptions = {}): Promise<Demo> {
-  refuseUnknownOptions(options, { run: true, port: true, data: true, onNote: true });
+  checkOptions(options, { run: 'text', port: 'other', data: 'text', onNote: 'function' });
   const port = integer('port', options.port ?? 0, 0, 65_535);
   const weights = await weightsOf(options);
   const location = await locateDataset(options.data);
@@ -79,7 +79,7 @@ export async function demo(options: DemoOptions = {}): Promise<Demo> {
 async function filesOfPage(): Promise<Map<string, ServedFile>> {
   const files = new Map<string, ServedFile>();
   for (const [path, [file, type]] of Object.entries(pageFiles)) {
-    const url = new URL(`../${file}`, import.meta.url);
+    const url = new URL(`../../${file}`, import.meta.url);
     const contents = await readFile(url).catch((cause: unknown) => {
       throw unreadable(fileURLToPath(url), cause, 'install the package again');
     });

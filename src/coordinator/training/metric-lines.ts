@@ -1,5 +1,5 @@
 /** What `report` takes from a run's `metrics.jsonl`, whatever else the file says. */
-import type { EvaluationMetric, StartMetric, StepMetric } from '../../coordinator/training/metrics.js';
+import type { EvaluationMetric, StartMetric, StepMetric } from './metrics.js';
 
 export type ReportedMetric = StartMetric | StepMetric | EvaluationMetric;
 

@@ -1,8 +1,8 @@
 /** Where a command may write: not over what it, or the next one, reads. */
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { isSame } from '../../files/atomic-file.js';
-import { usageError } from '../../shared/errors.js';
+import { isSame, removeStaleTemporaries, writeFileAtomically } from './atomic-file.js';
+import { usageError } from '../shared/errors.js';
 
 /**
  * Refuses to write over files that are read, under whatever name.
@@ -17,6 +17,12 @@ export async function refuseInputs(out: string, inputs: readonly string[]): Prom
     if (other === null || !isSame(own, other)) continue;
     throw usageError(`writing ${out} would replace ${input}, which is read; choose another file to write`);
   }
+}
+
+/** Writes all of the file or nothing, and clears away what killed processes left of it. Throws OperationalError OUT_NOT_WRITABLE. */
+export async function writeOutput(out: string, contents: Uint8Array | string): Promise<void> {
+  await removeStaleTemporaries(out, false);
+  await writeFileAtomically(out, contents);
 }
 
 /** Of what is behind all links; null where nothing is. */

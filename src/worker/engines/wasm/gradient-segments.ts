@@ -1,15 +1,15 @@
 /**
- * The order in which the kernels sum a layer's gradients over a shard: its tiles, cut into runs, as the kernels read
- * them, and its runs in groups. A run is what lies together of one leaf: it ends where the leaf or a block of stored tiles
+ * The order in which the kernels sum a layer's gradients over a shard: its tiles, cut into segments, as the kernels read
+ * them, and its segments in groups. A segment is what lies together of one leaf: it ends where the leaf or a block of stored tiles
  * does. A group is a complete subtree of few enough tiles for the first-level cache. The backward pass goes from group to
  * group, so the deltas of one are all that is stored at a time.
  */
 import { leafSchedule, type LeafRange, type LeafStep } from '../../../shared/sums/tree.js';
-import { floatBytes, lineBytes, outputPanels, rowPlace, unitLength, type ProductLayer } from './geometry.js';
+import { floatBytes, lineBytes, outputPanels, rowOffset, unitLength, type ProductLayer } from './geometry.js';
 
-/** The int32 of a run, in order; the kernels' names for them are generated from these. */
-export const runFields = ['input', 'output', 'bytes', 'merges', 'goesOn'] as const;
-export const runBytes = runFields.length * 4;
+/** The int32 of a segment, in order; the kernels' names for them are generated from these. */
+export const segmentFields = ['input', 'output', 'bytes', 'merges', 'goesOn'] as const;
+export const segmentBytes = segmentFields.length * 4;
 
 /** Tiles of a group: as many as let the panels of A and D that one micro-kernel reads, 8 KB each, stay cached. */
 const groupTiles = 128;
@@ -28,7 +28,7 @@ export interface GradientGroup {
   /** Rows [first, end) of the shard. */
   readonly first: number;
   readonly end: number;
-  /** Its runs among those of the layer: positions in `words`. */
+  /** Its segments among those of the layer: positions in `words`. */
   readonly from: number;
   readonly to: number;
   /** Nodes on the outer stack before it, and how many of these it joins. */
@@ -39,13 +39,13 @@ export interface GradientGroup {
 }
 
 export interface GradientPlan {
-  /** The runs, an int32 for each of `runFields`. */
+  /** The segments, an int32 for each of `segmentFields`. */
   readonly words: Int32Array;
   readonly groups: readonly GradientGroup[];
 }
 
-/** Runs at most, of any shard of that shape. */
-export function maxRuns(layer: ProductLayer, leaves: number, rows: number): number {
+/** Segments at most, of any shard of that shape. */
+export function maxSegments(layer: ProductLayer, leaves: number, rows: number): number {
   return leaves + Math.ceil(rows / layer.blockRows);
 }
 
@@ -66,7 +66,7 @@ export function nodeBytes(layer: ProductLayer): number {
   return outputPanels(layer) * unitLength(layer) * floatBytes;
 }
 
-/** The runs and groups of a shard. What a run says of the outputs counts from the first block of its group. */
+/** The segments and groups of a shard. What a segment says of the outputs counts from the first block of its group. */
 export function planGradients(layer: ProductLayer, { leaves, rows, microBatch }: GradientShard): GradientPlan {
   const words: number[] = [];
   const groups: GradientGroup[] = [];
@@ -78,9 +78,9 @@ export function planGradients(layer: ProductLayer, { leaves, rows, microBatch }:
     const inner = Math.min(step.merges, openNodes(steps));
     steps.push(step);
     const end = Math.min((leaf + 1) * microBatch, rows);
-    for (const run of runsOf(layer, leaf * microBatch, end, first)) {
-      const fields = { ...run, merges: run.goesOn ? 0 : inner, goesOn: Number(run.goesOn) };
-      words.push(...runFields.map((field) => fields[field]));
+    for (const segment of segmentsOf(layer, leaf * microBatch, end, first)) {
+      const fields = { ...segment, merges: segment.goesOn ? 0 : inner, goesOn: Number(segment.goesOn) };
+      words.push(...segmentFields.map((field) => fields[field]));
     }
     if (steps.length < limit && step.finished < 0) return;
     const merges = step.merges - inner;
@@ -103,7 +103,7 @@ function openNodes(steps: readonly LeafStep[]): number {
   return steps.reduce((open, { merges }) => open - merges + 1, 0);
 }
 
-interface Run {
+interface Segment {
   /** Bytes from the start of the planes of inputs, and of the group's outputs. */
   readonly input: number;
   readonly output: number;
@@ -112,28 +112,28 @@ interface Run {
   readonly goesOn: boolean;
 }
 
-function runsOf(layer: ProductLayer, first: number, end: number, groupFirst: number): Run[] {
-  const runs: Run[] = [];
+function segmentsOf(layer: ProductLayer, first: number, end: number, groupFirst: number): Segment[] {
+  const segments: Segment[] = [];
   for (let row = first; row < end;) {
     const last = Math.min(end, (Math.floor(row / layer.blockRows) + 1) * layer.blockRows);
-    runs.push({
-      input: rowPlace(layer, row, 'inputs'),
-      output: deltaPlace(layer, row, groupFirst),
+    segments.push({
+      input: rowOffset(layer, row, 'inputs'),
+      output: deltaOffset(layer, row, groupFirst),
       bytes: (last - row) * layer.rowTiles * lineBytes,
       goesOn: last < end,
     });
     row = last;
   }
-  return runs;
+  return segments;
 }
 
 /** Bytes from the deltas of a group, whose first row is `groupFirst`, to the first tile of a row. */
-export function deltaPlace(layer: ProductLayer, row: number, groupFirst: number): number {
-  return rowPlace(layer, row, 'outputs') - blockPlace(layer, groupFirst);
+export function deltaOffset(layer: ProductLayer, row: number, groupFirst: number): number {
+  return rowOffset(layer, row, 'outputs') - blockOffset(layer, groupFirst);
 }
 
 /** Bytes from the first block of outputs to the one of that row. */
-export function blockPlace(layer: ProductLayer, row: number): number {
+export function blockOffset(layer: ProductLayer, row: number): number {
   return Math.floor(row / layer.blockRows) * layer.block.outputs.bytes;
 }
 

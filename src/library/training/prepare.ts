@@ -1,0 +1,124 @@
+/** From the options of `train` to a request whose files are open and whose engine is proven. */
+import { hostname } from 'node:os';
+import type { Checkpoint } from '../../coordinator/node/checkpoint-files.js';
+import { describeMachine, machineSummary } from '../../coordinator/node/machine.js';
+import { nodeHost } from '../../coordinator/node/node-host.js';
+import type { RunFolder } from '../../coordinator/node/run-folder.js';
+import { parseDevices, parseWorkers, resolveGroupSize } from '../../coordinator/node/topology.js';
+import { fromFirst } from '../../coordinator/session/agreement.js';
+import type { TrainingRequest } from '../../coordinator/training/training-request.js';
+import { checkProcesses, integer } from '../../coordinator/validate.js';
+import { processName, type Job } from '../../shared/group/job.js';
+import type { Device } from '../../shared/group/protocol.js';
+import type { TrainConfig } from '../../shared/model/config.js';
+import { leafCount } from '../../shared/sums/tree.js';
+import { selectEngine, selectEngineToResume, type SelectedEngine } from '../engines/engines.js';
+import { datasetOf, ignore, positive, workersOn } from '../options.js';
+import { changed, configOf, openFolder, openStart } from './starting-point.js';
+import type { TrainOptions } from './train-options.js';
+
+const defaultMaxRestarts = 3;
+
+export interface PreparedTraining extends TrainingRequest {
+  /** To be closed. Null in all processes but the first, which alone reads and writes the files of runs. */
+  readonly folder: RunFolder | null;
+}
+
+/** @throws OperationalError; nothing is left open then */
+export async function prepareTraining(
+  job: Job | null,
+  timeoutMs: number,
+  options: TrainOptions,
+): Promise<PreparedTraining> {
+  const { resumed, init } = await fromFirst(job, () => openStart(options));
+  const resume = resumed?.checkpoint ?? null;
+  const config = configOf(resume, options);
+  if (job !== null) checkProcesses(job.processes, config);
+  const maxSteps = positive('maxSteps', options.maxSteps);
+  const checkpointEvery = positive('checkpointEvery', options.checkpointEvery);
+  const maxRestarts = integer('maxRestarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000);
+  const group = await selectGroup(options, config, job?.processes ?? 1, resume);
+  const dataset = await datasetOf(options.data);
+  const first = job === null || job.process === 0;
+  const folder = first ? await openFolder(options.out, resumed) : null;
+  return {
+    host: nodeHost,
+    ...group,
+    config,
+    dataset,
+    folder,
+    job,
+    hosts: job?.hosts ?? [hostname()],
+    machine: describeMachine({ thorough: false, timeoutMs: 2000 }).then(machineSummary),
+    init: init === null ? null : { file: init.path, parametersSha256: init.parametersSha256, ...init.weights },
+    resume,
+    override: options.override ?? [],
+    maxSteps,
+    checkpointEvery,
+    maxRestarts,
+    timeoutMs,
+    signal: options.signal,
+    onNote: noteOf(job, options),
+    onProgress: first ? options.onProgress : undefined,
+  };
+}
+
+/** Who computes: the engine, and on how many workers and which devices. */
+interface Group extends SelectedEngine {
+  readonly groupSize: number;
+  readonly devices: readonly Device[] | null;
+}
+
+async function selectGroup(
+  options: TrainOptions,
+  config: TrainConfig,
+  processes: number,
+  resume: Checkpoint | null,
+): Promise<Group> {
+  const { override = [], onNote = ignore } = options;
+  const { workers, devices } = askedWorkers(options, config, processes, resume);
+  const selecting = { workers, devices, onNote };
+  const selected =
+    resume === null
+      ? await selectEngine(options.engine, selecting)
+      : await selectEngineToResume(resume.engine, override.includes('engine'), options.engine, selecting);
+  const groupSize = workersOn(selected, options.workers, workers);
+  if (followsWorkers(resume, config, options) && resume.worldSize !== groupSize) {
+    throw changed('workers', resume.worldSize, groupSize);
+  }
+  return { ...selected, groupSize, devices };
+}
+
+function askedWorkers(
+  options: TrainOptions,
+  config: TrainConfig,
+  processes: number,
+  resume: Checkpoint | null,
+): { workers: number; devices: Device[] | null } {
+  const left = followsWorkers(resume, config, options) && options.devices === undefined ? resume.worldSize : 'auto';
+  const asked = parseWorkers(options.workers === undefined || options.workers === 'auto' ? left : options.workers);
+  const devices = options.devices === undefined ? null : parseDevices(options.devices, asked);
+  const workers = resolveGroupSize(asked, devices, config, { resumed: resume !== null });
+  if (asked !== 'auto' || devices !== null) return { workers, devices };
+  // A thread without a micro-batch would idle.
+  const share = Math.ceil(leafCount(config.batchSize, config.microBatch) / processes);
+  return { workers: Math.min(workers, share), devices };
+}
+
+/** Whether a run to resume goes on with as many workers only: with statistics of each worker's shard. */
+function followsWorkers(
+  resume: Checkpoint | null,
+  { batchNorm }: TrainConfig,
+  { override = [] }: TrainOptions,
+): resume is Checkpoint {
+  return resume !== null && batchNorm === 'local' && !override.includes('workers');
+}
+
+/** Where notes go, which name the process that says them where that is not the first. */
+function noteOf(job: Job | null, { onNote = ignore }: TrainOptions): (text: string) => void {
+  if (job === null || job.process === 0) return onNote;
+  const name = processName(job, job.process);
+  return (text) => {
+    onNote(`${name}: ${text}`);
+  };
+}

@@ -1,0 +1,90 @@
+/** What training goes on from or begins with, and the folder of its run. */
+import { readCheckpoint, type Checkpoint } from '../../coordinator/node/checkpoint-files.js';
+import {
+  openRunFolder,
+  resolveCheckpointPath,
+  runFolderOf,
+  type RunFolder,
+} from '../../coordinator/node/run-folder.js';
+import { resolveConfig } from '../../coordinator/validate.js';
+import { leadToSame } from '../../files/atomic-file.js';
+import { OperationalError, usageError } from '../../shared/errors.js';
+import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
+import { openWeights, type OpenWeights } from '../network/weights.js';
+import type { TrainOptions } from './train-options.js';
+
+export interface StartingPoint {
+  readonly resumed: OpenCheckpoint | null;
+  readonly init: OpenWeights | null;
+}
+
+interface OpenCheckpoint {
+  readonly path: string;
+  /** Of its run; null where it was named as a file that belongs to none. */
+  readonly folder: string | null;
+  readonly checkpoint: Checkpoint;
+}
+
+/** Reads the checkpoint, or the weights, that the options name. Throws OperationalError. */
+export async function openStart({ resume, init, onNote }: TrainOptions): Promise<StartingPoint> {
+  if (init !== undefined && resume !== undefined) {
+    throw usageError('`init` begins a run and `resume` goes on with one: give one of them');
+  }
+  return {
+    resumed: resume === undefined ? null : await openCheckpoint(resume),
+    init: init === undefined ? null : await openWeights(init, onNote),
+  };
+}
+
+async function openCheckpoint(runOrFile: string): Promise<OpenCheckpoint> {
+  const path = await resolveCheckpointPath(runOrFile);
+  const folder = path === runOrFile ? await runFolderOf(path) : runOrFile;
+  return { path, folder, checkpoint: await readCheckpoint(path) };
+}
+
+/**
+ * The configuration to train with: that of the checkpoint to go on from, where there is one, and what is asked for must agree with
+ * it, the number of epochs excepted.
+ */
+export function configOf(resume: Checkpoint | null, options: TrainOptions): TrainConfig {
+  if (resume === null) return resolveConfig(options);
+  const given = Object.fromEntries(Object.keys(defaultConfig).map((key) => [key, options[key as keyof TrainConfig]]));
+  const asked = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const config = resolveConfig({ ...resume.config, ...asked });
+  for (const key of Object.keys(defaultConfig) as (keyof TrainConfig)[]) {
+    if (key === 'epochs' || options.override?.includes(key) === true) continue;
+    if (config[key] !== resume.config[key]) throw changed(key, resume.config[key], config[key]);
+  }
+  return config;
+}
+
+/** The error of a run to resume whose result would be another one. */
+export function changed(field: string, was: unknown, is: unknown): OperationalError {
+  return new OperationalError(
+    'CONFIGURATION_CHANGED',
+    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add \`override\` ${field}`,
+  );
+}
+
+/** Opens the folder to write to: `out`, or that of the run to resume, or a new one. Throws OperationalError. */
+export async function openFolder(out: string | undefined, resumed: OpenCheckpoint | null): Promise<RunFolder> {
+  const own = resumed?.folder ?? null;
+  const directory = out ?? own ?? undefined;
+  // A resumed run may take its own folder over, but no other run's.
+  const goesOn = resumed !== null && own !== null && directory !== undefined && (await leadToSame(directory, own));
+  const folder = await openRunFolder({ out: directory, loaded: goesOn ? resumed.path : null });
+  try {
+    if (goesOn) await refuseOvertaken(resumed, folder.directory);
+    return folder;
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+/** The checkpoint was read before the folder was this run's: had another run written there since, its steps would be lost. */
+async function refuseOvertaken({ path, checkpoint }: OpenCheckpoint, directory: string): Promise<void> {
+  const { step, parametersSha256 } = await readCheckpoint(path);
+  if (step === checkpoint.step && parametersSha256 === checkpoint.parametersSha256) return;
+  throw new OperationalError('OUT_IN_USE', `another run has written to ${directory} just now; resume it again`);
+}

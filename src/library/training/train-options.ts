@@ -1,0 +1,90 @@
+/** What `train` is given. */
+import type { Progress } from '../../coordinator/training/metrics.js';
+import { usageError } from '../../shared/errors.js';
+import type { TrainConfig } from '../../shared/model/config.js';
+import { checkOptions, groupOptions, type GroupOptions, type OptionKinds } from '../options.js';
+
+export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainConfig>> {
+  /** Comma-separated device of each rank, such as `cpu,cpu` or `cpu:0,cpu:2` (pinned to cores, on Linux). */
+  readonly devices?: string | undefined;
+  /** Folder for checkpoint, metrics and summary; default that of the run to resume, else a new one under `runs/`. */
+  readonly out?: string | undefined;
+  /** A run's folder, a checkpoint, or a PyTorch or safetensors file whose weights training begins with. */
+  readonly init?: string | undefined;
+  /** A run's folder or a checkpoint to go on from, bit for bit; a checkpoint without its run's files begins a new folder. */
+  readonly resume?: string | undefined;
+  /** What may differ from the run to resume, at the price of its bits: see `overridable`. */
+  readonly override?: readonly Overridable[] | undefined;
+  /** Ends after that many steps since training began, resumed or not. */
+  readonly maxSteps?: number | undefined;
+  /** Writes a checkpoint every so many steps, besides those at the ends of epochs. */
+  readonly checkpointEvery?: number | undefined;
+  /** Seconds without a sign of life after which a worker counts as stalled; default 60. */
+  readonly timeout?: number | undefined;
+  /** How often failed or stalled workers are started again before the run ends with the failure; default 3. */
+  readonly maxRestarts?: number | undefined;
+  /**
+   * Ends after the step at hand; a checkpoint is written, then OperationalError ABORTED is thrown, whose cause is the signal's
+   * reason; a reason that is an OperationalError is thrown itself.
+   */
+  readonly signal?: AbortSignal | undefined;
+  /** Called a few times a second while steps are trained. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** What a resumed run must have in common with the one before, the number of epochs excepted, unless it is overridden. */
+export const overridable = [
+  'batchSize',
+  'microBatch',
+  'learningRate',
+  'lrStep',
+  'lrGamma',
+  'seed',
+  'batchNorm',
+  'data',
+  'engine',
+  'kernels',
+  'workers',
+] as const;
+export type Overridable = (typeof overridable)[number];
+
+type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
+
+/** Throws OperationalError USAGE for what is no option of `train`, or of another type. */
+export function checkTrainOptions(options: TrainOptions): void {
+  checkOptions(options, optionKinds);
+  const { signal, override } = options;
+  // Those of other realms, and of polyfills, are as good.
+  const given: Partial<AbortSignal> = signal ?? new AbortController().signal;
+  const { aborted, addEventListener, removeEventListener } = given;
+  const listens = typeof addEventListener === 'function' && typeof removeEventListener === 'function';
+  if (typeof aborted !== 'boolean' || !listens) {
+    throw usageError('the option `signal` is an AbortSignal');
+  }
+  const names: unknown = override ?? [];
+  if (Array.isArray(names) && names.every((name) => overridable.some((known) => known === name))) return;
+  throw usageError(`the option \`override\` is an array of ${overridable.join(', ')}`);
+}
+
+const optionKinds: OptionKinds<TrainOptions> = {
+  ...groupOptions,
+  epochs: 'other',
+  batchSize: 'other',
+  microBatch: 'other',
+  learningRate: 'other',
+  lrStep: 'other',
+  lrGamma: 'other',
+  seed: 'other',
+  batchNorm: 'other',
+  devices: 'text',
+  out: 'text',
+  init: 'text',
+  resume: 'text',
+  override: 'other',
+  maxSteps: 'other',
+  checkpointEvery: 'other',
+  timeout: 'other',
+  maxRestarts: 'other',
+  signal: 'other',
+  onProgress: 'function',
+};
