@@ -42,7 +42,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false })
     .check(refuseRepeated)
     .check((values: Readonly<Record<string, unknown>>) => refuseValues(words, values))
-    .check(refuseEmpty)
+    .check((values: Readonly<Record<string, unknown>>) => refuseEmpty(words, values))
     .demandCommand(1, 'name a command, such as train')
     .strict()
     // yargs would look for the package of the working folder.
@@ -117,8 +117,10 @@ function refuseRepeated(argv: Readonly<Record<string, unknown>>): true {
 }
 
 /** An empty text names nothing: it is what a shell makes of a variable that is not set. */
-function refuseEmpty(argv: Readonly<Record<string, unknown>>): true {
+function refuseEmpty(words: readonly string[], argv: Readonly<Record<string, unknown>>): true {
   for (const [name, value] of Object.entries(argv)) {
+    // Alone it means something: see the kind `run`.
+    if (name === 'resume' && !words.includes('') && !words.includes('--resume=')) continue;
     if (value !== '' && !(name === 'files' && Array.isArray(value) && value.includes(''))) continue;
     throw new OperationalError('USAGE', `"" is given for ${name}; give a value, or leave it out`);
   }

@@ -23,8 +23,11 @@ export function trainCommand(exit: (code: number) => void): CommandModule {
         : `go on with: ${trainCommandLine({ resume: folder, ...kept(options) })}`;
     const signals = catchSignals(display.warn, next);
     const { signal } = signals;
+    const requests = catchRequests(display.warn);
+    const { wanted: wantsCheckpoint } = requests;
     try {
-      for await (const metric of train({ ...options, signal, onNote: display.warn, onProgress: display.update })) {
+      const watched = { signal, wantsCheckpoint, onNote: display.warn, onProgress: display.update };
+      for await (const metric of train({ ...options, ...watched })) {
         if (metric.kind === 'start') folder = metric.out;
         show(metric, display);
       }
@@ -36,12 +39,22 @@ export function trainCommand(exit: (code: number) => void): CommandModule {
     } finally {
       display.close();
       signals.release();
+      requests.release();
     }
   });
 }
 
 /** What a run that goes on has from its checkpoint, or has done. */
-const remembered = new Set([...Object.keys(defaultConfig), 'engine', 'init', 'resume', 'override', 'out']);
+const remembered = new Set([
+  ...Object.keys(defaultConfig),
+  'engine',
+  'init',
+  'resume',
+  'resumeOrStart',
+  'takeOver',
+  'override',
+  'out',
+]);
 
 /** What was given and is to be given again to go on. */
 function kept(given: object): Record<string, string | number> {
@@ -79,6 +92,27 @@ export function linesOf(metric: TrainMetric): string[] {
     case 'summary':
       return [`Accuracy on test set: ${metric.accuracy.toFixed(2)} %`];
   }
+}
+
+/** SIGUSR1 and SIGUSR2, such as a cluster sends before it ends a job, ask for a checkpoint, and training goes on. */
+function catchRequests(say: (text: string) => void): { wanted: () => boolean; release: () => void } {
+  let asked = false;
+  const onSignal = (name: NodeJS.Signals): void => {
+    say(`${name}: writing a checkpoint after this step`);
+    asked = true;
+  };
+  const names = process.platform === 'win32' ? [] : (['SIGUSR1', 'SIGUSR2'] as const);
+  for (const name of names) process.on(name, onSignal);
+  return {
+    wanted: () => {
+      const wanted = asked;
+      asked = false;
+      return wanted;
+    },
+    release: () => {
+      for (const name of names) process.off(name, onSignal);
+    },
+  };
 }
 
 type CaughtSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';

@@ -15,6 +15,7 @@ type Choice<Name> = Name extends keyof typeof choices ? (typeof choices)[Name][n
 
 interface Values<Name> {
   readonly text: string;
+  readonly run: string | true;
   readonly number: number;
   readonly numbers: readonly number[];
   /** As text too, which the library reads, or refuses. */
@@ -74,6 +75,7 @@ function yargsOption(option: string, flag: Flag): Options {
   const { kind, required = false } = flag;
   const describe = helpOf(flag);
   if (kind === 'switch') return { describe, type: 'boolean', default: false };
+  if (kind === 'run') return { describe, type: 'string' };
   // Given once: yargs would make an array of a repeated one.
   const text = { type: 'string', requiresArg: true, demandOption: required } as const;
   if (kind === 'choice') return { ...text, describe, choices: wordsOf(option) };
@@ -98,6 +100,7 @@ function valueOf(option: string, { flag, kind }: Flag, argv: Readonly<Record<str
   if (typeof value !== 'string') return value;
   const read: Partial<Record<Kind, (text: string) => unknown>> = {
     numbers: (text) => numbersOf(flag, text),
+    run: (text) => text || true,
     choices: (text) => text.split(',').map((word) => wordOf(option, flag, word.trim())),
   };
   return read[kind]?.(value) ?? value;

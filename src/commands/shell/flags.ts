@@ -8,6 +8,8 @@ import { shellWord, showOptions } from '../../shared/text.js';
 /** What is written behind a flag. */
 export type Kind =
   | 'text'
+  /** A text, or nothing, for the newest run. */
+  | 'run'
   /** A number in decimal. */
   | 'number'
   /** Numbers such as `1,2,4`. */
@@ -123,7 +125,21 @@ export const flags = {
       otherwise: 'runs/START TIME',
     },
     init: { ...weights, flag: 'init', describe: `${weights.describe} whose weights training begins with` },
-    resume: { flag: 'resume', kind: 'text', describe: 'run folder or checkpoint to go on from' },
+    resume: {
+      flag: 'resume',
+      kind: 'run',
+      describe: 'run folder or checkpoint to go on from; alone: the newest run under runs/',
+    },
+    resumeOrStart: {
+      flag: 'resume-or-start',
+      kind: 'switch',
+      describe: 'go on with the run in --out where one is there, else begin it: for jobs that are started again',
+    },
+    takeOver: {
+      flag: 'take-over',
+      kind: 'switch',
+      describe: 'take a folder at once whose run cannot be asked from here, such as one of another machine',
+    },
     override: { flag: 'override', kind: 'choices', describe: 'what may differ from the run to resume' },
     maxSteps: { flag: 'max-steps', kind: 'number', describe: 'end after so many steps since training began' },
     checkpointEvery: {

@@ -80,7 +80,7 @@ async function loadCheckpointFile(path: string): Promise<Checkpoint> {
 }
 
 /** The path of the generation before, where it is another file than `path` and loads. */
-async function loadablePrevious(path: string): Promise<string | null> {
+export async function loadablePrevious(path: string): Promise<string | null> {
   const previous = join(dirname(path), previousCheckpointName);
   if (previous === join(path)) return null;
   return loadCheckpointFile(previous).then(

@@ -35,6 +35,9 @@ export interface RunFolderRequest {
   readonly loaded: string | null;
   readonly cwd?: string | undefined;
   readonly startTime?: Date | undefined;
+  /** See `TakeOptions`. */
+  readonly takeOver?: boolean | undefined;
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 const probeName = 'probe';
@@ -47,11 +50,11 @@ const maxSameSecond = 1000;
  *   resume; OUT_NOT_WRITABLE
  */
 export async function openRunFolder(request: RunFolderRequest): Promise<RunFolder> {
-  const { out, loaded, cwd = process.cwd(), startTime = new Date() } = request;
+  const { out, loaded, cwd = process.cwd(), startTime = new Date(), takeOver = false, onNote } = request;
   refuseUndecoded(out ?? cwd);
   const existed = out !== undefined && (await isFolder(out));
   const directory = out === undefined ? await makeNewFolder(join(cwd, runsName), startTime) : await makeFolder(out);
-  const lock = await RunLock.take(directory);
+  const lock = await RunLock.take(directory, { takeOver, ...(onNote === undefined ? {} : { onNote }) });
   try {
     for (const name of replacedNames) await refuseIrregular(join(directory, name));
     await refuseSame([...replacedNames, metricsName].map((name) => join(directory, name)));
@@ -238,7 +241,8 @@ function isThere(path: string): Promise<boolean> {
   );
 }
 
-async function checkpointIn(directory: string): Promise<string | null> {
+/** The checkpoint file of a run's folder, as `resolveCheckpointPath` finds it; null where there is none. */
+export async function checkpointIn(directory: string): Promise<string | null> {
   for (const name of [checkpointName, previousCheckpointName]) {
     const path = join(directory, name);
     if (await isThere(path)) return path;

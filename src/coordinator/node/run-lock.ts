@@ -1,12 +1,12 @@
 /** The lock of a run's folder: one live run at a time writes there, and a run that was killed stands in nobody's way. */
 import { randomUUID } from 'node:crypto';
 import { constants, readFileSync, rmSync } from 'node:fs';
-import { copyFile, link, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, link, open, readFile, readlink, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { readRegularFile } from '../../files/regular-file.js';
 import { OperationalError } from '../../shared/errors.js';
-import { shellWord } from '../../shared/text.js';
+import { counted, shellWord } from '../../shared/text.js';
 import { errorCode, isAlive, notWritable, temporaryName } from '../../files/atomic-file.js';
 
 export const lockName = 'run.lock';
@@ -23,6 +23,20 @@ interface Holder {
   readonly pidNamespace: string | null;
   /** Tells apart runs of one process. */
   readonly id: string;
+  /** Whether it writes the file again all the time, see `beatMs`; false of earlier versions. */
+  readonly beats: boolean;
+}
+
+/** Between two signs of life, of which the file's time tells those who cannot see the process. */
+const beatMs = 15_000;
+/** Of a holder that cannot be seen: as long as it may be kept from beating by a machine that swaps, or a network that is away. */
+const silentMs = 300_000;
+
+export interface TakeOptions {
+  /** Whether to take a lock at once whose holder cannot be asked from here. */
+  readonly takeOver?: boolean;
+  /** Is told what was taken over from such a one. */
+  readonly onNote?: (text: string) => void;
 }
 
 /** Takeovers and lost races after which a folder counts as contested. */
@@ -39,25 +53,30 @@ export class RunLock {
 
   readonly #path: string;
   readonly #text: string;
+  readonly #options: TakeOptions;
+  #beating: NodeJS.Timeout | undefined;
 
-  private constructor(directory: string, text: string) {
+  private constructor(directory: string, text: string, options: TakeOptions) {
     this.#path = join(directory, lockName);
     this.#text = text;
+    this.#options = options;
   }
 
   /**
-   * Takes the lock of an existing folder; that of a process which is gone is taken over.
+   * Takes the lock of an existing folder; that of a process which is gone is taken over, or, where that cannot be seen, of one that has
+   * been silent for long.
    * @throws OperationalError OUT_IN_USE, naming the process that holds it; OUT_NOT_WRITABLE
    */
-  static async take(directory: string): Promise<RunLock> {
+  static async take(directory: string, options: TakeOptions = {}): Promise<RunLock> {
     const { pid } = process;
     const holder: Holder = {
       pid,
       startTime: (await processStat(pid))?.startTime ?? null,
       ...(await whereabouts()),
       id: randomUUID(),
+      beats: true,
     };
-    const lock = new RunLock(directory, `${JSON.stringify(holder)}\n`);
+    const lock = new RunLock(directory, `${JSON.stringify(holder)}\n`, options);
     RunLock.#held.add(lock);
     try {
       await lock.renew();
@@ -65,6 +84,7 @@ export class RunLock {
       RunLock.#held.delete(lock);
       throw error;
     }
+    lock.#beating = setInterval(() => void lock.#beat(), beatMs).unref();
     return lock;
   }
 
@@ -90,6 +110,7 @@ export class RunLock {
   /** Gives the folder free; another run's lock stays. Never throws: a lock that is left is known as stale. */
   async release(): Promise<void> {
     RunLock.#held.delete(this);
+    clearInterval(this.#beating);
     if ((await this.#read().catch(() => null)) !== this.#text) return;
     await rm(this.#path, { force: true }).catch(() => undefined);
   }
@@ -99,6 +120,29 @@ export class RunLock {
       if (readFileSync(this.#path, 'utf8') === this.#text) rmSync(this.#path, { force: true });
     } catch {
       // It is known as stale.
+    }
+  }
+
+  /** Writes the same text over itself, by the handle that it was read from: another run's file is not touched. */
+  async #beat(): Promise<void> {
+    const handle = await open(this.#path, 'r+').catch(() => null);
+    try {
+      if ((await handle?.readFile('utf8')) === this.#text) await handle?.write(this.#text, 0);
+    } catch {
+      // The next one may succeed; where none does the lock is one of long silence.
+    } finally {
+      await handle?.close().catch(() => undefined);
+    }
+  }
+
+  /** How long the holder has been silent, in milliseconds by the clock of whoever keeps the files. */
+  async #silence(): Promise<number> {
+    const now = temporaryName(this.#path);
+    try {
+      await writeFile(now, '', { flag: 'wx' });
+      return (await stat(now)).mtimeMs - (await stat(this.#path)).mtimeMs;
+    } finally {
+      rmSync(now, { force: true });
     }
   }
 
@@ -149,7 +193,8 @@ export class RunLock {
     const holder = parseHolder(text);
     if (holder !== null) {
       const reach = reachOf(holder, await whereabouts());
-      if (reach === 'elsewhere' || (reach === 'here' && (await lives(holder)))) throw this.#inUse(holder, reach);
+      if (reach === 'here' && (await lives(holder))) throw this.#inUse(holder, reach);
+      if (reach === 'elsewhere') await this.#takeFromElsewhere(holder);
     }
     const aside = temporaryName(this.#path);
     try {
@@ -163,10 +208,20 @@ export class RunLock {
     }
   }
 
+  async #takeFromElsewhere(holder: Holder): Promise<void> {
+    const { takeOver = false, onNote } = this.#options;
+    const silence = await this.#silence();
+    if (!takeOver && !(holder.beats && silence > silentMs)) throw this.#inUse(holder, 'elsewhere');
+    const minutes = Math.max(0, Math.round(silence / 60_000));
+    const whose = `the run of process ${String(holder.pid)} on ${holder.host}, silent for ${counted(minutes, 'minute')}`;
+    onNote?.(`warning: took ${this.#path} over from ${whose}`);
+  }
+
   #inUse({ pid, host }: Holder, reach: Reach): OperationalError {
     const where = host === hostname() ? ` on another machine or in another container named ${host}` : ` on ${host}`;
     const file = shellWord(this.#path);
-    const elsewhere = reach === 'here' ? '' : `${where}, which cannot be asked from here: delete ${file} if it is gone`;
+    const gone = `if it is gone, add \`takeOver\` or delete ${file}`;
+    const elsewhere = reach === 'here' ? '' : `${where}, which cannot be asked from here: ${gone}`;
     const message = `${this.#path} is held by the run of process ${String(pid)}${elsewhere}; wait for it, or choose another \`out\``;
     return new OperationalError('OUT_IN_USE', message);
   }
@@ -178,13 +233,13 @@ function parseHolder(text: string): Holder | null {
     const value = JSON.parse(text) as Partial<Holder> | null;
     if (typeof value?.pid !== 'number' || typeof value.host !== 'string') return null;
     const { pid, host, startTime = null, machine = null, boot = null, pidNamespace = null, id = '' } = value;
-    return { pid, startTime, host, machine, boot, pidNamespace, id };
+    return { pid, startTime, host, machine, boot, pidNamespace, id, beats: value.beats === true };
   } catch {
     return null;
   }
 }
 
-export type Whereabouts = Pick<Holder, 'host' | 'machine' | 'boot' | 'pidNamespace'>;
+export type Whereabouts = Pick<Holder, 'host' | 'machine' | 'boot' | 'pidNamespace'> & Partial<Pick<Holder, 'beats'>>;
 
 /** Where this process runs, as far as the system tells. */
 async function whereabouts(): Promise<Whereabouts> {
@@ -214,6 +269,9 @@ export function reachOf(holder: Whereabouts, own: Whereabouts): Reach {
   const differs = (name: keyof Whereabouts): boolean =>
     holder[name] !== null && own[name] !== null && holder[name] !== own[name];
   if (differs('host') || differs('machine') || differs('pidNamespace')) return 'elsewhere';
+  // Who does not know its own numbers, as behind the /proc of others, cannot compare them.
+  const oneKnows = (holder.pidNamespace === null) !== (own.pidNamespace === null);
+  if (holder.beats === true && oneKnows) return 'elsewhere';
   if (!differs('boot')) return 'here';
   // Containers may have their image's machine-id.
   const known = holder.machine !== null && own.machine !== null && holder.pidNamespace === firstPidNamespace;

@@ -30,5 +30,7 @@ export interface TrainingRequest extends Omit<SessionRequest, 'trains'> {
   readonly signal: AbortSignal | undefined;
   /** How often failed workers are started again before the run ends with the failure. */
   readonly maxRestarts: number;
+  /** Asked between stretches of steps, see `progressMs`: whether to write a checkpoint. */
+  readonly wantsCheckpoint?: (() => boolean) | undefined;
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }

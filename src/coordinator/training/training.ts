@@ -82,6 +82,8 @@ class TrainingRun {
     const { engine, resume, init, config, folder, override } = this.#request;
     const { perEpoch, dataset } = this.#session;
     if (resume === null) {
+      // Of a run that was killed before its first checkpoint.
+      await folder?.cutMetrics(-1);
       await (init === null ? this.#session.initialise(config.seed) : this.#session.startFrom(init));
       return;
     }
@@ -124,7 +126,7 @@ class TrainingRun {
 
   /** Trains up to the next line of the log, checkpoint or end of an epoch, and does what is due there. */
   async *advance(): AsyncGenerator<TrainMetric, void, undefined> {
-    const { checkpointEvery } = this.#request;
+    const { checkpointEvery, wantsCheckpoint } = this.#request;
     const end = this.#nextStop();
     await this.#train(end);
     const { step, perEpoch } = this.#session;
@@ -140,7 +142,7 @@ class TrainingRun {
       const unsaved = await this.#saveEpoch();
       yield await this.evaluate();
       if (unsaved !== null) throw unsaved;
-    } else if (checkpointEvery !== undefined && step % checkpointEvery === 0) {
+    } else if (step % (checkpointEvery ?? Infinity) === 0 || wantsCheckpoint?.() === true) {
       await this.#recorder.checkpoint(await this.#checkpoint());
     }
   }
@@ -233,14 +235,14 @@ class TrainingRun {
   }
 
   #nextStop(): number {
-    const { checkpointEvery, onProgress } = this.#request;
+    const { checkpointEvery, wantsCheckpoint, onProgress } = this.#request;
     const { step, perEpoch } = this.#session;
     const epochStart = step - (step % perEpoch);
     const nextLog = epochStart + (Math.floor((step - epochStart) / logEvery) + 1) * logEvery;
     const nextCheckpoint =
       checkpointEvery === undefined ? Infinity : (Math.floor(step / checkpointEvery) + 1) * checkpointEvery;
     const slice = Math.max(1, Math.round(progressMs / this.#recent.stepMs));
-    const nextProgress = onProgress === undefined ? Infinity : step + slice;
+    const nextProgress = onProgress === undefined && wantsCheckpoint === undefined ? Infinity : step + slice;
     return Math.min(nextLog, nextCheckpoint, nextProgress, epochStart + perEpoch, this.lastStep);
   }
 

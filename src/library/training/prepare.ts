@@ -40,7 +40,7 @@ export async function prepareTraining(
   const group = await selectGroup(options, config, job?.processes ?? 1, resume);
   const dataset = await datasetOf(options.data);
   const first = job === null || job.process === 0;
-  const folder = first ? await openFolder(options.out, resumed) : null;
+  const folder = first ? await openFolder(options, resumed) : null;
   return {
     host: nodeHost,
     ...group,
@@ -59,6 +59,7 @@ export async function prepareTraining(
     timeoutMs,
     signal: options.signal,
     onNote: noteOf(job, options),
+    wantsCheckpoint: first ? options.wantsCheckpoint : undefined,
     onProgress: first ? options.onProgress : undefined,
   };
 }

@@ -1,16 +1,14 @@
 /** What training goes on from or begins with, and the folder of its run. */
-import { readCheckpoint, type Checkpoint } from '../../coordinator/node/checkpoint-files.js';
-import {
-  openRunFolder,
-  resolveCheckpointPath,
-  runFolderOf,
-  type RunFolder,
-} from '../../coordinator/node/run-folder.js';
+import { dirname } from 'node:path';
+import { loadablePrevious, readCheckpoint, type Checkpoint } from '../../coordinator/node/checkpoint-files.js';
+import { checkpointIn, newestRun, openRunFolder, resolveCheckpointPath } from '../../coordinator/node/run-folder.js';
+import { runFolderOf, type RunFolder } from '../../coordinator/node/run-folder.js';
 import { resolveConfig } from '../../coordinator/validate.js';
 import { leadToSame } from '../../files/atomic-file.js';
 import { OperationalError, usageError } from '../../shared/errors.js';
 import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
 import { openWeights, type OpenWeights } from '../network/weights.js';
+import { ignore } from '../options.js';
 import type { TrainOptions } from './train-options.js';
 
 export interface StartingPoint {
@@ -26,20 +24,41 @@ interface OpenCheckpoint {
 }
 
 /** Reads the checkpoint, or the weights, that the options name. Throws OperationalError. */
-export async function openStart({ resume, init, onNote }: TrainOptions): Promise<StartingPoint> {
+export async function openStart(options: TrainOptions): Promise<StartingPoint> {
+  const { resume, init, onNote } = options;
   if (init !== undefined && resume !== undefined) {
     throw usageError('`init` begins a run and `resume` goes on with one: give one of them');
   }
-  return {
-    resumed: resume === undefined ? null : await openCheckpoint(resume),
-    init: init === undefined ? null : await openWeights(init, onNote),
-  };
+  const resumed =
+    options.resumeOrStart === true
+      ? await openWhatIsThere(options)
+      : resume === undefined
+        ? null
+        : await openCheckpoint(resume === true ? await newestRun() : resume);
+  return { resumed, init: init === undefined || resumed !== null ? null : await openWeights(init, onNote) };
 }
 
 async function openCheckpoint(runOrFile: string): Promise<OpenCheckpoint> {
   const path = await resolveCheckpointPath(runOrFile);
-  const folder = path === runOrFile ? await runFolderOf(path) : runOrFile;
+  const folder = path === runOrFile ? await runFolderOf(path) : dirname(path);
   return { path, folder, checkpoint: await readCheckpoint(path) };
+}
+
+/** The run in `out`, for `resumeOrStart`: nobody may be there to name the checkpoint before a damaged one. */
+async function openWhatIsThere({ out, resume, onNote = ignore }: TrainOptions): Promise<OpenCheckpoint | null> {
+  if (out === undefined)
+    throw usageError('`resumeOrStart` needs `out`, the folder of the run to begin or to go on with');
+  if (resume !== undefined) throw usageError('`resume` and `resumeOrStart` exclude each other: give one of them');
+  const path = await checkpointIn(out);
+  if (path === null) return null;
+  try {
+    return { path, folder: out, checkpoint: await readCheckpoint(path) };
+  } catch (error) {
+    const previous = await loadablePrevious(path);
+    if (previous === null || !(error instanceof OperationalError)) throw error;
+    onNote(`warning: ${error.message}, which this run does`);
+    return { path: previous, folder: out, checkpoint: await readCheckpoint(previous) };
+  }
 }
 
 /**
@@ -67,12 +86,13 @@ export function changed(field: string, was: unknown, is: unknown): OperationalEr
 }
 
 /** Opens the folder to write to: `out`, or that of the run to resume, or a new one. Throws OperationalError. */
-export async function openFolder(out: string | undefined, resumed: OpenCheckpoint | null): Promise<RunFolder> {
+export async function openFolder(options: TrainOptions, resumed: OpenCheckpoint | null): Promise<RunFolder> {
   const own = resumed?.folder ?? null;
-  const directory = out ?? own ?? undefined;
+  const directory = options.out ?? own ?? undefined;
   // A resumed run may take its own folder over, but no other run's.
   const goesOn = resumed !== null && own !== null && directory !== undefined && (await leadToSame(directory, own));
-  const folder = await openRunFolder({ out: directory, loaded: goesOn ? resumed.path : null });
+  const { takeOver, onNote } = options;
+  const folder = await openRunFolder({ out: directory, loaded: goesOn ? resumed.path : null, takeOver, onNote });
   try {
     if (goesOn) await refuseOvertaken(resumed, folder.directory);
     return folder;

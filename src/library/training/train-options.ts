@@ -11,8 +11,15 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
   readonly out?: string | undefined;
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file whose weights training begins with. */
   readonly init?: string | undefined;
-  /** A run's folder or a checkpoint to go on from, bit for bit; a checkpoint without its run's files begins a new folder. */
-  readonly resume?: string | undefined;
+  /**
+   * A run's folder or a checkpoint to go on from, bit for bit; a checkpoint without its run's files begins a new folder. True for the
+   * newest run under `runs/`.
+   */
+  readonly resume?: string | true | undefined;
+  /** Goes on with the run in `out` where one is there, and else begins it: for a job that is started again and again. */
+  readonly resumeOrStart?: boolean | undefined;
+  /** Takes the folder of a run at once whose process cannot be asked from here, such as one of another machine. */
+  readonly takeOver?: boolean | undefined;
   /** What may differ from the run to resume, at the price of its bits: see `overridable`. */
   readonly override?: readonly Overridable[] | undefined;
   /** Ends after that many steps since training began, resumed or not. */
@@ -28,6 +35,8 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
    * reason; a reason that is an OperationalError is thrown itself.
    */
   readonly signal?: AbortSignal | undefined;
+  /** Asked a few times a second while steps are trained: whether a checkpoint is to be written now, besides the others. */
+  readonly wantsCheckpoint?: (() => boolean) | undefined;
   /** Called a few times a second while steps are trained. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -53,7 +62,13 @@ type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
 /** Throws OperationalError USAGE for what is no option of `train`, or of another type. */
 export function checkTrainOptions(options: TrainOptions): void {
   checkOptions(options, optionKinds);
-  const { signal, override } = options;
+  const { signal, override, resume = 'run', resumeOrStart = false, takeOver = false } = options;
+  if (resume !== true && (typeof resume !== 'string' || resume === '')) {
+    throw usageError('the option `resume` is a text that is not empty, or true for the newest run');
+  }
+  for (const [name, value] of Object.entries({ resumeOrStart, takeOver })) {
+    if (typeof value !== 'boolean') throw usageError(`the option \`${name}\` is true or false, not ${typeof value}`);
+  }
   // Those of other realms, and of polyfills, are as good.
   const given: Partial<AbortSignal> = signal ?? new AbortController().signal;
   const { aborted, addEventListener, removeEventListener } = given;
@@ -79,12 +94,15 @@ const optionKinds: OptionKinds<TrainOptions> = {
   devices: 'text',
   out: 'text',
   init: 'text',
-  resume: 'text',
+  resume: 'other',
+  resumeOrStart: 'other',
+  takeOver: 'other',
   override: 'other',
   maxSteps: 'other',
   checkpointEvery: 'other',
   timeout: 'other',
   maxRestarts: 'other',
   signal: 'other',
+  wantsCheckpoint: 'function',
   onProgress: 'function',
 };

@@ -11,7 +11,7 @@ const commands = Object.keys(flags) as CommandName[];
 const names = [...new Set(commands.flatMap((command) => [...flagsOf(command).keys()]))];
 
 /** Options of the library that are none of the command line. */
-const withoutFlag = ['onNote', 'onProgress', 'signal', 'showReproduction'];
+const withoutFlag = ['onNote', 'onProgress', 'signal', 'showReproduction', 'wantsCheckpoint'];
 /** Of the command line alone. */
 const ofCommands = ['json', 'quiet'];
 

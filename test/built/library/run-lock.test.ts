@@ -1,10 +1,11 @@
 /** One live run in a folder: the second is refused by name; the lock of a run that is gone holds nobody up. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { lives, reachOf, RunLock } from '../../../src/coordinator/node/run-lock.js';
 import { operationalError } from '../../support/errors.js';
 import { temporaryDirectory } from '../../support/idx-files.js';
@@ -133,15 +134,58 @@ describe('a stale lock is taken over', () => {
   it('but not that of another machine, which cannot be asked', async () => {
     await writeFile(path, JSON.stringify({ pid: 1, startTime: '1', host: `not-${hostname()}`, id: 'x' }));
     const error = await operationalError(() => RunLock.take(directory));
-    expect(error.message).toContain(`delete ${path} if it is gone`);
+    expect(error.message).toContain(`if it is gone, add \`takeOver\` or delete ${path}`);
   });
 
   it('but not that of another container with the same host name, whose process numbers mean nothing here', async () => {
     const holder = { ...(await own()), pid: 4_194_303, pidNamespace: 'pid:[1]' };
     await writeFile(path, JSON.stringify(holder));
     const error = await operationalError(() => RunLock.take(directory));
-    expect(error.message).toContain(`delete ${path} if it is gone`);
+    expect(error.message).toContain(`delete ${path}`);
   });
+
+  const minute = 60;
+  it.each([
+    ['has been silent for long', { beats: true }, 6 * minute, false, true],
+    ['is at once to be taken over', { beats: true }, 0, true, true],
+    ['was heard of just now', { beats: true }, 4 * minute, false, false],
+    ['never says anything, being of an earlier version', {}, 600 * minute, false, false],
+  ])('of another machine, where it %s', async (_, beats, silence, takeOver, taken) => {
+    const elsewhere = { pid: 7, startTime: '1', host: `not-${hostname()}`, id: 'x', ...beats };
+    await writeFile(path, JSON.stringify(elsewhere));
+    const heard = Date.now() / 1000 - silence;
+    await utimes(path, heard, heard);
+    const notes: string[] = [];
+    const taking = RunLock.take(directory, { takeOver, onNote: (text) => notes.push(text) });
+    if (!taken) {
+      expect((await operationalError(() => taking)).code).toBe('OUT_IN_USE');
+      return;
+    }
+    await (await taking).release();
+    const minutes = `${String(silence / minute)} minutes`;
+    expect(notes).toEqual([
+      `warning: took ${path} over from the run of process 7 on not-${hostname()}, silent for ${minutes}`,
+    ]);
+    expect(await readdir(directory)).toEqual([]);
+  });
+});
+
+it('a holder gives signs of life, and none over the lock of another run', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  try {
+    const lock = await RunLock.take(directory);
+    await utimes(path, 1, 1);
+    vi.advanceTimersByTime(15_000);
+    await expect.poll(async () => (await stat(path)).mtimeMs).toBeGreaterThan(1_000_000);
+    await writeFile(path, 'of another run');
+    await utimes(path, 1, 1);
+    vi.advanceTimersByTime(60_000);
+    await setTimeout(100);
+    expect([await readFile(path, 'utf8'), (await stat(path)).mtimeMs]).toEqual(['of another run', 1000]);
+    await lock.release();
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 describe('where a holder is', () => {
@@ -164,6 +208,12 @@ describe('where a holder is', () => {
     ['the machine around this container', here, container, 'elsewhere'],
     ['this machine, before it was started again', { ...here, boot: 'c' }, here, 'past'],
     ['a machine that has no id', { ...here, machine: null, boot: 'c' }, here, 'elsewhere'],
+    [
+      'who knows his numbers, of one who does not',
+      { ...here, beats: true },
+      { ...here, pidNamespace: null },
+      'elsewhere',
+    ],
     ['a container of the same image on another kernel', { ...container, boot: 'c' }, container, 'elsewhere'],
   ] as const)('%s', (_name, holder, own, reach) => {
     expect(reachOf(holder, own)).toBe(reach);
