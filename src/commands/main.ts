@@ -8,12 +8,17 @@ import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
+import { commandNames, flagsOf, type CommandName } from './shell/flags.js';
 import { limitLine } from './shell/limits.js';
 import { note } from './shell/output.js';
+import { nearest } from './shell/suggestion.js';
 import { predictCommand } from './predict.js';
 import { reportCommand } from './report.js';
 import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
+
+/** The command that yargs brings. */
+const completion = 'completion';
 
 /**
  * Runs one command line to its end.
@@ -23,7 +28,8 @@ import { verifyCommand } from './verify.js';
 export async function run(argv: readonly string[]): Promise<number> {
   const lostLines = surviveOutput();
   let exitCode = 0;
-  const { words, rewritten } = withoutSeparator(argv);
+  const { words, rewritten } = withoutSeparator(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv);
+  const help = helpOf(words);
   const parser = yargs(words)
     .scriptName('mnist-ddp')
     .usage(
@@ -38,6 +44,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     .command(devicesCommand)
     .command(benchCommand)
     .command(verifyCommand)
+    .completion(completion, 'print a script that completes commands and options in a shell')
     // Flags are what --help lists and nothing else: no `--no-out`, no `--out.x`.
     .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false })
     .check(refuseRepeated)
@@ -54,12 +61,12 @@ export async function run(argv: readonly string[]): Promise<number> {
     .exitProcess(false)
     .fail((message: string | null, error: unknown) => {
       if (error instanceof Error && error.name !== 'YError') throw error;
-      let line = (message ?? 'unknown command').replaceAll(/:?\s*\n\s*/g, ': ');
+      let line = unknownWords(message ?? '', words) ?? (message ?? '').replaceAll(/:?\s*\n\s*/g, ': ');
       for (const operand of rewritten) line = line.replace(`./${operand}`, () => operand);
-      throw new OperationalError('USAGE', `${line}; see mnist-ddp --help`);
+      throw new OperationalError('USAGE', `${line}; see ${help}`);
     });
   try {
-    refuseWords(words);
+    refuseWords(words, help);
     await parser.parseAsync();
     return exitCode || lostLines();
   } catch (error) {
@@ -83,17 +90,57 @@ function withoutSeparator(argv: readonly string[]): { words: readonly string[]; 
   };
 }
 
+/** The command line that explains what was asked for. */
+function helpOf(words: readonly string[]): string {
+  const command = commandIn(words);
+  return command === null ? 'mnist-ddp --help' : `mnist-ddp ${command} --help`;
+}
+
+function commandIn(words: readonly string[]): CommandName | null {
+  return commandNames.find((name) => name === words[0]) ?? null;
+}
+
+/** What yargs calls unknown arguments, told apart, with what may have been meant; null for another message. */
+function unknownWords(message: string, words: readonly string[]): string | null {
+  const [, first] = /^Unknown arguments?: ([^,]+)/.exec(message) ?? [];
+  if (first === undefined) return null;
+  const command = commandIn(words);
+  const isOption = words.some((word) => word.replace(/=.*/s, '') === `--${first}`);
+  if (!isOption) return `${command ?? 'mnist-ddp'} takes no "${first}" there`;
+  // By the library's name too, such as `--learning-rate`.
+  const known = new Map<string, string>();
+  for (const [option, { flag }] of command === null ? [] : flagsOf(command)) {
+    known
+      .set(
+        option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`),
+        flag,
+      )
+      .set(flag, flag);
+  }
+  const meant = known.get(nearest(first, [...known.keys()]) ?? '');
+  return `there is no option --${first}${suggestionOf(meant === undefined ? null : `--${meant}`)}`;
+}
+
+function suggestionOf(meant: string | null): string {
+  return meant === null ? '' : `: did you mean ${meant}?`;
+}
+
 /**
  * Words that yargs would take for something else: `-` for an empty text, `-dash` for `-d -a -s -h`, which asks for help, `-V` for
  * nothing that would be named.
  */
-function refuseWords(words: readonly string[]): void {
+function refuseWords(words: readonly string[], help: string): void {
+  const [first = '-'] = words;
+  if (!first.startsWith('-') && first !== completion && commandIn(words) === null) {
+    const meant = suggestionOf(nearest(first, commandNames));
+    throw new OperationalError('USAGE', `there is no command ${first}${meant}; see ${help}`);
+  }
   for (const word of words) {
     const [, asking] = /^(--?(?:version|help|[vh]))=/.exec(word) ?? [];
     if (asking !== undefined) throw new OperationalError('USAGE', `${asking} takes no value: give it, or leave it out`);
     if (word !== '-' && (!/^-[a-z]/i.test(word) || word === '-v' || word === '-h')) continue;
     const what = word === '-' ? '"-" stands for no file here' : `there is no option ${word}`;
-    throw new OperationalError('USAGE', `${what}; a file of that name is written ./${word}, see mnist-ddp --help`);
+    throw new OperationalError('USAGE', `${what}; a file of that name is written ./${word}, see ${help}`);
   }
 }
 

@@ -20,11 +20,26 @@ export const verifyCommand = command(
   },
 );
 
-function text({ dataset, simdBits, steps, rows, golden }: Verification): string {
-  const lines = rows.map(({ how, parametersSha256, stateSha256 }) => [how, parametersSha256, stateSha256]);
-  if (golden !== null) lines.push(['every machine', golden.parametersSha256, golden.stateSha256]);
-  const width = Math.max(...lines.map(([how = '']) => how.length));
+/** A line for each way of training, by the first digits of its hashes; then the hashes, and what comes of it. In 80 columns. */
+function text({ dataset, simdBits, steps, rows, golden, equal }: Verification): string {
+  const ways = golden === null ? rows : [...rows, { how: 'every machine', ...golden }];
+  const width = Math.min(longestName, Math.max(...ways.map(({ how }) => how.length)));
+  const lines = ways.map(({ how, parametersSha256, stateSha256 }) => {
+    const name = how.length <= width ? how.padEnd(width) : `${how}\n${' '.repeat(width)}`;
+    return `${name}  ${parametersSha256.slice(0, shortHash)}  ${stateSha256.slice(0, shortHash)}\n`;
+  });
   const vectors = simdBits === null ? '' : ` with ${String(simdBits)}-bit vectors`;
-  const heading = `${counted(steps, 'step')} on ${dataset}${vectors}; SHA-256 of the parameters, and of the whole state:\n`;
-  return heading + lines.map(([how = '', ...hashes]) => `${how.padEnd(width)}  ${hashes.join('  ')}\n`).join('');
+  const heading = `${counted(steps, 'step')} on ${dataset.slice(0, shortHash)}${vectors}; SHA-256 of parameters and state:\n`;
+  const expected = golden ?? rows[0];
+  const whole = `parameters  ${expected?.parametersSha256 ?? ''}\nwhole state ${expected?.stateSha256 ?? ''}\n`;
+  return heading + lines.join('') + whole + verdict(equal, rows.length, golden !== null);
+}
+
+/** Characters of a hash that are shown, and of the longest way of training that stands on one line with two of them. */
+const [shortHash, longestName] = [12, 52];
+
+function verdict(equal: boolean, ways: number, isGolden: boolean): string {
+  if (!equal) return 'DIFFERENT: the bits depend on how they were computed.\n';
+  const others = isGolden ? ', and those of every machine' : ' (no golden hashes are known here)';
+  return `Equal: ${counted(ways, 'way')} of training, the same bits${others}.\n`;
 }

@@ -12,6 +12,18 @@ export const weightFormats = ['pytorch', 'safetensors', 'onnx'] as const;
 
 export type WeightFormat = (typeof weightFormats)[number];
 
+/** The format that a file's name asks for; null where it says nothing. */
+export function formatByEnding(path: string): WeightFormat | null {
+  const ending = /\.([a-z]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '';
+  const formats: Readonly<Record<string, WeightFormat>> = {
+    pth: 'pytorch',
+    pt: 'pytorch',
+    safetensors: 'safetensors',
+    onnx: 'onnx',
+  };
+  return Object.hasOwn(formats, ending) ? (formats[ending] ?? null) : null;
+}
+
 /** The weights take 3 MB, with an optimiser's state 9 MB; a caller refuses larger files before it reads them. */
 export const maxWeightsFileBytes = 64 * 1024 * 1024;
 

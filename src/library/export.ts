@@ -1,6 +1,6 @@
 /** `exportWeights`: a trained network as a file of other programs. */
 import { newestRun } from '../coordinator/node/run-folder.js';
-import { weightFormats, writeWeights, type WeightFormat } from '../interchange/formats.js';
+import { formatByEnding, weightFormats, writeWeights, type WeightFormat } from '../interchange/formats.js';
 import { usageError } from '../shared/errors.js';
 import { checkOptions } from './options.js';
 import { refuseInputs, writeOutput } from '../files/output.js';
@@ -10,7 +10,8 @@ import { openWeights } from './network/weights.js';
 export interface ExportOptions {
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */
   readonly checkpoint?: string | undefined;
-  readonly format: WeightFormat;
+  /** Default: what the ending of `out` says, `.pth` or `.pt`, `.safetensors`, `.onnx`. */
+  readonly format?: WeightFormat | undefined;
   /** The file to write: one that is there is replaced, behind links too; a device, or a pipe that is read, is written to. */
   readonly out: string;
   /** Receives notes for the user, one line each. */
@@ -27,9 +28,13 @@ export interface Exported {
 /** Writes all of the file or nothing. Throws OperationalError. */
 export async function exportWeights(options: ExportOptions): Promise<Exported> {
   checkOptions(options, { checkpoint: 'text', format: 'other', out: 'text', onNote: 'function' });
-  const { checkpoint, format, out, onNote } = options;
+  const { checkpoint, out, onNote } = options;
   if (typeof (out as unknown) !== 'string')
     throw usageError('the option `out` is the path of the file to write: give one');
+  const format = options.format ?? formatByEnding(out);
+  if (format === null) {
+    throw usageError(`the name of ${out} does not say in which \`format\`: add ${weightFormats.join(', ')}`);
+  }
   if (!weightFormats.includes(format)) {
     throw usageError(`\`format\` must be ${weightFormats.join(', ')}, not "${format as string}"`);
   }

@@ -26,17 +26,26 @@ export function shellWord(text: string): string {
   return `$'${word.replaceAll(/[\\']/g, '\\$&').replaceAll(unprintable, bytesOf)}'`;
 }
 
-/** An option of the library in a message: a name alone in backticks. What stands in quotes or in a path is none. */
-const namedOption = /(?<![^\s(])`([a-z]+(?:[A-Z][a-z]*)*)`(?![\w/])/g;
+/**
+ * An option of the library in a message: a name alone in backticks, or with the name of another one, as in `override: lrStep`. What
+ * stands in quotes or in a path is none.
+ */
+const namedOption = /(?<![^\s(])`([a-z]+(?:[A-Z][a-z]*)*)(?:: ([a-z]+(?:[A-Z][a-z]*)*))?`(?![\w/])/g;
 
-/** A message with each option that it names, such as `learningRate`, as `show` has it. */
-export function showOptions(text: string, show: (name: string) => string): string {
-  return text.replaceAll(namedOption, (_, name: string) => show(name));
+/** A message with each option that it names, such as `learningRate`, and the value beside it, as `show` has them. */
+export function showOptions(text: string, show: (name: string, value?: string) => string): string {
+  return text.replaceAll(namedOption, (_, name: string, value?: string) => show(name, value));
 }
 
 /** A message as prose, for who gives no options: `learningRate` as "learning rate". */
 export function inWords(text: string): string {
-  return showOptions(text, (name) => name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
+  const words = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  return showOptions(text, (...names) =>
+    names
+      .map((name = '') => words(name))
+      .join(' ')
+      .trim(),
+  );
 }
 
 /** `1 step`, `2 steps`. */

@@ -1,7 +1,7 @@
 /** A command made from its flags: what yargs takes, and the library's options that come of it. */
 import type { CommandModule, Options } from 'yargs';
 import { engineChoices, OperationalError, overridable, weightFormats } from '../../index.js';
-import { flagsOf, type CommandName, type Flag, type Flags, type Kind } from './flags.js';
+import { examples, flagsOf, type CommandName, type Flag, type Flags, type Kind } from './flags.js';
 import { begin } from './output.js';
 
 /** The words of options that take some of a few. */
@@ -52,6 +52,7 @@ export function command<Name extends CommandName>(
         if (flag.operand === undefined) yargs.option(flag.flag, yargsOption(option, flag));
         else yargs.positional(flag.flag, { ...operand(flag), type: 'string' });
       }
+      for (const [words, what] of examples[name]) yargs.example(`$0 ${name} ${words}`.trimEnd(), what);
       return yargs;
     },
     handler: async (argv) => {
@@ -90,8 +91,10 @@ function helpOf({ describe, otherwise }: Flag): string {
   return otherwise === undefined ? describe : `${describe} [${String(otherwise)}]`;
 }
 
+/** What may be given for an option, as it is typed: options that may be overridden by their flags. */
 function wordsOf(option: string): readonly string[] {
-  return Object.entries(choices).find(([name]) => name === option)?.[1] ?? [];
+  const words: readonly string[] = Object.entries(choices).find(([name]) => name === option)?.[1] ?? [];
+  return option === 'override' ? words.map((word) => flagsOf('train').get(word)?.flag ?? word) : words;
 }
 
 /** By its kind; texts, switches and numbers are that already. */
@@ -135,8 +138,10 @@ function numbersOf(flag: string, list: string): number[] {
   });
 }
 
+/** One of the words, as the library has it. */
 function wordOf(option: string, flag: string, word: string): string {
   const words = wordsOf(option);
-  if (words.includes(word)) return word;
+  const position = words.indexOf(word);
+  if (position >= 0) return option === 'override' ? (overridable[position] ?? word) : word;
   throw new OperationalError('USAGE', `--${flag} takes ${words.join(', ')}, not "${word}"`);
 }

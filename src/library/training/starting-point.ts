@@ -81,7 +81,7 @@ export function configOf(resume: Checkpoint | null, options: TrainOptions): Trai
 export function changed(field: string, was: unknown, is: unknown): OperationalError {
   return new OperationalError(
     'CONFIGURATION_CHANGED',
-    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add \`override\` ${field}`,
+    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add \`override: ${field}\``,
   );
 }
 

@@ -274,12 +274,17 @@ async function expectRefusal(args: readonly string[], code: 1 | 2, message: stri
 
 describe('a request that cannot be carried out as written', () => {
   it.each([
-    [['train', '--bogus'], 'Unknown argument: bogus'],
-    [['train', 'extra'], 'Unknown argument: extra'],
-    [['trian'], 'Unknown argument: trian'],
+    [['train', '--bogus'], 'there is no option --bogus'],
+    [['train', 'extra'], 'train takes no "extra" there'],
+    [['trian'], 'there is no command trian: did you mean train?'],
     [[], 'name a command'],
-    [['train', '--no-out'], 'Unknown argument'],
-    [['train', '--out.x', '1'], 'Unknown argument'],
+    [['train', '--no-out'], 'there is no option --no-out; see mnist-ddp train --help'],
+    [
+      ['train', '--learning-rate', '3'],
+      'there is no option --learning-rate: did you mean --lr?; see mnist-ddp train --help',
+    ],
+    [['help', 'evil'], 'there is no command evil: did you mean eval?'],
+    [['train', '--out.x', '1'], 'there is no option --out.x'],
     [['train', '--seed'], 'Not enough arguments following: seed'],
     [['train', '--seed', '1', '--seed', '2'], '--seed is given 2 times; give it once'],
     [['train', '--out', 'a', '--out', 'b'], '--out is given 2 times; give it once'],
@@ -307,7 +312,7 @@ describe('a request that cannot be carried out as written', () => {
     [['predict', 'a.png', ''], '"" is given for files'],
     [['train', '--data='], '"" is given for data'],
     [['train', '--lr', '-0.1'], '--lr must be a finite number of at least 0'],
-    [['train', '--', '--max-steps', '1'], 'Unknown arguments: --max-steps, 1'],
+    [['train', '--', '--max-steps', '1'], 'train takes no "--max-steps" there'],
     [['train', '--workers', '0'], '--workers must be auto or a whole number from 1 to 16, not "0"'],
     [['train', '--workers', '17'], '--workers must be auto or a whole number from 1 to 16, not "17"'],
     [['train', '--workers', '5', '--batch-size', '32'], '32'],

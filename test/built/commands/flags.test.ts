@@ -2,7 +2,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { flags, flagsOf, inFlags, trainCommandLine, type CommandName } from '../../../src/commands/shell/flags.js';
+import {
+  examples,
+  flags,
+  flagsOf,
+  inFlags,
+  trainCommandLine,
+  type CommandName,
+} from '../../../src/commands/shell/flags.js';
 import { benchmark, demo, evaluate, exportWeights, predict, report, train, verify } from '../../../src/index.js';
 import { cli } from '../../support/cli.js';
 import { operationalError } from '../../support/errors.js';
@@ -45,6 +52,18 @@ describe.each(Object.entries(functions) as [CommandName, () => Promise<unknown>]
       expect(
         inFlags(`\`${name}\` is wrong (from \`${name}\`): use fewer \`${name}\`, or another \`${name}\``, command),
       ).toBe(`${typed} is wrong (from ${typed}): use fewer ${typed}, or another ${typed}`);
+    }
+  });
+
+  it('has examples that it takes', async () => {
+    const { stdout } = await cli(['help', command]);
+    expect(examples[command].length).toBeGreaterThan(0);
+    for (const [words, what] of examples[command]) {
+      const text = stdout.replaceAll(/\s+/g, '');
+      expect(text).toContain(`mnist-ddp${command}${words}`.replaceAll(/\s+/g, '').slice(0, 20));
+      expect(text).toContain(what.split(' ')[0]);
+      const known = [...flagsOf(command).values()].map(({ flag }) => `--${flag}`);
+      for (const [flag] of words.matchAll(/--[a-z-]+/g)) expect(known).toContain(flag);
     }
   });
 

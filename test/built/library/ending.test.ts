@@ -153,6 +153,8 @@ describe('advice', () => {
 
   it('and headings count one in the singular', async () => {
     const { stdout } = await cli(['verify', '--data', data, '--workers', '1,2', '--steps', '1']);
+    expect(stdout.split('\n').every((line) => line.length <= 80)).toBe(true);
+    expect(stdout.trimEnd()).toMatch(/\nEqual: 2 ways of training, the same bits \(no golden/);
     expect(stdout).toMatch(/^1 step on [^\n]*\n1 worker /);
   });
 });
