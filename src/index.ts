@@ -18,6 +18,8 @@ export { exportWeights, type Exported, type ExportOptions } from './library/expo
 export type { GroupOptions } from './library/options.js';
 export { predict, type Prediction, type PredictOptions } from './library/predict.js';
 export { report, type Report, type ReportOptions } from './library/report.js';
+export { compareRuns, listRuns, type ListRunsOptions } from './library/runs.js';
+export type { RunComparison, RunDifference, RunEntry } from './library/runs.js';
 export { train } from './library/train.js';
 export { overridable, type Overridable, type TrainOptions } from './library/training/train-options.js';
 export { verify, type VerifyOptions } from './library/verify.js';

@@ -14,6 +14,7 @@ import { note } from './shell/output.js';
 import { nearest } from './shell/suggestion.js';
 import { predictCommand } from './predict.js';
 import { reportCommand } from './report.js';
+import { runsCommand } from './runs.js';
 import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
 
@@ -40,6 +41,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     .command(predictCommand)
     .command(reportCommand)
     .command(exportCommand)
+    .command(runsCommand)
     .command(demoCommand)
     .command(devicesCommand)
     .command(benchCommand)
@@ -154,10 +156,17 @@ function refuseValues(words: readonly string[], values: Readonly<Record<string, 
   return true;
 }
 
-/** yargs makes an array of a flag that is given twice; `files` are a list by themselves. */
+/** Operands of which there may be several. */
+const lists = new Set(
+  commandNames
+    .flatMap((name) => [...flagsOf(name).values()].filter(({ operand }) => operand === 'several'))
+    .map(({ flag }) => flag),
+);
+
+/** yargs makes an array of a flag that is given twice; some operands are a list by themselves. */
 function refuseRepeated(argv: Readonly<Record<string, unknown>>): true {
   for (const [name, value] of Object.entries(argv)) {
-    if (name === '_' || name === 'files' || !Array.isArray(value)) continue;
+    if (name === '_' || lists.has(name) || !Array.isArray(value)) continue;
     throw new OperationalError('USAGE', `--${name} is given ${String(value.length)} times; give it once`);
   }
   return true;
@@ -168,7 +177,7 @@ function refuseEmpty(words: readonly string[], argv: Readonly<Record<string, unk
   for (const [name, value] of Object.entries(argv)) {
     // Alone it means something: see the kind `run`.
     if (name === 'resume' && !words.includes('') && !words.includes('--resume=')) continue;
-    if (value !== '' && !(name === 'files' && Array.isArray(value) && value.includes(''))) continue;
+    if (value !== '' && !(lists.has(name) && Array.isArray(value) && value.includes(''))) continue;
     throw new OperationalError('USAGE', `"" is given for ${name}; give a value, or leave it out`);
   }
   return true;

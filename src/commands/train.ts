@@ -52,6 +52,7 @@ const remembered = new Set([
   'resume',
   'resumeOrStart',
   'takeOver',
+  'name',
   'override',
   'out',
 ]);

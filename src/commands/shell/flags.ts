@@ -84,7 +84,7 @@ const json = { flag: 'json', kind: 'switch', describe: 'print one JSON object' }
 const jsonArray = { ...json, describe: 'print one JSON array' } as const satisfies Flag;
 const asInTrain = { describe: 'as in train' } as const;
 
-/** What each command takes, by the library's names; `json` and `quiet`, and eval's `run`, are of the command line alone. */
+/** What each command takes, by the library's names; `json`, `quiet` and `words`, and eval's `run`, are of the command line alone. */
 export const flags = {
   train: {
     workers,
@@ -124,6 +124,7 @@ export const flags = {
       describe: 'folder for checkpoint, metrics and summary',
       otherwise: 'runs/START TIME',
     },
+    name: { flag: 'name', kind: 'text', describe: 'name of the run, whose folder is then runs/NAME' },
     init: { ...weights, flag: 'init', describe: `${weights.describe} whose weights training begins with` },
     resume: {
       flag: 'resume',
@@ -201,6 +202,16 @@ export const flags = {
       otherwise: 'by the ending of OUT: .pth or .pt, .safetensors, .onnx',
     },
   },
+  runs: {
+    words: {
+      flag: 'words',
+      kind: 'text',
+      describe: 'nothing: a list; compare RUN RUN: what differs between two',
+      operand: 'several',
+    },
+    folder: { flag: 'folder', kind: 'text', describe: 'folder of the runs', otherwise: 'runs' },
+    json,
+  },
   demo: {
     run,
     port: { flag: 'port', kind: 'number', describe: 'port on 127.0.0.1', otherwise: 'one that is free' },
@@ -259,6 +270,10 @@ export const examples: Readonly<Record<CommandName, readonly (readonly [words: s
   export: [
     ['runs/RUN weights.pth', 'what torch.load and load_state_dict take'],
     ['runs/RUN network.onnx', 'the whole network, from pixels to probabilities'],
+  ],
+  runs: [
+    ['', 'name, start, state, steps, accuracy and speed of each run'],
+    ['compare baseline wide', 'what differs in configuration and result'],
   ],
   demo: [['runs/RUN --port 8080', 'reads what one draws with the network of a run']],
   devices: [['', 'engines, devices, and why what is missing is missing']],

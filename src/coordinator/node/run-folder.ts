@@ -179,13 +179,8 @@ export class RunFolder implements RunStore {
  */
 export async function newestRun(cwd: string = process.cwd()): Promise<string> {
   const runs = join(cwd, runsName);
-  const entries = await readdir(runs, { withFileTypes: true }).catch(() => []);
   let newest: { directory: string; time: number } | null = null;
-  for (const name of entries
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
-    .sort()) {
-    const directory = join(runs, name);
+  for (const directory of await runFolders(runs)) {
     const path = await checkpointIn(directory);
     const time =
       path === null
@@ -201,14 +196,22 @@ export async function newestRun(cwd: string = process.cwd()): Promise<string> {
   throw new OperationalError('CHECKPOINT_MISSING', message);
 }
 
+/** The folders in a folder of runs, by name; none where there is no such folder. */
+export async function runFolders(runs: string = runsName): Promise<string[]> {
+  const entries = await readdir(runs, { withFileTypes: true }).catch(() => []);
+  const folders = entries.filter((entry) => entry.isDirectory());
+  return folders.map((entry) => join(runs, entry.name)).sort();
+}
+
 /**
  * The checkpoint file that an argument means: a folder means its `checkpoint.msgpack`, or, where a kill left only that, its
- * `checkpoint.previous.msgpack`; anything else means itself.
+ * `checkpoint.previous.msgpack`; the name of a run means its folder under `runs/`; anything else means itself.
  * @throws OperationalError CHECKPOINT_MISSING where there is nothing; CHECKPOINT_INVALID where that cannot be told
  */
 export async function resolveCheckpointPath(runOrFile: string): Promise<string> {
   const stats = await stat(runOrFile).catch((cause: unknown) => {
     const code = errorCode(cause);
+    if (code === 'ENOENT' && basename(runOrFile) === runOrFile) return null;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       const message = `there is no run or checkpoint at ${runOrFile}; name a run folder or a checkpoint file`;
       throw new OperationalError('CHECKPOINT_MISSING', message, { cause });
@@ -216,6 +219,7 @@ export async function resolveCheckpointPath(runOrFile: string): Promise<string> 
     const message = `cannot read ${runOrFile} (${code}); check its permissions, or name another run or checkpoint`;
     throw new OperationalError('CHECKPOINT_INVALID', message, { cause });
   });
+  if (stats === null) return resolveCheckpointPath(join(runsName, runOrFile));
   if (!stats.isDirectory()) return runOrFile;
   const path = await checkpointIn(runOrFile);
   if (path !== null) return path;

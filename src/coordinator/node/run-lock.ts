@@ -88,6 +88,21 @@ export class RunLock {
     return lock;
   }
 
+  /** Whether a process that lives, as far as that can be told from here, has the lock of that folder. Takes and writes nothing. */
+  static async isHeld(directory: string): Promise<boolean> {
+    const path = join(directory, lockName);
+    const text = await readRegularFile(path).then(String, () => '');
+    const holder = parseHolder(text);
+    if (holder === null) return false;
+    const reach = reachOf(holder, await whereabouts());
+    if (reach === 'here') return lives(holder);
+    const heard = await stat(path).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => 0,
+    );
+    return reach === 'elsewhere' && !(holder.beats && Date.now() - heard > silentMs);
+  }
+
   /**
    * Sees to it that the lock is still this run's: takes it again where the file was deleted.
    * @throws OperationalError OUT_IN_USE where another run has taken the folder since; OUT_NOT_WRITABLE

@@ -9,6 +9,8 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
   readonly devices?: string | undefined;
   /** Folder for checkpoint, metrics and summary; default that of the run to resume, else a new one under `runs/`. */
   readonly out?: string | undefined;
+  /** Of the run, which then has the folder `runs/NAME`, and may be named so instead of by its folder. */
+  readonly name?: string | undefined;
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file whose weights training begins with. */
   readonly init?: string | undefined;
   /**
@@ -93,6 +95,7 @@ const optionKinds: OptionKinds<TrainOptions> = {
   batchNorm: 'other',
   devices: 'text',
   out: 'text',
+  name: 'text',
   init: 'text',
   resume: 'other',
   resumeOrStart: 'other',
