@@ -6,9 +6,6 @@
  * Portable: nothing of Node here.
  */
 import { imagePixels, imageSize } from '../shared/model/network.js';
-import { inkOf, type GreyPicture } from './ink.js';
-
-export type { GreyPicture } from './ink.js';
 
 /** Ink on a grid: float32 [height][width], 0 where there is none. */
 interface Ink {
@@ -25,14 +22,13 @@ const haloShare = 0.1;
 const centre = 14;
 
 /**
- * Makes a row of a picture of one digit, in any size.
- * @returns uint8 [784], owned by the caller, bright on black; what is an MNIST row already comes back the same but for its
- *   faintest pixels; null where no digit can be made out
+ * Makes a row of the ink of one digit, in any size.
+ * @param ink some of which is not 0
+ * @returns uint8 [784], owned by the caller, bright on black; what has MNIST's size already comes back the same but for its
+ *   faintest pixels
  */
-export function centreDigit(picture: GreyPicture): Uint8Array | null {
-  const values = inkOf(picture);
-  if (values === null) return null;
-  return place(fit({ width: picture.width, height: picture.height, values }));
+export function centred(ink: Ink): Uint8Array {
+  return place(fit(ink));
 }
 
 /** Cuts the bounding box out of the ink stronger than `least`. */

@@ -1,16 +1,28 @@
-/** PNG and JPEG files as grey pictures, upright, by sharp (libvips). */
-import type { Sharp, SharpOptions } from 'sharp';
+/** Files of pictures as grey values, upright, by sharp (libvips): PNG, JPEG, WebP, GIF, TIFF and AVIF. */
+import type { Metadata, Sharp, SharpOptions } from 'sharp';
 import { messageOf, OperationalError } from '../shared/errors.js';
-import type { GreyPicture } from './lighting.js';
+import { greyOf, type GreyPicture } from './grey.js';
 
 /** What a file may at most declare: a decoder may need several bytes for each pixel. */
 const maxPixels = 50_000_000;
 /** A decoder may hold some whole rows, and resize them in one go. */
 const maxSide = 32_768;
-/** Deflate, which PNG uses, makes at most 1032 bytes of one, and a byte may be eight pixels; JPEG comes to less. */
+/**
+ * Deflate, which PNG uses, makes at most 1032 bytes of one, and a byte may be eight pixels; JPEG and GIF come to less. In the other
+ * formats a few bytes may rightly be a large empty picture.
+ */
 const maxPixelsPerByte = 8 * 1032;
+const boundByBytes = ['png', 'jpeg', 'gif'];
+/** What sharp may decode of what it knows. */
+const formats = [...boundByBytes, 'webp', 'tiff', 'heif'];
+/** What 50 million pixels take in the slowest of these formats is less on any machine. */
+const maxSeconds = 30;
 /** A decoder goes over all pixels in each scan of a progressive JPEG, which may be a few bytes: cameras make ten of them. */
 const maxScannedPixels = 20 * maxPixels;
+/** GIF's decoder looks for all frames first, which takes it long where there are very many. */
+const maxGifBytes = 8 * 1024 * 1024;
+/** So does TIFF's for all pages. */
+const maxPages = 1000;
 const [endOfImage, startOfScan] = [0xd9, 0xda];
 /** The longer side of what comes out; a digit is told from its background and its strokes measured at this size. */
 const workingSize = 512;
@@ -22,29 +34,40 @@ async function loadSharp(): Promise<SharpFactory> {
   return (await import('sharp')).default;
 }
 
+export interface DecodedPicture {
+  readonly picture: GreyPicture;
+  /** Pixels of the upright file that one of the picture's is wide and tall, 1 or more. */
+  readonly scale: number;
+}
+
 /**
- * Decodes a picture: upright as EXIF says, transparency filled with its background, at most 512 pixels a side.
+ * Decodes a picture, the first where a file has several: upright as EXIF says, transparency filled with its background, at most
+ * 512 pixels a side.
  * @param file how to name it in an error
- * @param bytes contents that begin as PNG or JPEG files do
+ * @param bytes contents that begin as files of `formats` do
  * @throws OperationalError IMAGE_INVALID where it is cut short, corrupt or too large, or where sharp does not work
  */
-export async function decodePicture(file: string, bytes: Uint8Array, load = loadSharp): Promise<GreyPicture> {
+export async function decodePicture(file: string, bytes: Uint8Array, load = loadSharp): Promise<DecodedPicture> {
   const sharp = await load().catch((error: unknown) => {
     const where = `${process.platform}-${process.arch}`;
     const message = `cannot decode ${file}: the npm package sharp does not load on ${where} (${lineOf(error)})`;
     throw new OperationalError('IMAGE_INVALID', `${message}; install it with npm install sharp, or name IDX files`);
   });
   try {
+    checkParts(file, bytes);
     const header = await sharp(bytes, { limitInputPixels: false }).metadata();
-    checkSize(file, header.width, header.height, bytes);
+    if (!formats.includes(header.format)) throw new Error(`it is ${header.format}`);
+    checkSize(file, header, bytes);
     const { data, info } = await sharp(bytes, { failOn: 'error', autoOrient: true, limitInputPixels: maxPixels })
       // A triangle as the filter: sharper ones leave rings around the strokes.
       .resize(workingSize, workingSize, { fit: 'inside', withoutEnlargement: true, kernel: 'linear' })
       .toColourspace('srgb')
       .ensureAlpha()
       .raw({ depth: 'uchar' })
+      .timeout({ seconds: maxSeconds })
       .toBuffer({ resolveWithObject: true });
-    return flatten(data, info.width, info.height);
+    const scale = Math.max(header.width, header.height) / Math.max(info.width, info.height);
+    return { picture: greyOf(data, info.width, info.height), scale };
   } catch (error) {
     if (error instanceof OperationalError) throw error;
     const message = `cannot decode ${file} (${lineOf(error)}); it is cut short or damaged: save the picture again`;
@@ -52,8 +75,35 @@ export async function decodePicture(file: string, bytes: Uint8Array, load = load
   }
 }
 
+/** Refuses what would take long before its header is known: files of very many pictures, of which the first would be read. */
+function checkParts(file: string, bytes: Uint8Array): void {
+  const begins = String.fromCharCode(...bytes.subarray(0, 3));
+  const advice = 'save the picture alone, as PNG';
+  if (begins === 'GIF' && bytes.length > maxGifBytes) {
+    const size = `${String(bytes.length)} bytes, more than ${String(maxGifBytes)}`;
+    throw new OperationalError('IMAGE_INVALID', `${file} is a GIF file of ${size}; ${advice}`);
+  }
+  if (/^(II|MM)/.test(begins) && pagesOf(bytes) > maxPages) {
+    throw new OperationalError('IMAGE_INVALID', `${file} has more than ${String(maxPages)} pages; ${advice}`);
+  }
+}
+
+/** Pages of a TIFF file, counted up to one too many: each is a count of entries of 12 bytes, these, and the place of the next page. */
+function pagesOf(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const isLittle = bytes[0] === 0x49;
+  let [pages, next] = [0, 4];
+  while (pages <= maxPages && next + 4 <= bytes.length) {
+    const page = view.getUint32(next, isLittle);
+    if (page === 0 || page + 2 > bytes.length) break;
+    pages++;
+    next = page + 2 + 12 * view.getUint16(page, isLittle);
+  }
+  return pages;
+}
+
 /** Refuses what would take much memory or time, before it does. */
-function checkSize(file: string, width: number, height: number, bytes: Uint8Array): void {
+function checkSize(file: string, { width, height, format }: Metadata, bytes: Uint8Array): void {
   const pixels = width * height;
   const size = `${file} is a picture of ${String(width)}x${String(height)} pixels`;
   if (pixels > maxPixels) {
@@ -62,7 +112,7 @@ function checkSize(file: string, width: number, height: number, bytes: Uint8Arra
   if (Math.max(width, height) > maxSide) {
     throw new OperationalError('IMAGE_INVALID', `${size}, more than ${String(maxSide)} a side; scale it down`);
   }
-  if (pixels > maxPixelsPerByte * bytes.length) {
+  if (boundByBytes.includes(format) && pixels > maxPixelsPerByte * bytes.length) {
     const held = `more than its ${String(bytes.length)} bytes can hold`;
     throw new OperationalError('IMAGE_INVALID', `${size}, ${held}; it is cut short or damaged: save the picture again`);
   }
@@ -76,7 +126,7 @@ function checkSize(file: string, width: number, height: number, bytes: Uint8Arra
 }
 
 /**
- * Scans of a JPEG file's first picture; 0 of a PNG. A file is segments, each 0xff, a marker and mostly a length, which
+ * Scans of a JPEG file's first picture; 0 of another file. It is segments, each 0xff, a marker and mostly a length, which
  * thumbnails lie in; behind the header of a scan its data go on to the next marker.
  */
 function scansOf(bytes: Uint8Array): number {
@@ -98,47 +148,6 @@ function scansOf(bytes: Uint8Array): number {
 /** Of stuffing and restarts, which lie in the data of scans. */
 function hasNoLength(marker: number): boolean {
   return marker <= 1 || (marker >= 0xd0 && marker <= 0xd8);
-}
-
-/**
- * Grey values over a background for what is transparent: where the picture's edge is, that is what the digit is drawn on, and
- * it becomes black or white, whichever is farther from what is drawn; else it becomes as the opaque edge.
- * @param rgba uint8 [height][width][4]
- */
-function flatten(rgba: Uint8Array, width: number, height: number): GreyPicture {
-  const drawn = meanOf(rgba, width * height, (i) => i);
-  const edge = meanOf(rgba, 2 * (width + height), (i) => edgePixel(i, width, height));
-  const contrasting = drawn.grey < 128 ? 255 : 0;
-  const background = edge.opacity < 0.5 ? contrasting : edge.grey;
-  const pixels = new Float32Array(width * height);
-  for (let at = 0; at < pixels.length; at++) {
-    const opacity = rgba[4 * at + 3]! / 255;
-    pixels[at] = background + opacity * (luma(rgba, 4 * at) - background);
-  }
-  return { width, height, pixels };
-}
-
-/** The pixels of the four sides one after the other. */
-function edgePixel(i: number, width: number, height: number): number {
-  if (i < 2 * width) return i < width ? i : (height - 2) * width + i;
-  const j = i - 2 * width;
-  return j < height ? j * width : (j - height) * width + width - 1;
-}
-
-/** Of some pixels: their mean opacity, and their mean grey as far as they are opaque. */
-function meanOf(rgba: Uint8Array, count: number, pixelAt: (i: number) => number): { grey: number; opacity: number } {
-  let [sum, opacity] = [0, 0];
-  for (let i = 0; i < count; i++) {
-    const at = 4 * pixelAt(i);
-    sum += luma(rgba, at) * rgba[at + 3]!;
-    opacity += rgba[at + 3]!;
-  }
-  return { grey: opacity === 0 ? 0 : sum / opacity, opacity: opacity / (255 * count) };
-}
-
-/** Source: ITU-R BT.601. */
-function luma(rgba: Uint8Array, at: number): number {
-  return 0.299 * rgba[at]! + 0.587 * rgba[at + 1]! + 0.114 * rgba[at + 2]!;
 }
 
 /** libvips gives a line for each layer that failed; of what npm would say, the beginning is enough. */

@@ -1,10 +1,11 @@
 /** Rows of IDX files of images, plain or compressed with gzip. */
 import { createGunzip } from 'node:zlib';
-import { IrregularFileError, openRegularFile } from '../files/regular-file.js';
+import { IrregularFileError } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { checkIdxExpansion, checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader } from '../shared/idx.js';
 import type { IdxHeader } from '../shared/idx.js';
 import { imagePixels } from '../shared/model/network.js';
+import type { Input } from './input.js';
 
 export interface RowRange {
   readonly first: number;
@@ -40,13 +41,6 @@ export interface IdxRows {
   readonly rows: readonly number[];
 }
 
-export interface IdxFile {
-  readonly path: string;
-  /** Bytes of the file. */
-  readonly length: number;
-  readonly gzip: boolean;
-}
-
 /**
  * Reads rows of a file; the rest of it is checked and dropped. Memory is for the rows that are taken, and only after the
  * file is found to be large enough for what its header declares.
@@ -55,18 +49,17 @@ export interface IdxFile {
  * @throws OperationalError DATA_INVALID (no whole IDX file of images), USAGE (rows that it does not have, or more than there
  *   is room for), IMAGE_INVALID (no rows at all, or it cannot be read)
  */
-export async function readIdxRows(file: IdxFile, ranges: readonly RowRange[] | null, room: number): Promise<IdxRows> {
+export async function readIdxRows(file: Input, ranges: readonly RowRange[] | null, room: number): Promise<IdxRows> {
   const reader = new RowReader(file, ranges, room);
-  const handle = await openRegularFile(file.path).catch((error: unknown) => {
-    throw readFailure(file.path, error);
+  const source = await file.open().catch((error: unknown) => {
+    throw readFailure(file.name, error);
   });
-  const source = handle.createReadStream();
-  const contents = file.gzip ? source.pipe(createGunzip()) : source;
+  const contents = file.kind === 'gzip' ? source.pipe(createGunzip()) : source;
   source.on('error', (error) => contents.destroy(error));
   try {
     for await (const piece of contents) reader.take(piece as Uint8Array);
   } catch (error) {
-    throw readFailure(file.path, error);
+    throw readFailure(file.name, error);
   } finally {
     source.destroy();
   }
@@ -83,7 +76,7 @@ class RowReader {
   private filled = 0;
 
   constructor(
-    private readonly file: IdxFile,
+    private readonly file: Input,
     private readonly asked: readonly RowRange[] | null,
     private readonly room: number,
   ) {}
@@ -94,7 +87,7 @@ class RowReader {
     if (header === null) return;
     // Before it is kept, or a compressed file could go on for ever.
     if (this.position + rest.length > header.totalLength) {
-      checkIdxLength(header, this.file.path, this.position + rest.length);
+      checkIdxLength(header, this.file.name, this.position + rest.length);
     }
     for (const { first, end } of this.ranges) {
       const start = header.headerLength + first * imagePixels - this.position;
@@ -106,7 +99,7 @@ class RowReader {
 
   finish(): IdxRows {
     const header = this.header ?? this.parse();
-    checkIdxLength(header, this.file.path, this.position);
+    checkIdxLength(header, this.file.name, this.position);
     const rows = this.ranges.flatMap(({ first, end }) => Array.from({ length: end - first }, (_, i) => first + i));
     return { images: this.images, rows };
   }
@@ -129,24 +122,24 @@ class RowReader {
   }
 
   private parse(): IdxHeader {
-    const { path, length, gzip } = this.file;
-    const header = parseIdxHeader('images', path, this.head, gzip ? null : length);
-    if (gzip) checkIdxExpansion(header, path, length);
+    const { name, length, kind } = this.file;
+    const header = parseIdxHeader('images', name, this.head, kind === 'gzip' ? null : length);
+    if (kind === 'gzip') checkIdxExpansion(header, name, length);
     return header;
   }
 
   private rangesWithin(count: number): readonly RowRange[] {
     const { asked, room } = this;
-    const { path } = this.file;
-    if (count === 0) throw new OperationalError('IMAGE_INVALID', `${path} holds no rows; name another file`);
+    const { name } = this.file;
+    if (count === 0) throw new OperationalError('IMAGE_INVALID', `${name} holds no rows; name another file`);
     const ranges = asked ?? [{ first: 0, end: count }];
     const beyond = ranges.find(({ end }) => end > count);
     if (beyond !== undefined) {
       const row = String(Math.max(beyond.first, count));
-      throw usageError(`\`rows\` names row ${row}, but ${path} has ${String(count)} rows: 0 to ${String(count - 1)}`);
+      throw usageError(`\`rows\` names row ${row}, but ${name} has ${String(count)} rows: 0 to ${String(count - 1)}`);
     }
     if (countOf(ranges) <= room) return ranges;
-    throw usageError(`${path} brings the pictures to more than can be taken at once; choose fewer rows with \`rows\``);
+    throw usageError(`${name} brings the pictures to more than can be taken at once; choose fewer rows with \`rows\``);
   }
 }
 

@@ -1,14 +1,10 @@
 /**
  * The background of a picture: a quadratic surface through what most of its frame is. That follows a lamp's falloff and a
- * lens's vignetting; it does not follow the edge of a hard shadow. Portable: nothing of Node here.
+ * lens's vignetting; it does not follow the edge of a hard shadow, as shadow.ts does. Portable: nothing of Node here.
  */
-
-export interface GreyPicture {
-  readonly width: number;
-  readonly height: number;
-  /** [height][width], 0 (black) to 255 (white). */
-  readonly pixels: Uint8Array | Float32Array;
-}
+import type { GreyPicture } from './grey.js';
+import { isInkDark } from './polarity.js';
+import { otsuThreshold } from './threshold.js';
 
 export interface WithoutLighting {
   /** float32 [height][width], owned by the caller: the picture minus its background. */
@@ -49,24 +45,66 @@ const plainShare = 0.35;
 const plainReach = 4;
 const robustRounds = 10;
 const refiningRounds = 3;
+/** A background that strays further is none: the frame shows as much ink as paper. */
+const mostNoise = 10;
+/** Paper and ink are two kinds if they are so many standard deviations of the paper apart. */
+const leastSeparation = 8;
 /** A normal distribution's standard deviation over the median of its absolute values. */
 const deviationOfMedian = 1.4826;
 
 /**
  * Subtracts the background: what the frame shows, as a first estimate, then the surface of the least squared errors to all
- * that lies near that.
+ * that lies near that. Of a picture without a margin, whose frame shows as much of the digit, it is the paper that the ink is
+ * lighter or darker than.
  */
 export function subtractLighting(picture: GreyPicture): WithoutLighting {
   const samples = samplesOf(picture);
   const frame = samples.filter(({ inFrame }) => inFrame);
-  let { surface, noise } = plainEstimate(frame) ?? robustEstimate(frame);
+  let estimate = refined(plainEstimate(frame) ?? robustEstimate(frame), samples);
+  if (estimate.noise > mostNoise) estimate = paperEstimate(picture, samples) ?? estimate;
+  return { departure: subtract(picture, estimate.surface), noise: estimate.noise };
+}
+
+function refined(estimate: Estimate, samples: readonly Sample[]): Estimate {
+  let { surface, noise } = estimate;
   for (let round = 0; round < refiningRounds; round++) {
     const reach = 1 + 2.5 * noise;
     const near = samples.filter((sample) => errorOf(sample, surface) <= reach);
     surface = fitSurface(near, () => 1);
     noise = noiseOf(near, surface);
   }
-  return { departure: subtract(picture, surface), noise };
+  return { surface, noise };
+}
+
+/** Of a picture of two greys, the one that is not the ink's; null of any other. */
+function paperEstimate(picture: GreyPicture, samples: readonly Sample[]): Estimate | null {
+  const values = Float32Array.from(samples, ({ value }) => value);
+  const threshold = otsuThreshold(values, 0, 255);
+  const isPaperLight = cornersAbove(samples, threshold) ?? isInkDark(picture);
+  const paper = samples.filter(({ value }) => value > threshold === isPaperLight);
+  const ink = samples.filter(({ value }) => value > threshold !== isPaperLight);
+  const surface: Surface = { one: middleOf(paper), x: 0, y: 0, xx: 0, xy: 0, yy: 0 };
+  const estimate = refined({ surface, noise: noiseOf(paper, surface) }, samples);
+  const apart = Math.abs(middleOf(ink) - middleOf(paper));
+  return apart >= leastSeparation * estimate.noise ? estimate : null;
+}
+
+/** Whether the picture's corners, which few digits reach, are lighter than that; null where one half of them is. */
+function cornersAbove(samples: readonly Sample[], threshold: number): boolean | null {
+  const near = 0.94;
+  const corners = [
+    [-1, -1],
+    [-1, 1],
+    [1, -1],
+    [1, 1],
+  ].map(([x, y]) => middleOf(samples.filter((sample) => x! * sample.x > near && y! * sample.y > near)) > threshold);
+  const above = corners.filter(Boolean).length;
+  return above === 2 ? null : above > 2;
+}
+
+function middleOf(samples: readonly Sample[]): number {
+  const values = Float64Array.from(samples, ({ value }) => value).sort();
+  return values[values.length >> 1] ?? 0;
 }
 
 /** Of a drawing, whose frame is mostly one grey; a digit may then fill more than half of the frame. Null of a photograph. */

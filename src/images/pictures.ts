@@ -1,136 +1,119 @@
-/** Files of pictures as rows that the network takes, whatever the files are. */
-import { stat } from 'node:fs/promises';
+/** Pictures as rows that the network takes, whatever they come from. */
 import { basename } from 'node:path';
-import { IrregularFileError, openRegularFile, readRegularFile } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { isEmnistName } from '../shared/idx.js';
-import { imagePixels } from '../shared/model/network.js';
-import { centreDigit } from './centre.js';
 import { decodePicture } from './decode.js';
+import { findDigits } from './digits.js';
 import { parseRows, readIdxRows, type RowRange } from './idx-rows.js';
+import { openInput } from './input.js';
+import type { Box } from './strokes.js';
 
 export interface PictureSource {
   readonly file: string;
-  /** Of an IDX file, from 0; null for a PNG or JPEG file. */
+  /** Of an IDX file, from 0; null for a picture, and where the file cannot be read. */
   readonly row: number | null;
+  /** Where each of its digits is, from left to right, in pixels of the upright picture; null for a row of an IDX file. */
+  readonly boxes: readonly (Box | null)[];
+  /** Why there are no digits; null where there are. */
+  readonly error: OperationalError | null;
 }
 
 export interface Pictures {
-  /** uint8 [sources.length][784], owned by the caller. */
+  /** uint8 [boxes of all sources][784], owned by the caller. */
   readonly images: Uint8Array;
   readonly sources: readonly PictureSource[];
 }
 
-type FileKind = 'picture' | 'idx' | 'gzip';
+/** Rows for a part of the sources. */
+interface Part {
+  readonly images: readonly Uint8Array[];
+  readonly sources: readonly PictureSource[];
+}
 
-/** Bytes of a PNG or JPEG file. */
-const maxFileBytes = 128 * 1024 * 1024;
-/** All pictures and rows of one call: 196 MB. */
+/** All digits and rows of one call: 196 MB. */
 const maxRows = 250_000;
-/** Bytes that tell the kind of a file. */
-const headLength = 64;
-
-/** How files begin that are taken, and those that are refused by name. */
-const kinds: readonly (readonly [begins: RegExp, kind: FileKind])[] = [
-  [/^\x89PNG\r\n\x1a\n/, 'picture'],
-  [/^\xff\xd8\xff/, 'picture'],
-  [/^\x1f\x8b/, 'gzip'],
-  [/^\0\0[\x08-\x0e][\x01-\x04]/, 'idx'],
-];
-const refused: readonly (readonly [begins: RegExp, name: string, advice?: string])[] = [
-  [/^GIF8/, 'a GIF file'],
-  [/^RIFF....WEBP/s, 'a WebP file'],
-  [/^....ftyp/s, 'a HEIC or AVIF file'],
-  [/^(II\*\0|MM\0\*)/, 'a TIFF file'],
-  [/^BM/, 'a BMP file'],
-  [/^%PDF/, 'a PDF file'],
-  [/^\s*<(!doctype\s+html|html|head|body)/i, 'a web page', 'download it again'],
-  [/^\s*<(\?xml|svg|!)/i, 'an SVG file'],
-  [/^version https:\/\/git-lfs/, 'a pointer of Git LFS', 'get the file itself with git lfs pull'],
-];
+/** What falls into more parts is no number. */
+const maxDigits = 100;
 
 /**
- * Reads PNG and JPEG pictures of one digit each, and IDX files of images, plain or compressed with gzip: told apart by their
- * contents, not their names. A picture becomes as MNIST would hold it; rows of IDX files stay as they are.
+ * Reads pictures of one number each, and IDX files of images, plain or compressed with gzip. A picture's digits become as MNIST
+ * would hold them; rows of IDX files stay as they are. What is wrong with one file is kept as its error, and costs no other.
+ * @param files paths, and `-` for stdin, at most once
  * @param rows of each IDX file, such as `0,5-9`; default all
- * @throws OperationalError IMAGE_INVALID, DATA_INVALID or USAGE, naming the file; nothing is returned unless all can be read
+ * @throws OperationalError USAGE
  */
 export async function readPictures(files: readonly string[], rows?: string): Promise<Pictures> {
   const ranges = rows === undefined ? null : parseRows(rows);
-  const parts: Uint8Array[] = [];
-  const sources: PictureSource[] = [];
+  if (files.filter((file) => file === '-').length > 1)
+    throw usageError('- is stdin, which can be read once: name it once');
+  const parts: Part[] = [];
+  let room = maxRows;
   for (const file of files) {
-    const part = await readFileRows(file, ranges, maxRows - sources.length);
-    parts.push(part.images);
-    for (const row of part.rows) sources.push({ file, row });
+    const part = await partOf(file, ranges, room).catch(keepError(file));
+    parts.push(part);
+    room -= part.sources.reduce((sum, { boxes }) => sum + boxes.length, 0);
   }
-  if (ranges !== null && sources.every(({ row }) => row === null)) {
+  const sources = parts.flatMap((part) => part.sources);
+  if (ranges !== null && sources.every(({ row, error }) => row === null && error === null)) {
     throw usageError('`rows` chooses rows of IDX files, but none of the files is one');
   }
-  const images = new Uint8Array(sources.length * imagePixels);
-  let offset = 0;
-  for (const part of parts) {
-    images.set(part, offset);
-    offset += part.length;
-  }
-  return { images, sources };
+  return { images: joined(parts.flatMap((part) => part.images)), sources };
 }
 
-async function readFileRows(
-  file: string,
-  ranges: readonly RowRange[] | null,
-  room: number,
-): Promise<{ images: Uint8Array; rows: readonly (number | null)[] }> {
-  const { kind, length } = await kindOf(file);
-  if (kind !== 'picture') {
+function keepError(file: string): (error: unknown) => Part {
+  return (error) => {
+    if (!(error instanceof OperationalError) || error.code === 'USAGE') throw error;
+    return { images: [], sources: [{ file, row: null, boxes: [], error }] };
+  };
+}
+
+async function partOf(file: string, ranges: readonly RowRange[] | null, room: number): Promise<Part> {
+  const input = await openInput(file);
+  if (input.kind !== 'picture') {
     refuseEmnist(file);
-    return readIdxRows({ path: file, length, gzip: kind === 'gzip' }, ranges, room);
+    const { images, rows } = await readIdxRows(input, ranges, room);
+    return { images: [images], sources: rows.map((row) => ({ file, row, boxes: [null], error: null })) };
   }
-  if (room < 1) throw usageError(`more than ${String(maxRows)} pictures cannot be taken at once; name fewer files`);
-  const picture = await decodePicture(file, await readRegularFile(file).catch(refuseUnreadable(file)));
-  const row = centreDigit(picture);
-  if (row !== null) return { images: row, rows: [null] };
-  throw invalid(`${file} shows no digit that stands out from its background; name a picture with more contrast`);
+  const { picture, scale } = await decodePicture(input.name, await input.contents());
+  const digits = findDigits(picture);
+  if (digits.length === 0) {
+    throw invalid(
+      `${input.name} shows no digit that stands out from its background; name a picture with more contrast`,
+    );
+  }
+  if (digits.length > maxDigits) {
+    throw invalid(`${input.name} shows more than ${String(maxDigits)} digits or other things; cut out the number`);
+  }
+  if (digits.length > room)
+    throw usageError(`more than ${String(maxRows)} digits cannot be taken at once; name fewer files`);
+  const boxes = digits.map(({ box }) => scaled(box, scale));
+  return { images: digits.map(({ row }) => row), sources: [{ file, row: null, boxes, error: null }] };
+}
+
+function scaled({ left, top, right, bottom }: Box, scale: number): Box {
+  const [l, t, r, b] = [left, top, right, bottom].map((value) => Math.round(value * scale)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  return { left: l, top: t, right: r, bottom: b };
+}
+
+function joined(images: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(images.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const image of images) {
+    all.set(image, offset);
+    offset += image.length;
+  }
+  return all;
 }
 
 /** What only a name tells: a network that reads upright digits would read these, and wrongly. */
 function refuseEmnist(file: string): void {
   if (!isEmnistName(basename(file))) return;
   throw invalid(`${file} is of EMNIST by its name, whose images are transposed; write them upright into another file`);
-}
-
-async function kindOf(file: string): Promise<{ kind: FileKind; length: number }> {
-  const stats = await stat(file).catch(refuseUnreadable(file));
-  const head = await headOf(file).catch(refuseUnreadable(file));
-  const kind = kinds.find(([begins]) => begins.test(head))?.[1];
-  if (kind === 'picture' && stats.size > maxFileBytes) {
-    const most = `${String(stats.size)} bytes, more than ${String(maxFileBytes)}`;
-    throw invalid(`${file} has ${most}; scale the picture down`);
-  }
-  if (kind !== undefined) return { kind, length: stats.size };
-  const [, name = 'something else', advice = 'convert it'] = refused.find(([begins]) => begins.test(head)) ?? [];
-  const found = head === '' ? 'is empty' : `is ${name}`;
-  throw invalid(`${file} ${found}; predict takes PNG, JPEG and IDX files: ${advice}`);
-}
-
-/** The first bytes, each as one character. */
-async function headOf(file: string): Promise<string> {
-  const handle = await openRegularFile(file);
-  try {
-    const { buffer, bytesRead } = await handle.read(new Uint8Array(headLength), 0, headLength, 0);
-    return String.fromCharCode(...buffer.subarray(0, bytesRead));
-  } finally {
-    await handle.close();
-  }
-}
-
-function refuseUnreadable(file: string): (error: unknown) => never {
-  return (error) => {
-    if (error instanceof IrregularFileError) throw invalid(error.message);
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    const hint = code === 'ENOENT' ? 'there is no such file: check its name' : 'check the file and its permissions';
-    throw new OperationalError('IMAGE_INVALID', `cannot read ${file} (${code}); ${hint}`, { cause: error });
-  };
 }
 
 function invalid(message: string): OperationalError {

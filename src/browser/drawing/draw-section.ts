@@ -1,25 +1,35 @@
-/** Draw: the network's answer to what is drawn, as bars while the pen moves and as text once it rests. */
+/** Draw: the network's answer to what is drawn, as bars while the pen moves and as text once it rests; and to a picture. */
+import { isUncertain } from '../../coordinator/session/evaluation.js';
 import type { NetworkState } from '../../coordinator/session/state.js';
-import { centreDigit } from '../../images/centre.js';
-import { classes, imagePixels, imageSize } from '../../shared/model/network.js';
+import { findDigits } from '../../images/digits.js';
+import type { GreyPicture } from '../../images/grey.js';
+import { classes } from '../../shared/model/network.js';
+import { element, percent, setText } from '../elements.js';
 import type { DigitReader } from './digit-reader.js';
+import { DigitStrip, type ReadDigit } from './digit-strip.js';
 import { DrawingPad } from './drawing-pad.js';
-import { contextOf, element, percent, setText } from '../elements.js';
+import { PictureInput } from './picture-input.js';
 
 interface Bar {
   readonly row: HTMLLIElement;
   readonly value: HTMLElement;
 }
 
+/** A number has fewer digits; of more, these are read. */
+const mostDigits = 20;
+
 export class DrawSection {
   readonly #reader: DigitReader;
   readonly #pad: DrawingPad;
-  readonly #centred = contextOf(element('centred', HTMLCanvasElement));
+  readonly #input: PictureInput;
+  readonly #strip = new DigitStrip((digit) => {
+    this.#showBars(digit);
+  });
   readonly #bars = Array.from({ length: classes }, (_, digit) => makeBar(digit));
-  /** Of the drawing as it is; null where no digit can be made out, or the network has no answer. */
-  #probabilities: readonly number[] | null = null;
-  /** Whether a digit can be made out. */
-  #legible = false;
+  /** What is read instead of the drawing; null where it is the drawing. */
+  #picture: GreyPicture | null = null;
+  /** From left to right. */
+  #digits: readonly ReadDigit[] = [];
   #frame: number | null = null;
 
   /** @param reader which already reads with some network */
@@ -28,14 +38,27 @@ export class DrawSection {
     element('probabilities', HTMLOListElement).append(...this.#bars.map(({ row }) => row));
     this.#pad = new DrawingPad({
       changed: () => {
+        this.#picture = null;
+        this.#input.show(false);
         this.#frame ??= requestAnimationFrame(() => void this.#read());
       },
       settled: () => void this.#answer(),
     });
-    this.#show();
+    this.#input = new PictureInput({
+      chosen: (picture) => {
+        this.#pad.clear();
+        this.#picture = picture;
+        this.#input.show(true);
+        void this.#answer();
+      },
+      refused: (name) => {
+        setText('answer', `${name} is no picture that this browser can read.`);
+      },
+    });
+    this.#showBars(null);
   }
 
-  /** Reads the drawing that is there again, with that network. */
+  /** Reads what is there again, with that network. */
   async use(network: NetworkState): Promise<void> {
     this.#reader.use(network);
     await this.#answer();
@@ -43,38 +66,37 @@ export class DrawSection {
 
   async #answer(): Promise<void> {
     await this.#read();
-    if (this.#pad.picture() === null) setText('answer', 'Draw a digit from 0 to 9.');
-    else if (!this.#legible) setText('answer', 'No digit can be made out yet: draw on.');
-    else setText('answer', answerOf(this.#probabilities));
+    setText('answer', this.#text());
+  }
+
+  #text(): string {
+    if (this.#digits.length > 0) return answerOf(this.#digits);
+    if (this.#picture !== null) return 'No digit stands out from the background of this picture.';
+    return this.#pad.picture() === null
+      ? 'Draw a digit from 0 to 9, or several side by side.'
+      : 'No digit can be made out yet: draw on.';
   }
 
   async #read(): Promise<void> {
     if (this.#frame !== null) cancelAnimationFrame(this.#frame);
     this.#frame = null;
-    const picture = this.#pad.picture();
-    const row = picture === null ? null : centreDigit(picture);
-    this.#showRow(row);
-    this.#legible = row !== null;
-    this.#probabilities = row === null ? null : await this.#reader.read(row);
-    this.#show();
+    const picture = this.#picture ?? this.#pad.picture();
+    const found = picture === null ? [] : findDigits(picture).slice(0, mostDigits);
+    const digits: ReadDigit[] = [];
+    for (const { row } of found) digits.push({ row, probabilities: await this.#reader.read(row) });
+    this.#digits = digits;
+    this.#strip.show(digits);
   }
 
-  #show(): void {
-    const best = Math.max(...(this.#probabilities ?? []));
-    this.#bars.forEach(({ row, value }, digit) => {
-      const probability = this.#probabilities?.[digit] ?? 0;
+  #showBars(digit: ReadDigit | null): void {
+    const probabilities = digit?.probabilities ?? null;
+    const best = Math.max(...(probabilities ?? []));
+    this.#bars.forEach(({ row, value }, i) => {
+      const probability = probabilities?.[i] ?? 0;
       row.style.setProperty('--share', String(probability));
       row.classList.toggle('best', probability === best);
-      value.textContent = this.#probabilities === null ? '–' : percent(probability);
+      value.textContent = probabilities === null ? '–' : percent(probability);
     });
-  }
-
-  #showRow(row: Uint8Array | null): void {
-    const image = new ImageData(imageSize, imageSize);
-    for (let pixel = 0; pixel < imagePixels; pixel++) {
-      image.data.set([255, 255, 255, row?.[pixel] ?? 0], 4 * pixel);
-    }
-    this.#centred.putImageData(image, 0, 0);
   }
 }
 
@@ -91,9 +113,29 @@ function makeBar(digit: number): Bar {
   return { row, value };
 }
 
-function answerOf(probabilities: readonly number[] | null): string {
-  if (probabilities === null) return 'This network computes infinite values: its training diverged.';
-  const ranked = [...probabilities.entries()].sort(([, a], [, b]) => b - a);
-  const [best, second] = ranked.map(([digit, value]) => `${String(digit)}, ${percent(value)}`);
-  return `This is a ${best ?? ''}. Next: ${second ?? ''}.`;
+interface Rank {
+  readonly digit: number;
+  readonly value: number;
+}
+
+function answerOf(digits: readonly ReadDigit[]): string {
+  const ranked = digits.map(({ probabilities }) => probabilities && ranksOf(probabilities));
+  if (ranked.some((ranks) => ranks === null)) return 'This network computes infinite values: its training diverged.';
+  const ranks = ranked as (readonly [Rank, Rank])[];
+  const [[first, second]] = ranks as [readonly [Rank, Rank]];
+  const text = ({ digit, value }: Rank): string => `${String(digit)}, ${percent(value)}`;
+  if (ranks.length === 1) {
+    return `This ${isUncertain(first.value) ? 'may be' : 'is'} a ${text(first)}. Next: ${text(second)}.`;
+  }
+  const number = ranks.map(([{ digit }]) => String(digit)).join('');
+  const doubts = ranks
+    .filter(([{ value }]) => isUncertain(value))
+    .map(([likeliest, next]) => ` The ${text(likeliest)}, may be a ${String(next.digit)}.`);
+  return `This is ${number}.${doubts.join('')}`;
+}
+
+/** The likeliest two. */
+function ranksOf(probabilities: readonly number[]): readonly [Rank, Rank] {
+  const ranks = Array.from(probabilities, (value, digit) => ({ digit, value })).sort((a, b) => b.value - a.value);
+  return ranks.slice(0, 2) as [Rank, Rank];
 }

@@ -2,7 +2,7 @@
  * What is drawn on, by mouse, finger, pen or keyboard. Ink is white on nothing: the style sheet turns it dark where the page
  * is light.
  */
-import type { GreyPicture } from '../../images/centre.js';
+import type { GreyPicture } from '../../images/grey.js';
 import { contextOf, element, hiddenContext, setText } from '../elements.js';
 
 const size = 280;

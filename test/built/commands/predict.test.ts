@@ -1,10 +1,15 @@
-/** `predict` reads digits from pictures as well as the network reads the rows that they were drawn from. */
+/**
+ * `predict` reads digits from pictures as well as the network reads the rows that they were drawn from, several as a number, and what
+ * it cannot read costs nothing else.
+ */
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { predict, type Prediction } from '../../../src/index.js';
-import { cli } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
+import { cli, cliPath } from '../../support/cli.js';
 import { mnistDirectory, temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
 import { mnistRows } from '../../support/mnist.js';
 import { drawing, inkOnPaper, photo } from '../../support/pictures.js';
@@ -47,8 +52,8 @@ async function writePicture(i: number): Promise<string> {
   return file;
 }
 
-function agreement(digits: readonly Prediction[], others: ArrayLike<number>): number {
-  return digits.filter(({ digit }, i) => digit === others[i]).length;
+function agreement(predictions: readonly Prediction[], others: ArrayLike<number>): number {
+  return predictions.filter(({ number }, i) => number === String(others[i])).length;
 }
 
 it('the rows of an IDX file are told after a short training', () => {
@@ -58,18 +63,52 @@ it('the rows of an IDX file are told after a short training', () => {
 
 it('pictures of the rows are told as the rows are', () => {
   expect(seen.map(({ file, row }) => [file, row])).toEqual(files.map((file) => [file, null]));
-  const rowDigits = raw.map(({ digit }) => digit);
+  const rowDigits = raw.map(({ number }) => Number(number));
   expect(agreement(seen, rowDigits)).toBeGreaterThanOrEqual(90);
   // Not because all of them are told to be the same.
-  expect(new Set(seen.map(({ digit }) => digit)).size).toBe(10);
+  expect(new Set(seen.map(({ number }) => number)).size).toBe(10);
 });
 
-it('probabilities are those of the ten digits, and the digit is the most probable', () => {
-  for (const { probabilities, digit } of [...raw, ...seen]) {
-    expect(probabilities).toHaveLength(10);
-    expect(probabilities.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 5);
-    expect(probabilities[digit]).toBe(Math.max(...probabilities));
+it('probabilities are those of the ten digits, the digit is the most probable, and marked where it is below 90 %', () => {
+  for (const { digits, number, error } of [...raw, ...seen]) {
+    expect([digits.map(({ digit }) => digit).join(''), error]).toEqual([number, null]);
+    for (const { probabilities, digit, uncertain } of digits) {
+      expect(probabilities).toHaveLength(10);
+      expect(probabilities.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 5);
+      expect(probabilities[digit]).toBe(Math.max(...probabilities));
+      expect(uncertain).toBe(Math.max(...probabilities) < 0.9);
+    }
   }
+});
+
+describe('several digits', () => {
+  it('are read from left to right, each with its place in the picture', async () => {
+    const rows = [7, 2, 10, 4].map((row) => images.subarray(row * 784, (row + 1) * 784));
+    const file = join(directory, 'number.png');
+    const digits = await Promise.all(
+      rows.map(async (row, i) => ({
+        input: await inkOnPaper(row, 280).png().toBuffer(),
+        left: 40 + 240 * i,
+        top: 60 - 20 * i,
+      })),
+    );
+    const paper = { width: 1100, height: 400, channels: 3, background: 'white' } as const;
+    await sharp({ create: paper })
+      .composite(digits.map((digit) => ({ ...digit, blend: 'multiply' })))
+      .png()
+      .toFile(file);
+    const [prediction] = await predict({ files: [file], checkpoint: run });
+    expect(prediction?.number).toBe([7, 2, 10, 4].map((row) => raw[row]?.number).join(''));
+    for (const [i, { box }] of (prediction?.digits ?? []).entries()) {
+      expect(box?.left).toBeGreaterThan(40 + 240 * i);
+      expect((box?.left ?? 0) + (box?.width ?? 0)).toBeLessThan(40 + 240 * i + 280);
+      expect(box?.top).toBeGreaterThan(60 - 20 * i);
+      expect((box?.top ?? 0) + (box?.height ?? 0)).toBeLessThan(60 - 20 * i + 280);
+    }
+    const { stdout } = await cli(['predict', file, '--checkpoint', run]);
+    expect(stdout).toMatch(/number\.png {2}\d{4} {2}\((\d +\d+\.\d %(, |\))){4}( {2}uncertain: .+)?\n$/);
+    expect(/ {2}(\d{4}) /.exec(stdout)?.[1]).toBe(prediction?.number);
+  });
 });
 
 it('any number of workers says the same, to the bit', async () => {
@@ -87,8 +126,9 @@ describe('the command', () => {
     const expected = [...seen.slice(0, 2), ...[2, 7, 8].flatMap((row) => raw[row] ?? [])];
     expect(lines).toHaveLength(5);
     for (const [i, line] of lines.entries()) {
-      expect(line).toMatch(/^\S+ +\d +\d+\.\d % {2}\(\d +\d+\.\d %, \d +\d+\.\d %\)$/);
-      expect(line.split(/ +/).slice(0, 2)).toEqual([names[i], String(expected[i]?.digit)]);
+      expect(line).toMatch(/^\S+ +\d +\d+\.\d % {2}\(\d +\d+\.\d %, \d +\d+\.\d %\)( {2}uncertain)?$/);
+      expect(line.split(/ +/).slice(0, 2)).toEqual([names[i], expected[i]?.number]);
+      expect(line.endsWith('uncertain')).toBe(expected[i]?.digits[0]?.uncertain);
     }
     expect(new Set(lines.map((line) => line.indexOf('('))).size, 'columns are aligned').toBe(1);
   });
@@ -97,12 +137,16 @@ describe('the command', () => {
     const { code, stdout } = await cli(['predict', '--json', ...some()]);
     const printed = JSON.parse(stdout) as Prediction[];
     expect([code, printed.length]).toEqual([0, 5]);
+    const withoutProbabilities = (prediction: Prediction | undefined): unknown => ({
+      ...prediction,
+      digits: prediction?.digits.map((digit) => ({ ...digit, probabilities: null })),
+    });
     for (const [i, prediction] of [...seen.slice(0, 2), raw[2], raw[7], raw[8]].entries()) {
-      const { probabilities, ...rest } = printed[i] ?? { probabilities: [] };
-      expect(rest).toEqual({ file: prediction?.file, row: prediction?.row, digit: prediction?.digit });
-      expect(probabilities).toHaveLength(10);
-      probabilities.forEach((value, digit) => {
-        expect(Math.abs(value - (prediction?.probabilities[digit] ?? NaN))).toBeLessThan(1e-6);
+      expect(withoutProbabilities(printed[i])).toEqual(withoutProbabilities(prediction));
+      const [own, others] = [printed[i], prediction].map((one) => one?.digits[0]?.probabilities ?? []);
+      expect(own).toHaveLength(10);
+      own?.forEach((value, digit) => {
+        expect(Math.abs(value - (others?.[digit] ?? NaN))).toBeLessThan(1e-6);
       });
     }
   });
@@ -112,6 +156,7 @@ describe('the command', () => {
     ['rows without an IDX file', ['0.png', '--rows', '3'], 2, /none of the files is one/],
     ['rows that are none', ['0.png', '--rows', '3-'], 2, /not "3-"/],
     ['no file', [], 2, /see mnist-ddp --help/],
+    ['stdin twice', ['-', '-'], 2, /- is stdin, which can be read once/],
   ])('%s: one line, and nothing is printed', async (_name, args, exitCode, message) => {
     await drawing(images.subarray(0, 784), 28).png().toFile(join(directory, '0.png'));
     const { code, stdout, stderr } = await cli(['predict', ...args, '--checkpoint', run], { cwd: directory });
@@ -120,10 +165,43 @@ describe('the command', () => {
     expect(stderr).toMatch(message);
   });
 
-  it('one bad picture among good ones: nothing is printed', async () => {
-    const bad = join(directory, 'bad.png');
-    await writeFile(bad, 'no picture');
-    const { code, message } = await operationalError(() => predict({ files: [...files, bad], checkpoint: run }));
-    expect([code, message]).toEqual(['IMAGE_INVALID', expect.stringContaining(bad)]);
+  it('a broken and a blank picture cost a line each and the exit code 1, and no other answer', async () => {
+    const [broken, blank] = [join(directory, 'broken.png'), join(directory, 'blank.png')];
+    await writeFile(broken, 'no picture');
+    await sharp({ create: { width: 90, height: 90, channels: 3, background: '#ddd' } })
+      .png()
+      .toFile(blank);
+    const mixed = [...files.slice(0, 1), broken, ...files.slice(1, 2), blank];
+    const predictions = await predict({ files: mixed, checkpoint: run });
+    expect([predictions[0], predictions[2]]).toEqual(seen.slice(0, 2));
+    const failures = [1, 3].map((i) => predictions[i]);
+    for (const [i, failure] of failures.entries()) {
+      const message = expect.stringContaining([broken, blank][i] ?? '') as string;
+      const nothing = { row: null, number: null, digits: [], error: { code: 'IMAGE_INVALID', message } };
+      expect(failure).toEqual({ file: [broken, blank][i], ...nothing });
+    }
+    const lines = failures.map((failure) => `mnist-ddp: ${failure?.error?.message ?? ''}\n`).join('');
+    const { code, stdout, stderr } = await cli(['predict', ...mixed, '--checkpoint', run]);
+    expect([code, stderr]).toEqual([1, lines]);
+    expect(stdout).toBe((await cli(['predict', ...files.slice(0, 2), '--checkpoint', run])).stdout);
+    const asJson = await cli(['predict', ...mixed, '--json', '--checkpoint', run]);
+    expect([asJson.code, asJson.stderr]).toEqual([1, lines]);
+    expect((JSON.parse(asJson.stdout) as Prediction[]).map(({ error }) => error)).toEqual(
+      predictions.map(({ error }) => error),
+    );
+  });
+
+  it('- is stdin: a picture, or rows', async () => {
+    const sh = (script: string) => promisify(execFile)('sh', ['-c', script], { timeout: 60_000, cwd: directory });
+    const predictStdin = `"${process.execPath}" "${cliPath}" predict - --checkpoint run`;
+    const picture = await sh(`cat "${files[1] ?? ''}" | ${predictStdin} --json`);
+    expect((JSON.parse(picture.stdout) as Prediction[])[0]).toMatchObject({ file: '-', number: seen[1]?.number });
+    const rows = await sh(`${predictStdin} --rows 7 < "${idx}"`);
+    expect(rows.stdout).toMatch(new RegExp(`^-#7 {2}${raw[7]?.number ?? ''} `));
+    const nothing = await sh(`${predictStdin} < /dev/null || echo "code $?"`);
+    expect(nothing).toMatchObject({
+      stdout: 'code 1\n',
+      stderr: expect.stringMatching(/^mnist-ddp: stdin is empty; [^\n]+\n$/) as string,
+    });
   });
 });

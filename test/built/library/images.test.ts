@@ -6,8 +6,9 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { centreDigit } from '../../../src/images/centre.js';
 import { decodePicture } from '../../../src/images/decode.js';
+import { findDigits } from '../../../src/images/digits.js';
+import type { GreyPicture } from '../../../src/images/grey.js';
 import { parseRows } from '../../../src/images/idx-rows.js';
 import { readPictures } from '../../../src/images/pictures.js';
 import { operationalError } from '../../support/errors.js';
@@ -30,11 +31,16 @@ afterAll(async () => {
   await remove();
 });
 
-/** The row that a picture becomes; fails where it becomes none. */
+/** The row of a picture's only digit; fails where it has none, or several. */
 async function rowOf(file: Uint8Array): Promise<Uint8Array> {
-  const row = centreDigit(await decodePicture('picture', file));
-  if (row === null) throw new Error('the picture shows no digit');
-  return row;
+  return onlyRow((await decodePicture('picture', file)).picture);
+}
+
+function onlyRow(picture: GreyPicture): Uint8Array {
+  const [digit, ...others] = findDigits(picture);
+  if (digit === undefined || others.length > 0)
+    throw new Error(`not one digit but ${String(others.length + 1)} or none`);
+  return digit.row;
 }
 
 type Render = (row: Uint8Array) => Promise<Uint8Array>;
@@ -51,6 +57,18 @@ const renderings: readonly (readonly [name: string, render: Render])[] = [
   ['on paper with transparent corners', (row) => onRoundedPaper(row)],
   ['grey of 16 bits', (row) => drawing(row, 150).toColourspace('grey16').png().toBuffer()],
   ['blue on yellow', (row) => inkOnPaper(row, 150).tint('#8080ff').png().toBuffer()],
+  ['WebP', (row) => inkOnPaper(row, 200).webp({ quality: 70 }).toBuffer()],
+  [
+    'WebP without loss, transparent',
+    async (row) =>
+      sharp(await onTransparent(row, 0))
+        .webp({ lossless: true })
+        .toBuffer(),
+  ],
+  ['GIF', (row) => inkOnPaper(row, 200).gif().toBuffer()],
+  ['TIFF, by LZW', (row) => inkOnPaper(row, 200).tiff({ compression: 'lzw' }).toBuffer()],
+  ['TIFF of 16 bits', (row) => drawing(row, 150).toColourspace('grey16').tiff({ compression: 'deflate' }).toBuffer()],
+  ['AVIF', (row) => inkOnPaper(row, 200).avif({ quality: 60, effort: 0 }).toBuffer()],
   ['CMYK', (row) => inkOnPaper(row, 150).toColourspace('cmyk').jpeg().toBuffer()],
   [
     'lying, and EXIF says so',
@@ -173,8 +191,7 @@ describe('what does not belong to the digit changes nothing', () => {
   it('a stroke apart from the rest stays, even where it runs out of the picture', () => {
     // A row of MNIST whose 5 has its bar apart, at the left edge.
     const { images: five } = mnistRows('t10k', 1911, 1);
-    const row = centreDigit({ width: 28, height: 28, pixels: five });
-    expect(largestDifference(five, row ?? new Uint8Array(784))).toBeLessThan(6);
+    expect(largestDifference(five, onlyRow({ width: 28, height: 28, pixels: five }))).toBeLessThan(6);
   });
 });
 
@@ -188,16 +205,16 @@ describe('a picture without a digit becomes none', () => {
     ['noise, unevenly lit', (x: number) => 90 + x / 2 + random() / 2048],
   ])('%s', async (_name, greyAt) => {
     const pixels = Uint8Array.from({ length: 150 * 100 }, (_, at) => greyAt(at % 150, Math.floor(at / 150)));
-    expect(centreDigit({ width: 150, height: 100, pixels }) === null).toBe(true);
+    expect(findDigits({ width: 150, height: 100, pixels })).toEqual([]);
     const blurred = await sharp(pixels, { raw: { width: 150, height: 100, channels: 1 } })
       .jpeg()
       .toBuffer();
-    expect(centreDigit(await decodePicture('picture', blurred))).toBeNull();
+    expect(findDigits((await decodePicture('picture', blurred)).picture)).toEqual([]);
     // Only the digit is missing.
     const digit = pixels.map((value, at) =>
       at % 150 > 70 && at % 150 < 80 && at > 3000 && at < 12_000 ? (value < 128 ? value + 100 : value - 100) : value,
     );
-    expect(centreDigit({ width: 150, height: 100, pixels: digit })).not.toBeNull();
+    expect(findDigits({ width: 150, height: 100, pixels: digit })).toHaveLength(1);
   });
 
   it('one pixel, one line', () => {
@@ -206,7 +223,7 @@ describe('a picture without a digit becomes none', () => {
       [1, 40],
       [40, 1],
     ] as const) {
-      expect(centreDigit({ width, height, pixels: new Uint8Array(width * height).fill(9) })).toBeNull();
+      expect(findDigits({ width, height, pixels: new Uint8Array(width * height).fill(9) })).toEqual([]);
     }
   });
 });
@@ -219,9 +236,55 @@ async function refusalOf(
 ): Promise<{ code: string; message: string }> {
   const file = join(directory, name);
   await writeFile(file, contents);
-  const { code, message } = await operationalError(() => readPictures([file], rowsOfIdx));
+  const { code, message } = await errorOf(file, rowsOfIdx);
   expect(message).toContain(file);
   return { code, message: message.replaceAll(file, 'FILE') };
+}
+
+async function written(name: string, contents: Uint8Array): Promise<string> {
+  const file = join(directory, name);
+  await writeFile(file, contents);
+  return file;
+}
+
+/** Small files that declare many pixels. */
+async function oversized(): Promise<(readonly [name: string, contents: Uint8Array, limit: RegExp])[]> {
+  const webp = await sharp({ create: { width: 10_000, height: 8000, channels: 3, background: '#ddd' } })
+    .webp({ lossless: true, effort: 0 })
+    .toBuffer();
+  const gif = await drawing(first, 28).gif().toBuffer();
+  // The screen and the only frame.
+  const frame = gif.lastIndexOf(Buffer.from([0x2c, 0, 0, 0, 0]));
+  for (const at of [6, 8, frame + 5, frame + 7]) gif.writeUInt16LE(7000, at);
+  const tiff = await drawing(first, 28).tiff({ compression: 'deflate' }).toBuffer();
+  const page = tiff.readUInt32LE(4);
+  for (let at = page + 2; at < page + 2 + 12 * tiff.readUInt16LE(page); at += 12) {
+    // Width, height, and rows of a strip.
+    if ([256, 257, 278].includes(tiff.readUInt16LE(at))) {
+      tiff.writeUInt16LE(4, at + 2);
+      tiff.writeUInt32LE(20_000, at + 8);
+    }
+  }
+  const avif = await drawing(first, 28).avif({ effort: 0 }).toBuffer();
+  const size = avif.indexOf('ispe');
+  avif.writeUInt32BE(20_000, size + 8);
+  avif.writeUInt32BE(20_000, size + 12);
+  const tooMany = /^FILE is a picture of \d+x\d+ pixels, more than 50 million; scale it down/;
+  return [
+    ['a.webp', webp, tooMany],
+    ['a.gif', gif, /^FILE is a picture of 7000x7000 pixels, more than its \d+ bytes can hold/],
+    ['a.tif', tiff, tooMany],
+    ['a.avif', avif, /^(FILE is a picture of 20000x20000|cannot decode FILE)/],
+  ];
+}
+
+/** What is wrong with one file, be it kept or thrown. */
+async function errorOf(file: string, rowsOfIdx?: string): Promise<{ code: string; message: string }> {
+  return operationalError(async () => {
+    const { sources } = await readPictures([file], rowsOfIdx);
+    const [source] = sources;
+    if (source?.error) throw source.error;
+  });
 }
 
 describe('what is no picture is refused in one line that names the file', () => {
@@ -231,6 +294,10 @@ describe('what is no picture is refused in one line that names the file', () => 
     for (const [name, whole] of [
       ['a.png', png],
       ['a.jpg', jpeg],
+      ['a.webp', await inkOnPaper(first, 200).webp().toBuffer()],
+      ['a.gif', await inkOnPaper(first, 200).gif().toBuffer()],
+      ['a.tif', await inkOnPaper(first, 200).tiff({ compression: 'lzw' }).toBuffer()],
+      ['a.avif', await inkOnPaper(first, 200).avif({ effort: 0 }).toBuffer()],
     ] as const) {
       for (const share of [0.02, 0.1, 0.5, 0.9]) {
         const { code, message } = await refusalOf(name, whole.subarray(0, Math.ceil(share * whole.length)));
@@ -255,7 +322,7 @@ describe('what is no picture is refused in one line that names the file', () => 
     const file = join(directory, 'long.png');
     await writeFile(file, emptyPng(28, 28));
     await truncate(file, 200 * 1024 * 1024);
-    expect((await operationalError(() => readPictures([file]))).message).toContain('more than 134217728');
+    expect((await errorOf(file)).message).toContain('more than 134217728');
   });
 
   it('of more pixels than its bytes can hold', async () => {
@@ -287,26 +354,56 @@ describe('what is no picture is refused in one line that names the file', () => 
     expect(performance.now() - started).toBeLessThan(2000);
   });
 
+  it('of so many pictures that looking for them would take long: the first is not decoded', async () => {
+    const tiff = await drawing(first, 28).tiff({ compression: 'none' }).toBuffer();
+    // The only page, as often as it takes, each naming the next.
+    const page = tiff.readUInt32LE(4);
+    const length = 2 + 12 * tiff.readUInt16LE(page) + 4;
+    const pages = Array.from({ length: 1100 }, (_, i) => {
+      const copy = Buffer.from(tiff.subarray(page, page + length));
+      copy.writeUInt32LE(i === 1099 ? 0 : tiff.length + (i + 1) * length, length - 4);
+      return copy;
+    });
+    const many = Buffer.concat([tiff, ...pages]);
+    many.writeUInt32LE(tiff.length, 4);
+    expect((await refusalOf('pages.tif', many)).message).toBe(
+      'FILE has more than 1000 pages; save the picture alone, as PNG',
+    );
+    many.writeUInt32LE(tiff.length + 1090 * length, 4);
+    expect((await readPictures([await written('some.tif', many)])).sources[0]?.boxes).toHaveLength(1);
+    const gif = Buffer.concat([await drawing(first, 28).gif().toBuffer(), Buffer.alloc(8 * 1024 * 1024)]);
+    expect((await refusalOf('frames.gif', gif)).message).toMatch(
+      /^FILE is a GIF file of \d+ bytes, more than 8388608; save/,
+    );
+  });
+
+  it('a picture of WebP, GIF, TIFF or AVIF that is too large is not decoded either', async () => {
+    for (const [name, bytes, limit] of await oversized()) {
+      const started = performance.now();
+      expect((await refusalOf(name, bytes)).message, name).toMatch(limit);
+      expect(performance.now() - started, name).toBeLessThan(2000);
+    }
+  });
+
   it('a web page, whatever it is called', async () => {
     for (const name of ['digits.gz', 'digit.png']) {
       const { code, message } = await refusalOf(name, '<!DOCTYPE html><html><head>');
       expect([code, message]).toEqual([
         'IMAGE_INVALID',
-        'FILE is a web page; predict takes PNG, JPEG and IDX files: download it again',
+        'FILE is a web page; predict takes PNG, JPEG, WebP, GIF, TIFF, AVIF and IDX files: download it again',
       ]);
     }
   });
 
   it.each([
-    ['a.gif', 'GIF89a', 'a GIF file'],
-    ['a.png', '<svg xmlns="http://www.w3.org/2000/svg"></svg>', 'an SVG file'],
-    ['a.webp', 'RIFF\0\0\0\0WEBPVP8 ', 'a WebP file'],
-    ['a.heic', '\0\0\0\x18ftypheic\0\0\0\0', 'a HEIC or AVIF file'],
-    ['a.jpg', 'no picture at all', 'something else'],
-  ])('%s that is %j', async (name, contents, kind) => {
+    ['a.png', '<svg xmlns="http://www.w3.org/2000/svg"></svg>', 'an SVG file', 'convert it'],
+    ['a.bmp', 'BM', 'a BMP file', 'convert it'],
+    ['a.heic', '\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'a HEIC file', 'save it as JPEG'],
+    ['a.jpg', 'no picture at all', 'something else', 'convert it'],
+  ])('%s that is %j', async (name, contents, kind, advice) => {
     const { code, message } = await refusalOf(name, Buffer.from(contents, 'latin1'));
     expect(code).toBe('IMAGE_INVALID');
-    expect(message).toBe(`FILE is ${kind}; predict takes PNG, JPEG and IDX files: convert it`);
+    expect(message).toBe(`FILE is ${kind}; predict takes PNG, JPEG, WebP, GIF, TIFF, AVIF and IDX files: ${advice}`);
   });
 
   it('empty, missing, a folder, blank', async () => {
@@ -316,12 +413,12 @@ describe('what is no picture is refused in one line that names the file', () => 
       .toBuffer();
     expect((await refusalOf('blank.png', blank)).message).toMatch(/^FILE shows no digit/);
     const missing = join(directory, 'missing.png');
-    expect(await operationalError(() => readPictures([missing]))).toEqual({
+    expect(await errorOf(missing)).toEqual({
       code: 'IMAGE_INVALID',
       message: `cannot read ${missing} (ENOENT); there is no such file: check its name`,
     });
     await mkdir(join(directory, 'folder.png'));
-    const { message } = await operationalError(() => readPictures([join(directory, 'folder.png')]));
+    const { message } = await errorOf(join(directory, 'folder.png'));
     expect(message).toContain('folder.png is a folder');
   });
 
@@ -362,7 +459,7 @@ describe('rows of IDX files', () => {
     );
     expect(await readPictures([plain])).toEqual({
       images: Uint8Array.from(images),
-      sources: rows.map((_, row) => ({ file: plain, row })),
+      sources: rows.map((_, row) => ({ file: plain, row, boxes: [null], error: null })),
     });
     const some = await readPictures([packed, png, plain], '17-18,2,17');
     expect(some.sources.map(({ file, row }) => [file, row])).toEqual([
