@@ -30,9 +30,20 @@ const portable = [
   'src/worker/engines/host',
   'src/worker/engines/reference',
   'src/worker/engines/wasm',
-  'src/images/centre.ts',
-  'src/images/ink.ts',
-  'src/images/lighting.ts',
+  'src/worker/engines/winograd',
+  ...[
+    'grey',
+    'threshold',
+    'morphology',
+    'polarity',
+    'lighting',
+    'shadow',
+    'ink',
+    'lines',
+    'strokes',
+    'digits',
+    'centre',
+  ].map((name) => `src/images/${name}.ts`),
 ].map(sources);
 
 /** What decides bits of the result. */
@@ -41,6 +52,7 @@ const exact = [
   'src/worker',
   'src/coordinator/session/sampler.ts',
   'src/coordinator/session/batch-norm.ts',
+  'src/coordinator/session/row-loss.ts',
 ].map(sources);
 
 /** Formulas over typed arrays. */
@@ -52,6 +64,7 @@ const numeric = [
   'src/coordinator/session/sampler.ts',
   'src/coordinator/session/batch-norm.ts',
   'src/coordinator/session/evaluation.ts',
+  'src/coordinator/session/row-loss.ts',
 ].map(sources);
 
 /** IEEE 754 and ECMAScript give these the same bits everywhere; every other function of Math may differ. */

@@ -30,7 +30,7 @@ async function start(name, config) {
 
 async function measure(contender) {
   const from = performance.now();
-  await contender.group.run(steps, (reports) => {
+  await contender.group.run(steps, ({ reports }) => {
     const slowestRank = Math.max(...reports.map((report) => report.stepMs[0]));
     contender.fastestMs = Math.min(contender.fastestMs, slowestRank);
   });

@@ -6,7 +6,7 @@
 import { loadKernels } from '../dist/coordinator/session/kernels.js';
 import { nodeHost } from '../dist/coordinator/node/node-host.js';
 import { instantiateKernels } from '../dist/worker/engines/wasm/kernels.js';
-import { lineBytes, panelWidth, productLayers } from '../dist/worker/engines/wasm/geometry.js';
+import { lineBytes, panelWidth, productLayers } from '../dist/worker/engines/winograd/geometry.js';
 import { scratchBytes } from '../dist/worker/engines/wasm/workspace.js';
 import { loadEngine } from '../dist/worker/engines/registry.js';
 

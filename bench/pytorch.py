@@ -4,6 +4,7 @@
     python bench/pytorch.py --data DIR --ddp            two gloo processes with one thread each, half of the batch each
     python bench/pytorch.py --data DIR --serve          a driver sends lines on stdin and alternates with something else
     python bench/pytorch.py --data DIR --epochs 13      the whole run, with an evaluation of the test set after each epoch
+    python bench/pytorch.py --data DIR --device cuda    on a GPU, where all images are then
 
 Prints one JSON line: images, seconds (of the measured steps), imagesPerSecond, loss (of the last step, over rank 0's rows)
 and what was run. With --serve it warms up, prints a line {"ready": true, ...}, then for each line K on stdin runs K steps
@@ -12,6 +13,7 @@ percentage of test images after each epoch, and the seconds of training and in a
 
 Data is as favourable to PyTorch as can be: all images are in memory, a batch is one index_select. Batches come from a
 permutation reshuffled every epoch; the last of an epoch has 96 rows. Batch norm is local to each process, as DDP has it.
+On a GPU fp32 is float32 throughout, and tf32 what PyTorch takes for convolutions by itself.
 """
 
 import argparse
@@ -57,9 +59,10 @@ class Trainer:
         self.args, self.rank = args, rank
         torch.set_num_threads(args.threads)
         torch.manual_seed(SEED)
-        self.images, self.labels = read_split(args.data, "train")
+        self.images, self.labels = self.to_device(*read_split(args.data, "train"))
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = args.precision == "tf32"
         self.layout = torch.channels_last if args.format == "channels_last" else torch.contiguous_format
-        network = Network().to(memory_format=self.layout).train()
+        network = Network().to(device=args.device, memory_format=self.layout).train()
         self.optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
         self.schedule = torch.optim.lr_scheduler.StepLR(self.optimiser, SCHEDULE_STEPS, 0.1)
         if args.ddp > 1:
@@ -71,7 +74,8 @@ class Trainer:
     def draw_batches(self):
         generator = torch.Generator().manual_seed(SEED)
         while True:
-            yield from torch.randperm(len(self.labels), generator=generator).split(BATCH)
+            order = torch.randperm(len(self.labels), generator=generator)
+            yield from order.to(self.args.device).split(BATCH)
 
     def step(self):
         """Returns the rows of the global batch."""
@@ -88,12 +92,15 @@ class Trainer:
     def place(self, pixels):
         return pixels.float().contiguous(memory_format=self.layout)
 
+    def to_device(self, *tensors):
+        return [tensor.to(self.args.device) for tensor in tensors]
+
     def autocast(self):
         bf16 = self.args.precision == "bf16"
-        return torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
+        return torch.autocast(self.args.device, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
 
     def run_epochs(self, epochs):
-        test = read_split(self.args.data, "t10k")
+        test = self.to_device(*read_split(self.args.data, "t10k"))
         steps = -(-len(self.labels) // BATCH)
         start, training, accuracy = time.perf_counter(), 0, []
         for _ in range(epochs):
@@ -107,7 +114,7 @@ class Trainer:
         self.network.eval()
         correct = 0
         with self.autocast():
-            for rows in torch.arange(len(labels)).split(EVALUATION_BATCH):
+            for rows in torch.arange(len(labels), device=self.args.device).split(EVALUATION_BATCH):
                 correct += (self.network(self.place(images[rows])).argmax(1) == labels[rows]).sum().item()
         self.network.train()
         return 100 * correct / len(labels)
@@ -125,11 +132,14 @@ class Trainer:
     def barrier(self):
         if self.args.ddp > 1:
             dist.barrier()
+        if self.args.device == "cuda":
+            torch.cuda.synchronize()
 
 
 def describe(args):
-    names = ("threads", "precision", "format", "ddp", "compile")
-    return {"version": torch.__version__, **{name: getattr(args, name) for name in names}}
+    names = ("device", "threads", "precision", "format", "ddp", "compile")
+    gpu = {"gpu": torch.cuda.get_device_name()} if args.device == "cuda" else {}
+    return {"version": torch.__version__, **{name: getattr(args, name) for name in names}, **gpu}
 
 
 def show(report):
@@ -195,7 +205,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description="The same training in PyTorch, to compare with.")
     parser.add_argument("--data", required=True, help="folder of the four MNIST IDX files")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: autocast")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32", help="bf16: autocast")
     parser.add_argument("--format", choices=["contiguous", "channels_last"], default="contiguous")
     parser.add_argument("--ddp", type=int, nargs="?", const=2, default=1, metavar="PROCESSES", help="gloo processes")
     parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
@@ -211,6 +222,12 @@ def parse_arguments():
         parser.error("--epochs must not be negative")
     if args.epochs and (args.ddp > 1 or args.serve):
         parser.error("--epochs goes with one process, and without --serve")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch finds no GPU")
+    if args.device == "cuda" and args.ddp > 1:
+        parser.error("--ddp is for processes on the CPU")
+    if args.device == "cpu" and args.precision == "tf32":
+        parser.error("--precision tf32 is for GPUs")
     read_split(args.data, "train")
     return args
 

@@ -6,7 +6,7 @@
 // spreads each operation over TF_NUM_INTRAOP_THREADS threads, by default all cores. wasm and cpu have one thread in Node.
 import { availableParallelism } from 'node:os';
 import { initialiseParameters } from '../dist/coordinator/session/sampler.js';
-import { findLibraries } from '../dist/library/engines/tensorflow-packages.js';
+import { findLibraries } from '../dist/library/engines/packages.js';
 import {
   batchNormEpsilon,
   batchNormMomentum,

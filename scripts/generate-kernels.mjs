@@ -5,7 +5,7 @@ import { layersSource } from '../dist/worker/engines/wasm/emitters/emit-layers.j
 import { segmentsSource } from '../dist/worker/engines/wasm/emitters/emit-segments.js';
 import { signaturesSource } from '../dist/worker/engines/wasm/emitters/emit-signatures.js';
 import { tilesSource } from '../dist/worker/engines/wasm/emitters/emit-tiles.js';
-import { transformsSource } from '../dist/worker/engines/wasm/transforms/emit-transforms.js';
+import { transformsSource } from '../dist/worker/engines/wasm/emitters/emit-transforms.js';
 
 const assembly = new URL('../src/worker/engines/wasm/assembly/', import.meta.url);
 const generated = new URL('generated/', assembly);

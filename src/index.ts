@@ -11,12 +11,13 @@ export { benchmark, type BenchmarkOptions } from './library/benchmark.js';
 export { demo, type Demo, type DemoOptions } from './library/demo/demo.js';
 export { devices, type DevicesReport } from './library/devices.js';
 export { engineChoices, type EngineChoice } from './library/engines/engines.js';
+export type { OpenClDevice } from './library/devices/opencl-device.js';
 export type { MpiStatus } from './library/devices/mpi-status.js';
 export type { EngineStatus } from './library/devices/engine-status.js';
 export { evaluate, type EvaluateOptions, type Evaluation } from './library/evaluate.js';
 export { exportWeights, type Exported, type ExportOptions } from './library/export.js';
 export type { GroupOptions } from './library/options.js';
-export { predict, type Prediction, type PredictOptions } from './library/predict.js';
+export { predict, type DigitPrediction, type Prediction, type PredictOptions } from './library/predict.js';
 export { report, type Report, type ReportOptions } from './library/report.js';
 export { compareRuns, listRuns, type ListRunsOptions } from './library/runs.js';
 export type { RunComparison, RunDifference, RunEntry } from './library/runs.js';
@@ -26,17 +27,19 @@ export { verify, type VerifyOptions } from './library/verify.js';
 export { version } from './library/version.js';
 export { loadCheckpoint } from './library/network/weights.js';
 
-export type { BenchmarkRow } from './coordinator/benchmark.js';
+export type { BenchmarkRow, KernelTime, Profile } from './coordinator/benchmark.js';
 export type { Checkpoint } from './coordinator/node/checkpoint-files.js';
 export type { Accuracy } from './coordinator/session/evaluation.js';
 export type { Simd } from './coordinator/session/host.js';
 export type { Machine } from './coordinator/node/machine.js';
 export type {
+  BatchMetric,
   EvaluationMetric,
   InitialWeights,
   Progress,
   StartMetric,
   StepMetric,
+  StepPlace,
   Summary,
   TrainMetric,
 } from './coordinator/training/metrics.js';

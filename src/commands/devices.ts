@@ -1,5 +1,6 @@
 /** `mnist-ddp devices`: what this machine offers to train on, and what training would take. */
-import { devices, type DevicesReport, type EngineStatus, type Machine } from '../index.js';
+import { devices, type DevicesReport, type EngineStatus, type Machine, type OpenClDevice } from '../index.js';
+import { counted } from '../shared/text.js';
 import { visible } from '../shared/text.js';
 import { command } from './shell/command.js';
 import { inFlags } from './shell/flags.js';
@@ -22,13 +23,14 @@ function withFlags(report: DevicesReport): DevicesReport {
 
 /** The report for people: sections of aligned lines. */
 export function describe(report: DevicesReport): string {
-  const { machine, engines, mpi, choice } = withFlags(report);
+  const { machine, engines, opencl, mpi, choice } = withFlags(report);
   const sections = [
     ['Machine', ...aligned([...machineLines(machine), ...simdLines(engines)])],
     ['GPUs', ...aligned(gpuLines(machine))],
     ['Engines', ...aligned(engines.map(engineLine))],
+    ...(opencl.length === 0 ? [] : [['OpenCL', ...aligned(opencl.map(openClLine))]]),
     ['Several machines', ...aligned([['MPI', mpi.available ? mpi.detail : `not available: ${mpi.detail}`]])],
-    ['Choices', ...aligned([['--engine auto', `${choice.engine ?? 'none'}: ${choice.why}`], ...deviceLines(machine)])],
+    ['Choices', ...aligned([['--engine auto', `${choice.engine ?? 'none'}: ${choice.why}`], ...deviceLines(report)])],
   ];
   return `${sections.map((lines) => lines.join('\n  ')).join('\n\n')}\n`;
 }
@@ -81,11 +83,26 @@ function engineLine({ name, version, available, exact, detail }: EngineStatus): 
   ];
 }
 
+function openClLine({ device, gpu, name, vendor, version, driver, exact, lacks, ...sizes }: OpenClDevice): Line {
+  const units = `${counted(sizes.computeUnits, 'compute unit')} at ${String(sizes.clockMHz)} MHz`;
+  const memory = `${gib(sizes.memoryGiB)}, ${String(sizes.localKiB)} KiB local`;
+  const verdict = exact ? 'gives the bits of the CPU' : `not used: ${lacks.join(', ')}`;
+  const poor = sizes.float64 ? '' : ', no float64';
+  const what = `${name}, ${vendor}, ${version}, driver ${driver}, ${units}, ${memory}${poor}`;
+  return [gpu === null ? device : `${gpu}, ${device}`, `${what}: ${verdict}`];
+}
+
 /** What `--devices` takes here. */
-function deviceLines({ processor }: Machine): Line[] {
-  const cpu: Line = ['--devices cpu', 'any core'];
-  if (processor.usableCpus.length === 0) return [cpu];
-  return [cpu, ['--devices cpu:N', `pinned to CPU N, here one of ${ranges(processor.usableCpus)}`]];
+function deviceLines({ machine: { processor }, opencl }: DevicesReport): Line[] {
+  const lines: Line[] = [['--devices cpu', 'any core']];
+  if (processor.usableCpus.length > 0) {
+    lines.push(['--devices cpu:N', `pinned to CPU N, here one of ${ranges(processor.usableCpus)}`]);
+  }
+  const exact = opencl.filter((device) => device.exact);
+  const gpus = exact.filter(({ gpu }) => gpu !== null);
+  if (gpus.length > 0) lines.push(['--devices gpu', `all of ${gpus.map(({ gpu }) => gpu).join(', ')}, in turn`]);
+  if (exact.length > 0) lines.push(['--devices opencl:N', exact.map(({ device }) => device).join(', ')]);
+  return lines;
 }
 
 function aligned(lines: readonly Line[]): string[] {

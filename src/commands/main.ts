@@ -8,6 +8,7 @@ import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
+import { stdinWord } from './shell/command.js';
 import { commandNames, flagsOf, type CommandName } from './shell/flags.js';
 import { limitLine } from './shell/limits.js';
 import { note } from './shell/output.js';
@@ -38,7 +39,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     )
     .command(trainCommand((code) => (exitCode = code)))
     .command(evalCommand)
-    .command(predictCommand)
+    .command(predictCommand((code) => (exitCode = code)))
     .command(reportCommand)
     .command(exportCommand)
     .command(runsCommand)
@@ -83,11 +84,14 @@ export async function run(argv: readonly string[]): Promise<number> {
  */
 function withoutSeparator(argv: readonly string[]): { words: readonly string[]; rewritten: readonly string[] } {
   const separator = argv.indexOf('--');
-  if (separator < 0) return { words: argv, rewritten: [] };
+  if (separator < 0) return { words: withStdin(argv), rewritten: [] };
   const operands = argv.slice(separator + 1);
   const isOption = (operand: string): boolean => operand.startsWith('-');
   return {
-    words: [...argv.slice(0, separator), ...operands.map((operand) => (isOption(operand) ? `./${operand}` : operand))],
+    words: [
+      ...withStdin(argv.slice(0, separator)),
+      ...operands.map((operand) => (isOption(operand) ? `./${operand}` : operand)),
+    ],
     rewritten: operands.filter(isOption),
   };
 }
@@ -125,6 +129,11 @@ function unknownWords(message: string, words: readonly string[]): string | null 
 
 function suggestionOf(meant: string | null): string {
   return meant === null ? '' : `: did you mean ${meant}?`;
+}
+
+/** Of `predict`, `-` is stdin, of which yargs would leave nothing. */
+function withStdin(words: readonly string[]): readonly string[] {
+  return words[0] === 'predict' ? words.map((word) => (word === '-' ? stdinWord : word)) : words;
 }
 
 /**

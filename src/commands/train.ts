@@ -48,6 +48,9 @@ export function trainCommand(exit: (code: number) => void): CommandModule {
 const remembered = new Set([
   ...Object.keys(defaultConfig),
   'engine',
+  'logEvery',
+  'keepBest',
+  'tensorboard',
   'init',
   'resume',
   'resumeOrStart',
@@ -74,7 +77,7 @@ function show(metric: TrainMetric, display: ProgressDisplay): void {
     display.note(`${workers}, engine ${engine} (${why})${vectors}, data set ${dataset}; writing to ${out}`);
     if (typeof simd?.advice === 'string') display.note(simd.advice);
   }
-  if (metric.kind === 'evaluation') display.evaluated(metric.accuracy);
+  if (metric.kind === 'evaluation') display.evaluated(metric);
   for (const line of linesOf(metric)) display.line(line);
 }
 
@@ -83,11 +86,12 @@ export function linesOf(metric: TrainMetric): string[] {
   switch (metric.kind) {
     case 'start':
       return [`Using device: ${metric.device}`, 'Training:'];
-    case 'step': {
+    case 'batch': {
       const { epoch, epochs, stepInEpoch, stepsPerEpoch, loss, learningRate } = metric;
       const place = `Epoch [${String(epoch)}/${String(epochs)}], Step [${String(stepInEpoch)}/${String(stepsPerEpoch)}]`;
       return [`${place}, Loss: ${loss.toFixed(4)}, Learning Rate: ${learningRate.toFixed(10)}`];
     }
+    case 'step':
     case 'evaluation':
       return [];
     case 'summary':

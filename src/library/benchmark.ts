@@ -9,13 +9,15 @@ import { checkWorkerCounts, datasetOf, defaultTimeout, groupOptions, ignore, not
 import { positive, checkOptions, type GroupOptions, type OptionKinds } from './options.js';
 
 export interface BenchmarkOptions extends Omit<GroupOptions, 'workers'> {
-  /** Default 1 and the number of physical cores; 1 alone where all would share one device. */
+  /** Default 1 and the number of physical cores, or of GPUs; 1 alone where all would share one device. */
   readonly workers?: readonly number[] | undefined;
   /** Measured steps for each; default 30. */
   readonly steps?: number | undefined;
   readonly batchNorm?: BatchNormMode | undefined;
   readonly batchSize?: number | undefined;
   readonly microBatch?: number | undefined;
+  /** Takes the time of each kernel on the device, which slows the steps down: see `BenchmarkRow.kernels`. Default false. */
+  readonly profile?: boolean | undefined;
 }
 
 /**
@@ -29,27 +31,28 @@ export async function benchmark(options: BenchmarkOptions = {}): Promise<Benchma
     batchSize: options.batchSize,
     microBatch: options.microBatch,
   });
-  const cores = resolveGroupSize('auto', null, config);
-  const counts = options.workers ?? [1, cores];
+  const asked = options.workers;
+  const counts = asked ?? [1, resolveGroupSize('auto', null, config)];
   checkWorkerCounts(counts);
   for (const count of counts) resolveGroupSize(count, null, config);
   const steps = positive('steps', options.steps) ?? 30;
   const onNote = once(options.onNote ?? ignore);
   const most = Math.max(...counts);
-  const selected = await selectEngine(options.engine, { workers: most, onNote });
+  const selected = await selectEngine(options.engine, { workers: most, profile: options.profile === true, onNote });
   noteEngine(selected, onNote);
   if (selected.engine.name === 'tfjs-node' && counts.some((count) => count !== most)) {
     onNote(
       `TensorFlow's threads are set once for a process, here for ${String(most)} workers: measure the others alone`,
     );
   }
-  const { engine, libraries, oneDevice } = selected;
+  const { engine, libraries, pool, autoWorkers } = selected;
   return runBenchmark({
     host: nodeHost,
     engine,
     libraries,
+    pool,
     config,
-    workers: options.workers ?? (oneDevice ? [1] : [...new Set(counts)]),
+    workers: asked ?? [...new Set(autoWorkers === null ? counts : [1, autoWorkers])],
     steps,
     dataset: await datasetOf(options.data),
     timeoutMs: 1000 * defaultTimeout,
@@ -63,4 +66,5 @@ const optionKinds: OptionKinds<BenchmarkOptions> = {
   batchNorm: 'other',
   batchSize: 'other',
   microBatch: 'other',
+  profile: 'other',
 };

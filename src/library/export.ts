@@ -10,6 +10,8 @@ import { openWeights } from './network/weights.js';
 export interface ExportOptions {
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */
   readonly checkpoint?: string | undefined;
+  /** As in `evaluate`. */
+  readonly best?: boolean | undefined;
   /** Default: what the ending of `out` says, `.pth` or `.pt`, `.safetensors`, `.onnx`. */
   readonly format?: WeightFormat | undefined;
   /** The file to write: one that is there is replaced, behind links too; a device, or a pipe that is read, is written to. */
@@ -27,8 +29,8 @@ export interface Exported {
 
 /** Writes all of the file or nothing. Throws OperationalError. */
 export async function exportWeights(options: ExportOptions): Promise<Exported> {
-  checkOptions(options, { checkpoint: 'text', format: 'other', out: 'text', onNote: 'function' });
-  const { checkpoint, out, onNote } = options;
+  checkOptions(options, { checkpoint: 'text', best: 'other', format: 'other', out: 'text', onNote: 'function' });
+  const { checkpoint, out } = options;
   if (typeof (out as unknown) !== 'string')
     throw usageError('the option `out` is the path of the file to write: give one');
   const format = options.format ?? formatByEnding(out);
@@ -38,7 +40,7 @@ export async function exportWeights(options: ExportOptions): Promise<Exported> {
   if (!weightFormats.includes(format)) {
     throw usageError(`\`format\` must be ${weightFormats.join(', ')}, not "${format as string}"`);
   }
-  const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()), onNote);
+  const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()), options);
   await refuseInputs(out, [path]);
   const bytes = await writeWeights(format, weights, version);
   await writeOutput(out, bytes);

@@ -62,9 +62,17 @@ export function checkOptions<Options extends object>(options: Options, kinds: Op
   }
 }
 
-/** The number of workers, where `auto` has taken one for each core: on a device that all share, one is enough. */
-export function workersOn(selected: SelectedEngine, asked: GroupOptions['workers'], count: number): number {
-  return selected.oneDevice && (asked ?? 'auto') === 'auto' ? 1 : count;
+/**
+ * The number of workers, where `auto` has taken one for each core: an engine that does not compute there wants others.
+ * @param most that have something to do
+ */
+export function workersOn(
+  { autoWorkers }: SelectedEngine,
+  asked: GroupOptions['workers'],
+  count: number,
+  most = maxGroupSize,
+): number {
+  return autoWorkers === null || (asked ?? 'auto') !== 'auto' ? count : Math.min(autoWorkers, most);
 }
 
 /** What a user may want to know of an engine that is not the embedded one. */

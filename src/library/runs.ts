@@ -2,7 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { readCheckpoint } from '../coordinator/node/checkpoint-files.js';
-import { checkpointIn, metricsName, resolveCheckpointPath, runFolders } from '../coordinator/node/run-folder.js';
+import { metricsName } from '../coordinator/node/metrics-files.js';
+import { checkpointIn, resolveCheckpointPath, runFolders } from '../coordinator/node/run-folder.js';
 import { RunLock } from '../coordinator/node/run-lock.js';
 import { parseMetrics, type ReportedMetric } from '../coordinator/training/metric-lines.js';
 import { readRegularFile } from '../files/regular-file.js';

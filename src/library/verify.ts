@@ -7,12 +7,15 @@ import { runVerification, type Verification } from '../coordinator/verification.
 import { defaultConfig } from '../shared/model/config.js';
 import type { Job } from '../shared/group/job.js';
 import { OperationalError, usageError } from '../shared/errors.js';
-import { loadEngine } from '../worker/engines/registry.js';
+import { selectEngine, type EngineChoice, type SelectedEngine } from './engines/engines.js';
 import { inJob } from './job.js';
-import { checkWorkerCounts, datasetOf, defaultTimeout, ignore, once, positive, checkOptions } from './options.js';
+import { checkOptions, checkWorkerCounts, datasetOf, defaultTimeout, ignore, noteEngine, once } from './options.js';
+import { positive } from './options.js';
 import type { GroupOptions, OptionKinds } from './options.js';
 
 export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
+  /** One of the exact engines, `wasm` (the default) or `opencl`. */
+  readonly engine?: EngineChoice | undefined;
   /** Numbers of workers to compare; default 1, 2 and 4. */
   readonly workers?: readonly number[] | undefined;
   /** Steps to train with each; default 20. */
@@ -39,27 +42,53 @@ async function* verifyIn(
   options: VerifyOptions,
 ): AsyncGenerator<Verification, void, undefined> {
   const workers = options.workers ?? [1, 2, 4];
-  const { dataset, steps } = await together(job, async () => {
+  const onNote = once(options.onNote ?? ignore);
+  const { dataset, steps, selected } = await together(job, async () => {
     checkWorkerCounts(workers);
     if (job === null && workers.length === 1 && options.steps === 1) {
       throw usageError('`steps` 1 with one number of `workers` leaves nothing to compare: give more of either');
     }
     for (const count of workers) resolveGroupSize(count, null, defaultConfig);
     if (job !== null) checkProcesses(job.processes, defaultConfig);
-    return { steps: positive('steps', options.steps) ?? 20, dataset: await datasetOf(options.data) };
+    const steps = positive('steps', options.steps) ?? 20;
+    return {
+      steps,
+      dataset: await datasetOf(options.data),
+      selected: await selectExact(options.engine, workers, onNote),
+    };
   });
   yield await runVerification({
     host: nodeHost,
-    engine: await loadEngine('wasm'),
-    libraries: [],
+    engine: selected.engine,
+    libraries: selected.libraries,
+    pool: selected.pool,
     config: defaultConfig,
     workers,
     steps,
     dataset,
     timeoutMs,
     job,
-    onNote: once(options.onNote ?? ignore),
+    onNote,
   });
 }
 
-const optionKinds: OptionKinds<VerifyOptions> = { workers: 'other', steps: 'other', data: 'text', onNote: 'function' };
+async function selectExact(
+  engine: EngineChoice = 'wasm',
+  workers: readonly number[],
+  onNote: (text: string) => void,
+): Promise<SelectedEngine> {
+  if (engine !== 'wasm' && engine !== 'opencl') {
+    throw usageError(`\`engine\` ${engine} does not promise equal bits: verify takes wasm or opencl`);
+  }
+  const selected = await selectEngine(engine, { workers: Math.max(...workers), onNote });
+  noteEngine(selected, onNote);
+  return selected;
+}
+
+const optionKinds: OptionKinds<VerifyOptions> = {
+  engine: 'other',
+  workers: 'other',
+  steps: 'other',
+  data: 'text',
+  onNote: 'function',
+};

@@ -7,8 +7,9 @@ export interface Launched {
   readonly variable: string;
   readonly processes: number;
   readonly process: number;
-  /** Of the processes on this host. */
+  /** Of the processes on this host, and how many they are; null where the launcher does not say. */
   readonly localProcess: number;
+  readonly localProcesses: number | null;
   /** Whose library is tried first. */
   readonly library: 'Open MPI' | 'MPICH';
 }
@@ -23,19 +24,28 @@ const launchers = [
     size: 'OMPI_COMM_WORLD_SIZE',
     rank: 'OMPI_COMM_WORLD_RANK',
     local: 'OMPI_COMM_WORLD_LOCAL_RANK',
+    localSize: 'OMPI_COMM_WORLD_LOCAL_SIZE',
   },
-  { library: 'MPICH', size: 'PMI_SIZE', rank: 'PMI_RANK', local: 'MPI_LOCALRANKID' },
-  { library: 'Open MPI', size: 'SLURM_STEP_NUM_TASKS', rank: 'SLURM_PROCID', local: 'SLURM_LOCALID' },
+  { library: 'MPICH', size: 'PMI_SIZE', rank: 'PMI_RANK', local: 'MPI_LOCALRANKID', localSize: 'MPI_LOCALNRANKS' },
+  {
+    library: 'Open MPI',
+    size: 'SLURM_STEP_NUM_TASKS',
+    rank: 'SLURM_PROCID',
+    local: 'SLURM_LOCALID',
+    localSize: null,
+  },
 ] as const;
 
 /** Null where this process is on its own. */
 export function launchedAs(environment: Environment): Launched | null {
-  for (const { library, size, rank, local } of launchers) {
+  for (const { library, size, rank, local, localSize } of launchers) {
     const processes = count(environment[size]);
     if (processes === null) continue;
     if (processes < 2) return null;
     const process = count(environment[rank]) ?? 0;
-    return { variable: size, processes, process, localProcess: count(environment[local]) ?? process, library };
+    const localProcesses = localSize === null ? null : count(environment[localSize]);
+    const localProcess = count(environment[local]) ?? process;
+    return { variable: size, processes, process, localProcess, localProcesses, library };
   }
   return null;
 }

@@ -8,11 +8,12 @@
  * All tensors live in one shared `WebAssembly.Memory`; every offset below is in bytes from its start. The first 64 KiB belong
  * to the static data of an engine's module.
  */
-import type { LeafRange } from './sums/tree.js';
+import type { ComputeDevice, DeviceTime } from './compute-device.js';
+import type { LeafRange, Merge } from './sums/tree.js';
 
 /** Engines on TensorFlow.js, by the package or backend that computes. */
 export type TensorFlowName = 'tfjs-node-gpu' | 'tfjs-node' | 'tfjs-webgpu';
-export type EngineName = 'wasm' | 'reference' | TensorFlowName;
+export type EngineName = 'wasm' | 'opencl' | 'reference' | TensorFlowName;
 
 /** Bits of the vectors that kernels are compiled to: those of WebAssembly, or pairs of them. */
 export type SimdBits = 128 | 256;
@@ -55,8 +56,18 @@ export interface WorkspaceShape {
   readonly microBatch: number;
 }
 
+/** What decides how much memory a replica has on its device. */
+export interface DeviceShape extends WorkspaceShape {
+  /** Of the largest shard. */
+  readonly subtrees: number;
+  /** Nodes of a `SumTree` at most, where some are not the replica's own; else 0. */
+  readonly nodes: number;
+  readonly trainCount: number;
+  readonly testCount: number;
+}
+
 /** What an engine is, without a device: pure figures, from which the coordinator lays out memory before any thread starts. */
-export interface Engine {
+export interface Engine<Made extends Replica = Replica> {
   readonly name: EngineName;
   /** Whether its sums follow the tree to the bit, on every machine. */
   readonly exact: boolean;
@@ -69,7 +80,9 @@ export interface Engine {
   readonly preparedBytes: number;
   /** Bytes of one rank's private workspace. */
   workspaceBytes(shape: WorkspaceShape): number;
-  createReplica(binding: ReplicaBinding): Replica | Promise<Replica>;
+  /** Of an engine whose replicas compute on devices: bytes that one of them has there. */
+  deviceBytes?(shape: DeviceShape): number;
+  createReplica(binding: ReplicaBinding): Made | Promise<Made>;
 }
 
 /** One of the two state sets: float32 arrays in PyTorch's order. A step reads one set and writes the other. */
@@ -98,6 +111,8 @@ export interface ReplicaBinding {
    * that needs none. The main thread finds them: an engine knows no folders.
    */
   readonly libraries: readonly string[];
+  /** What to compute on besides the processor; null for an engine that computes there, or finds its device itself. */
+  readonly device: ComputeDevice | null;
   readonly shape: WorkspaceShape;
   readonly sets: readonly [StateSet, StateSet];
   /** float32 [parameterCount], the mean gradient in PyTorch's layout; each unit is written by its owner. */
@@ -127,7 +142,7 @@ export interface Shard {
 }
 
 export interface ShardReport {
-  /** Sum of the loss over the rows of each subtree of the shard, float64; see `Replica.forwardBackward`. */
+  /** Sum of the loss over the rows of each subtree of the shard, float64; see `UnitReplica.forwardBackward`. */
   readonly losses: readonly number[];
 }
 
@@ -138,6 +153,8 @@ export interface ShardReport {
 export interface StatisticsExchange {
   /** Rows that the sums it returns are taken over. */
   readonly rows: number;
+  /** Whether these are the shard's alone: an engine may then take the tree over its leaves itself, by `mergesOfRun`. */
+  readonly withinShard: boolean;
   /**
    * @param leaves float64 [leaves of the shard][length], the sums of each micro-batch, in order; overwritten
    * @param total receives float64 [length]
@@ -156,15 +173,29 @@ export interface AdamScalars {
   readonly beta2Power: number;
 }
 
-/** An engine bound to one device and one rank. Called from that rank's thread only; a promise is awaited before the next call. */
-export interface Replica {
+/** What every replica does: an engine bound to one device and one rank. Called from that rank's thread only. */
+interface AnyReplica {
   /** float32 [length] at `target` += float32 [length] at `source`. */
   add(target: number, source: number, length: number): void;
+  /**
+   * Test rows [start, end) in evaluation mode, by the `evaluationStatistics`: fills their `probabilities`. A promise is awaited
+   * before the next call.
+   */
+  evaluate(start: number, end: number, set: 0 | 1): void | Promise<void>;
+  /** What the device ran since the last call, where `ComputeDevice.profiling` asks for it; called between commands. */
+  takeTimes?(): readonly DeviceTime[];
+  /** Gives back what the replica has on its device; nothing is called afterwards. */
+  release?(): void;
+}
+
+/** A replica that computes on the state in shared memory, of which each rank updates its own units. */
+export interface UnitReplica extends AnyReplica {
+  readonly keepsState: false;
   /** Derives what the engine needs from the parameters of a unit in that state set. */
   prepare(unit: number, set: 0 | 1): void;
   /**
    * Forward and backward over a shard in training mode. Leaves the sums of its subtrees in the rank's accumulators and the
-   * updated running statistics in set `to`. A shard without rows makes exchanges only.
+   * updated running statistics in set `to`. A shard without rows makes exchanges only. A promise is awaited before the next call.
    *
    * An engine that is not exact may take its shard as one micro-batch: the sum over the whole shard, of gradients and of the
    * loss, then stands in the place of the first subtree and zeros in those of the others. The exchange is given the sums of
@@ -179,6 +210,56 @@ export interface Replica {
   finish(unit: number, accumulator: number, globalRows: number): boolean;
   /** Adam on the unit's parameters from set `from` into set `to`, then `prepare` on the result. Returns whether all is finite. */
   update(unit: number, from: 0 | 1, to: 0 | 1, adam: AdamScalars): boolean;
-  /** Test rows [start, end) in evaluation mode, by the `evaluationStatistics`: fills their `probabilities`. */
-  evaluate(start: number, end: number, set: 0 | 1): void | Promise<void>;
+}
+
+/**
+ * A replica that keeps both state sets on its device, where every device of a group takes the whole step for itself, all alike to
+ * the bit. What it is asked for it may do later, in that order; what says that it waits has done all that came before.
+ */
+export interface DeviceReplica extends AnyReplica {
+  readonly keepsState: true;
+  /** Makes a state set on the device what it is in shared memory, and goes on from there. */
+  load(set: 0 | 1): void;
+  /** As that of `UnitReplica`, but what it makes stays on the device. */
+  forwardBackward(shard: Shard, exchange: StatisticsExchange): void;
+  /** Brings the sums of the last shard's subtrees into the rank's accumulators. Waits. */
+  shareSums(): void;
+  /** Finishes the tree, and takes the Adam step on all parameters. Waits until others may overwrite the sums that it was given. */
+  update(sums: SumTree, step: DeviceStep): void;
+  /** Brings the losses of the last shard, which is that of `step`, to the host, where those of three steps are kept. Waits for nothing. */
+  keepLosses(step: number): void;
+  /** Sums of the loss as in `ShardReport`, of a shard whose losses were kept, and arrived before a call that waits. */
+  losses(step: number): readonly number[];
+  /**
+   * Brings a state set back to shared memory. Waits.
+   * @param all the whole of it, or the running statistics alone, which are this rank's
+   */
+  store(set: 0 | 1, all: boolean): void;
+  /** What was not finite first since `load`; steps from that one on have changed nothing, but for set `to` of it. Waits. */
+  notFinite(): NotFinite | null;
+}
+
+export type Replica = UnitReplica | DeviceReplica;
+
+/** The sums of a batch's subtrees, left to right, and the additions that finish the tree; its sum ends in node 0. */
+export interface SumTree {
+  /** Byte offsets of accumulators; null for those of the replica's own last shard, which are on its device, in their order. */
+  readonly nodes: readonly (number | null)[];
+  readonly merges: readonly Merge[];
+}
+
+/** One Adam step of a device. */
+export interface DeviceStep {
+  /** Counted from 0. */
+  readonly step: number;
+  readonly from: 0 | 1;
+  readonly to: 0 | 1;
+  readonly globalRows: number;
+  readonly adam: AdamScalars;
+}
+
+export interface NotFinite {
+  readonly unit: number;
+  /** Counted from 0: the state before it is in the set that it read. */
+  readonly step: number;
 }

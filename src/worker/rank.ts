@@ -6,7 +6,9 @@ import type { RankConfig, RankMessage, RankReport, RankTask } from '../shared/gr
 import { leafCount, rowsOf, shardOf } from '../shared/sums/tree.js';
 import type { Engine, Replica } from '../shared/engine.js';
 import { isBugByKind, isWantOfMemory, messageOf, OperationalError, serialiseError } from '../shared/errors.js';
-import { RankStep, type RankContext } from './step.js';
+import { DeviceStep } from './device-step.js';
+import type { RankContext, RankStep } from './step.js';
+import { UnitStep } from './unit-step.js';
 
 /** A task whose configuration is unpacked. */
 export type UnpackedTask = Omit<RankTask, 'config'> & { readonly config: RankConfig };
@@ -38,24 +40,30 @@ function isLoss(error: unknown, foreign: boolean): boolean {
 
 /** Resolves when the coordinator says `exit`; rejects with ABORTED, RANK_STALLED or whatever the engine throws. */
 async function runRank(
-  { config, memory, module, mailbox: words }: UnpackedTask,
+  { config, memory, module, mailbox: words, device }: UnpackedTask,
   engine: Engine,
   report: (report: RankReport) => void,
 ): Promise<void> {
   const { rank, groupSize, layout } = config;
   const control = new Control(memory.buffer, layout.control, groupSize, config.timeoutMs);
   const mailbox = words === null ? null : new Mailbox(words);
-  const replica = await engine.createReplica(bindReplica(layout, memory, module, config.libraries, rank));
+  const replica = await engine.createReplica(bindReplica(layout, memory, module, config.libraries, rank, device));
   const context: RankContext = { ...config, engine, buffer: memory.buffer, control, mailbox };
-  const step = new RankStep(context, replica);
-  for (let seen = 0; ;) {
-    control.setPhase(rank, 'idle');
-    const { generation, command } = control.nextCommand(seen);
-    seen = generation;
-    if (command.name === 'exit') return;
-    const stepMs = await carryOut(command, context, replica, step);
-    report({ kind: 'report', rank, generation, lossSum: step.lossSum, times: { ...step.times }, stepMs });
-    for (const part of ['data', 'compute', 'allReduce', 'optimiser', 'waiting'] as const) step.times[part] = 0;
+  const step = replica.keepsState ? new DeviceStep(context, replica) : new UnitStep(context, replica);
+  try {
+    for (let seen = 0; ;) {
+      control.setPhase(rank, 'idle');
+      const { generation, command } = control.nextCommand(seen);
+      seen = generation;
+      if (command.name === 'exit') return;
+      const stepMs = await carryOut(command, context, replica, step);
+      const deviceTimes = device?.profiling === true ? { deviceTimes: replica.takeTimes?.() ?? [] } : {};
+      const { times } = step;
+      report({ kind: 'report', rank, generation, times: { ...times }, stepMs, ...deviceTimes });
+      for (const part of ['data', 'compute', 'allReduce', 'optimiser', 'waiting'] as const) times[part] = 0;
+    }
+  } finally {
+    replica.release?.();
   }
 }
 
@@ -82,11 +90,15 @@ async function carryOut(command: Command, context: RankContext, replica: Replica
     }
   }
   if (command.name === 'train') {
+    const begun = performance.now();
     for (let current = command.first; current < command.end && !control.stoppedAt(current); current++) {
       const start = performance.now();
       if (!(await step.run(current))) break;
       stepMs.push(performance.now() - start);
     }
+    step.settle();
+    // A device runs behind its rank, so each of its steps counts as their mean.
+    if (replica.keepsState) stepMs.fill((performance.now() - begun) / stepMs.length);
   }
   return stepMs;
 }

@@ -152,8 +152,28 @@ describe('the list of devices', () => {
     ]);
   });
 
+  it('names GPUs by number or in turn, and any device of OpenCL', () => {
+    expect(parseDevices('gpu:1, gpu,opencl:0', 3)).toEqual([
+      { kind: 'gpu', index: 1 },
+      { kind: 'gpu', index: null },
+      { kind: 'opencl', index: 0 },
+    ]);
+    const any = { kind: 'gpu', index: null };
+    expect(parseDevices('gpu', 'auto')).toEqual([any]);
+    expect(parseDevices('gpu', 3)).toEqual([any, any, any]);
+  });
+
+  it('refuses processors beside GPUs, by name', async () => {
+    const { code, message } = await operationalError(() => parseDevices('gpu:0,cpu:3'));
+    expect(code).toBe('USAGE');
+    expect(message).toBe(
+      '`devices` names cpu:3 beside gpu:0, but all workers compute alike: name processors alone, or GPUs alone',
+    );
+  });
+
   it.each([
-    ['gpu', 'item 1, "gpu"'],
+    ['gpu:x', 'item 1, "gpu:x"'],
+    ['opencl', 'item 1, "opencl"'],
     ['cpu,,cpu', 'item 2, ""'],
     ['cpu,cpu:x', 'item 2, "cpu:x"'],
     ['cpu:-1', 'item 1, "cpu:-1"'],

@@ -14,6 +14,7 @@ export function recordingExchange(rows: number): StatisticsExchange & { readonly
   const calls: ExchangeCall[] = [];
   return {
     rows,
+    withinShard: false,
     calls,
     reduce(leaves, length, total) {
       const handed = Float64Array.from(leaves);
@@ -34,6 +35,7 @@ export function replayingExchange(
   const calls: ExchangeCall[] = [];
   return {
     rows,
+    withinShard: false,
     calls,
     reduce(leaves, length, total) {
       const next = recorded[calls.length];

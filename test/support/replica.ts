@@ -2,6 +2,8 @@
  * One replica of any engine in a memory of its own, laid out as a coordinator would: for tests of an engine without
  * threads.
  */
+import type { ComputeDevice } from '../../src/shared/compute-device.js';
+import { assert } from '../../src/shared/errors.js';
 import { staticBytes } from '../../src/shared/group/memory.js';
 import type {
   AdamScalars,
@@ -14,6 +16,9 @@ import type {
 import { batchNormChannels, classes, imagePixels, parameterCount } from '../../src/shared/model/network.js';
 import { leafCount, mergesOfSubtrees, subtreesOf } from '../../src/shared/sums/tree.js';
 import type { LeafRange } from '../../src/shared/sums/tree.js';
+import { instantiateKernels } from '../../src/worker/engines/wasm/kernels.js';
+import { UnitWork } from '../../src/worker/engines/wasm/unit-work.js';
+import { scratchBytes } from '../../src/worker/engines/wasm/workspace.js';
 import type { Rows } from './mnist.js';
 
 export interface ReplicaOptions {
@@ -28,6 +33,8 @@ export interface ReplicaOptions {
   readonly module?: WebAssembly.Module;
   /** What the engine imports, see `ReplicaBinding`. */
   readonly libraries?: readonly string[];
+  /** Of an engine that computes on one. */
+  readonly device?: ComputeDevice;
 }
 
 export interface ShardOptions {
@@ -76,9 +83,13 @@ export async function makeReplica(engine: Engine, options: ReplicaOptions): Prom
     ...layout,
     module: options.module ?? null,
     libraries: options.libraries ?? [],
+    device: options.device ?? null,
   });
   const units = engine.units.map((_, unit) => unit);
-  for (const unit of units) replica.prepare(unit, 0);
+  if (replica.keepsState) replica.load(0);
+  else for (const unit of units) replica.prepare(unit, 0);
+  /** Of the last `finish`. */
+  let divisor = 1;
   const accumulatorAt = (k: number): number => {
     const offset = accumulators[k];
     if (offset === undefined) throw new RangeError(`no accumulator ${String(k)}`);
@@ -98,7 +109,14 @@ export async function makeReplica(engine: Engine, options: ReplicaOptions): Prom
       const rows = positions.length;
       new Uint32Array(memory.buffer, rowNumbers, rows).set(positions);
       const range = leaves ?? { start: 0, end: leafCount(rows, options.microBatch) };
-      return await replica.forwardBackward({ from, to: other(from), rowNumbers, rows, leaves: range }, exchange);
+      const shard = { from, to: other(from), rowNumbers, rows, leaves: range };
+      if (!replica.keepsState) return await replica.forwardBackward(shard, exchange);
+      replica.load(from);
+      replica.forwardBackward(shard, exchange);
+      replica.keepLosses(0);
+      replica.shareSums();
+      replica.store(shard.to, false);
+      return { losses: replica.losses(0) };
     },
     mergeSubtrees(leaves) {
       for (const { target, source } of mergesOfSubtrees(subtreesOf({ start: 0, end: leaves }))) {
@@ -106,9 +124,27 @@ export async function makeReplica(engine: Engine, options: ReplicaOptions): Prom
       }
     },
     // No short circuit: every unit is to be finished.
-    finish: (globalRows) => units.filter((unit) => !replica.finish(unit, accumulatorAt(0), globalRows)).length === 0,
-    update: (from, adam) => units.filter((unit) => !replica.update(unit, from, other(from), adam)).length === 0,
+    finish(globalRows) {
+      divisor = globalRows;
+      const work = replica.keepsState ? wasmWork(layout, options) : replica;
+      return units.filter((unit) => !work.finish(unit, accumulatorAt(0), globalRows)).length === 0;
+    },
+    update(from, adam) {
+      const to = other(from);
+      if (!replica.keepsState) return units.filter((unit) => !replica.update(unit, from, to, adam)).length === 0;
+      const sums = { nodes: [accumulatorAt(0)], merges: [] };
+      replica.update(sums, { step: 0, from, to, globalRows: divisor, adam });
+      replica.store(to, true);
+      return replica.notFinite() === null;
+    },
   };
+}
+
+/** What makes gradients of the accumulators of a device, which keeps its own to itself: they are laid out as the wasm engine's. */
+function wasmWork(layout: ReturnType<typeof layOut>, { module }: ReplicaOptions): UnitWork {
+  assert(module !== undefined, 'the wasm kernels');
+  const binding = { ...layout, module, libraries: [], device: null };
+  return new UnitWork(instantiateKernels(module, layout.memory), binding, layout.scratch);
 }
 
 /** Adam's scalars of step t = 1, 2, ..., with the workload's defaults. */
@@ -152,6 +188,7 @@ function layOut(engine: Engine, { rows, microBatch, train, test }: ReplicaOption
     evaluationStatistics: take(2 * batchNormChannels * 4),
     probabilities: take((test?.labels.length ?? 0) * classes * 4),
     rowNumbers: take(rows * 4),
+    scratch: take(scratchBytes),
   };
   const pages = Math.ceil(bytes / 65536);
   return { ...layout, memory: new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }) };

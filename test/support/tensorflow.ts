@@ -1,6 +1,6 @@
 /** TensorFlow.js where this machine has it, for tests that use the real thing. */
 import { existsSync } from 'node:fs';
-import { findLibraries } from '../../src/library/engines/tensorflow-packages.js';
+import { findLibraries } from '../../src/library/engines/packages.js';
 import type { TensorFlowName } from '../../src/shared/engine.js';
 
 export interface Libraries {

@@ -94,6 +94,7 @@ it.each([0, 3])('leaves no tensor behind where exchange %d is aborted', async (f
   const exchange = recordingExchange(1);
   const aborting = {
     rows: 1,
+    withinShard: false,
     reduce: (leaves: Float64Array, length: number, total: Float64Array): void => {
       if (exchange.calls.length === fatal) throw new OperationalError('ABORTED', 'the group ends');
       exchange.reduce(leaves, length, total);

@@ -3,7 +3,7 @@
  * which the kernels' text is printed, are the matrices.
  */
 import { describe, expect, it } from 'vitest';
-import { transformsOf, transformsSource } from '../../src/worker/engines/wasm/transforms/emit-transforms.js';
+import { transformsSource } from '../../src/worker/engines/wasm/emitters/emit-transforms.js';
 import {
   countOperations,
   operands,
@@ -12,11 +12,12 @@ import {
   runProgram,
   term,
   transposeProgram,
-} from '../../src/worker/engines/wasm/transforms/linear-program.js';
-import type { Arithmetic } from '../../src/worker/engines/wasm/transforms/linear-program.js';
-import { one, Rational, zero } from '../../src/worker/engines/wasm/transforms/rational.js';
-import { tiles, transpose, winogradMatrices } from '../../src/worker/engines/wasm/transforms/winograd.js';
-import type { Matrix } from '../../src/worker/engines/wasm/transforms/winograd.js';
+} from '../../src/worker/engines/winograd/linear-program.js';
+import type { Arithmetic } from '../../src/worker/engines/winograd/linear-program.js';
+import { one, Rational, zero } from '../../src/worker/engines/winograd/rational.js';
+import { transformsOf } from '../../src/worker/engines/winograd/transforms.js';
+import { tiles, transpose, winogradMatrices } from '../../src/worker/engines/winograd/winograd.js';
+import type { Matrix } from '../../src/worker/engines/winograd/winograd.js';
 
 type Vector = readonly Rational[];
 

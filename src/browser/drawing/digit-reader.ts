@@ -3,14 +3,14 @@ import { isAnswer } from '../../coordinator/session/evaluation.js';
 import { loadKernels } from '../../coordinator/session/kernels.js';
 import { TrainingState, type NetworkState } from '../../coordinator/session/state.js';
 import { defaultConfig } from '../../shared/model/config.js';
-import type { Replica } from '../../shared/engine.js';
+import type { UnitReplica } from '../../shared/engine.js';
 import { allocateMemory, bindReplica, planMemory } from '../../shared/group/memory.js';
 import { batchNormChannels, classes, imagePixels } from '../../shared/model/network.js';
 import { wasmEngine } from '../../worker/engines/wasm/wasm-engine.js';
 import { pageHost } from '../page-host.js';
 
 export class DigitReader {
-  readonly #replica: Replica;
+  readonly #replica: UnitReplica;
   readonly #state: TrainingState;
   readonly #image: Uint8Array;
   readonly #statistics: Float32Array;
@@ -27,7 +27,7 @@ export class DigitReader {
     return new DigitReader(replica, memory.buffer, layout);
   }
 
-  private constructor(replica: Replica, buffer: ArrayBufferLike, layout: ReturnType<typeof planMemory>) {
+  private constructor(replica: UnitReplica, buffer: ArrayBufferLike, layout: ReturnType<typeof planMemory>) {
     this.#replica = replica;
     this.#state = new TrainingState(buffer, layout);
     this.#image = new Uint8Array(buffer, layout.test.images, imagePixels);

@@ -2,6 +2,7 @@
 import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
 import type { OpenDataset } from '../../coordinator/session/dataset-parts.js';
 import type { Progress, Summary } from '../../coordinator/training/metrics.js';
+import { defaultLogEvery } from '../../coordinator/training/losses.js';
 import { runTraining } from '../../coordinator/training/training.js';
 import { defaultConfig } from '../../shared/model/config.js';
 import { OperationalError } from '../../shared/errors.js';
@@ -51,10 +52,11 @@ export async function trainInPage(request: PageTrainingRequest): Promise<PageTra
       device: 'cpu',
       config: { ...defaultConfig, seed },
       groupSize: workers,
-      devices: null,
       dataset,
       folder: store,
       job: null,
+      version: null,
+      node: null,
       hosts: ['a browser'],
       machine: Promise.resolve([]),
       init: null,
@@ -62,6 +64,8 @@ export async function trainInPage(request: PageTrainingRequest): Promise<PageTra
       override: [],
       maxSteps: steps,
       checkpointEvery: undefined,
+      logEvery: defaultLogEvery,
+      keepBest: false,
       signal,
       timeoutMs,
       maxRestarts,

@@ -29,6 +29,9 @@ type Value<Name, F extends Flag> = F extends { readonly operand: 'several' }
   ? readonly string[]
   : Values<Name>[F['kind']] | (F extends { readonly required: true } | { readonly kind: 'switch' } ? never : undefined);
 
+/** What stands for `-` among the words for yargs: no word of a command line can be that. */
+export const stdinWord = '\0';
+
 /** What a command is given, by the library's names: undefined for what is left out. */
 export type Given<Command extends CommandName> = {
   readonly [Name in keyof Flags[Command]]: Flags[Command][Name] extends Flag
@@ -100,6 +103,7 @@ function wordsOf(option: string): readonly string[] {
 /** By its kind; texts, switches and numbers are that already. */
 function valueOf(option: string, { flag, kind }: Flag, argv: Readonly<Record<string, unknown>>): unknown {
   const value = argv[flag];
+  if (Array.isArray(value)) return value.map((word: unknown) => (word === stdinWord ? '-' : word));
   if (typeof value !== 'string') return value;
   const read: Partial<Record<Kind, (text: string) => unknown>> = {
     numbers: (text) => numbersOf(flag, text),

@@ -37,7 +37,7 @@ export interface Flag {
 const workers = {
   flag: 'workers',
   kind: 'workers',
-  describe: 'worker threads, 1 to 16, or auto: one for each physical core',
+  describe: 'worker threads, 1 to 16, or auto: one for each GPU that is used, else for each physical core',
   otherwise: 'auto',
 } as const satisfies Flag;
 
@@ -80,6 +80,12 @@ const weights = { kind: 'text', describe: 'run folder, checkpoint, PyTorch or sa
 const newestRun = 'the newest run under runs/';
 const run = { ...weights, flag: 'run', operand: 'one', otherwise: newestRun } as const satisfies Flag;
 
+const best = {
+  flag: 'best',
+  kind: 'switch',
+  describe: "the run's best network by its held-out rows (train --keep-best), not its newest",
+} as const satisfies Flag;
+
 const json = { flag: 'json', kind: 'switch', describe: 'print one JSON object' } as const satisfies Flag;
 const jsonArray = { ...json, describe: 'print one JSON array' } as const satisfies Flag;
 const asInTrain = { describe: 'as in train' } as const;
@@ -91,7 +97,7 @@ export const flags = {
     devices: {
       flag: 'devices',
       kind: 'text',
-      describe: 'device of each worker: cpu, or cpu:N to pin it to core N, such as cpu:0,cpu:1',
+      describe: 'device of each worker: cpu, or cpu:N to pin it to core N, gpu, gpu:N or opencl:N, such as gpu:0,gpu:1',
     },
     epochs: {
       flag: 'epochs',
@@ -148,6 +154,35 @@ export const flags = {
       kind: 'number',
       describe: 'steps between checkpoints within an epoch',
     },
+    validation: {
+      flag: 'validation',
+      kind: 'number',
+      describe:
+        'training rows to hold out, drawn by the seed, and to score after each epoch; the test set is for the end',
+      otherwise: defaultConfig.validation,
+    },
+    keepBest: {
+      flag: 'keep-best',
+      kind: 'switch',
+      describe: 'keep the network of the epoch with the best score of those rows, for --best of other commands',
+    },
+    patience: {
+      flag: 'patience',
+      kind: 'number',
+      describe: 'end after so many epochs without a better score of those rows; 0: never',
+      otherwise: defaultConfig.patience,
+    },
+    tensorboard: {
+      flag: 'tensorboard',
+      kind: 'switch',
+      describe: 'write event files for TensorBoard too: tensorboard --logdir runs shows them',
+    },
+    logEvery: {
+      flag: 'log-every',
+      kind: 'number',
+      describe: 'steps that a line of the metrics is the mean over',
+      otherwise: 100,
+    },
     timeout: {
       flag: 'timeout',
       kind: 'number',
@@ -164,6 +199,7 @@ export const flags = {
   },
   eval: {
     run,
+    best,
     checkpoint: { flag: 'checkpoint', kind: 'text', describe: 'the same as RUN' },
     workers,
     engine,
@@ -174,11 +210,13 @@ export const flags = {
     files: {
       flag: 'files',
       kind: 'text',
-      describe: 'PNG or JPEG pictures of one digit each, or IDX files of images, plain or .gz',
+      describe:
+        'pictures of one number each (PNG, JPEG, WebP, GIF, TIFF, AVIF), IDX files of images, plain or .gz, or - for stdin',
       operand: 'several',
       required: true,
     },
     checkpoint: { ...weights, flag: 'checkpoint', otherwise: newestRun },
+    best,
     rows: { flag: 'rows', kind: 'text', describe: 'rows of the IDX files, from 0, such as 0,5-9', otherwise: 'all' },
     workers,
     engine,
@@ -186,6 +224,7 @@ export const flags = {
   },
   report: {
     run: { ...run, describe: 'run folder or checkpoint' },
+    best,
     out: { flag: 'out', kind: 'text', describe: 'the file to write', otherwise: 'report.html in the run folder' },
     workers,
     engine,
@@ -194,6 +233,7 @@ export const flags = {
   export: {
     checkpoint: { ...weights, flag: 'run', operand: 'one', required: true },
     out: { flag: 'out', kind: 'text', describe: 'the file to write', operand: 'one', required: true },
+    best,
     format: {
       flag: 'format',
       kind: 'choice',
@@ -223,17 +263,19 @@ export const flags = {
       flag: 'workers',
       kind: 'numbers',
       describe: 'numbers of worker threads to compare, such as 1,2,4',
-      otherwise: '1 and all cores',
+      otherwise: '1 and all cores, or GPUs',
     },
     steps: { flag: 'steps', kind: 'number', describe: 'measured steps for each', otherwise: 30 },
     engine,
     batchNorm: { ...batchNorm, ...asInTrain },
     batchSize: { ...batchSize, ...asInTrain },
     microBatch: { ...microBatch, ...asInTrain },
+    profile: { flag: 'profile', kind: 'switch', describe: 'take the time of each kernel on the device' },
     data,
     json: jsonArray,
   },
   verify: {
+    engine: { flag: 'engine', kind: 'choice', describe: 'wasm or opencl: what promises equal bits', otherwise: 'wasm' },
     workers: {
       flag: 'workers',
       kind: 'numbers',

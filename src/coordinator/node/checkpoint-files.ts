@@ -19,6 +19,8 @@ export type { Checkpoint } from '../checkpoint/checkpoint-format.js';
 export const checkpointName = 'checkpoint.msgpack';
 /** The generation before, in the same folder. */
 export const previousCheckpointName = 'checkpoint.previous.msgpack';
+/** The network of the epoch that did best on the held-out rows, in the same folder. */
+export const bestName = 'best.msgpack';
 
 /**
  * Writes `checkpoint.msgpack` into the folder. Arrays are read before the first wait, so the caller may go on changing them.
@@ -36,6 +38,11 @@ export async function writeCheckpoint(
   const bytes = await encodeCheckpoint(checkpoint);
   await writeFileAtomically(path, bytes, keepPrevious ? { keepPrevious: join(directory, previousCheckpointName) } : {});
   return path;
+}
+
+/** Writes `best.msgpack` into the folder. Throws OUT_NOT_WRITABLE; the file that was there is unharmed. */
+export async function writeBest(directory: string, checkpoint: Checkpoint): Promise<void> {
+  await writeFileAtomically(join(directory, bestName), await encodeCheckpoint(checkpoint));
 }
 
 /**

@@ -1,13 +1,13 @@
 /**
- * The folder of one run: `checkpoint.msgpack` (see checkpoint-files.ts), `metrics.jsonl`, `summary.json`, and while the run lives
- * `run.lock` (see run-lock.ts). Files that are replaced may be links to files; metrics.jsonl, which is appended to, may be
- * whatever takes lines, such as /dev/null or a pipe that somebody reads.
+ * The folder of one run: `checkpoint.msgpack` and `best.msgpack` (see checkpoint-files.ts), `metrics.jsonl`, `metrics.csv` and
+ * TensorBoard's files (see metrics-files.ts), `summary.json`, and while the run lives `run.lock` (see run-lock.ts). Files that are
+ * replaced may be links to files; metrics, which are appended to, may go to whatever takes lines, such as /dev/null or a pipe that
+ * somebody reads.
  */
-import { constants } from 'node:fs';
-import { appendFile, lstat, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { FileTooLargeError, IrregularFileError, readRegularFile } from '../../files/regular-file.js';
-import { OperationalError } from '../../shared/errors.js';
+import { IrregularFileError } from '../../files/regular-file.js';
+import { OperationalError, usageError } from '../../shared/errors.js';
 import { shellWord } from '../../shared/text.js';
 import {
   errorCode,
@@ -18,15 +18,16 @@ import {
   removeStaleTemporaries,
 } from '../../files/atomic-file.js';
 import { temporaryName, writeFileAtomically } from '../../files/atomic-file.js';
-import { checkpointName, previousCheckpointName, writeCheckpoint, type Checkpoint } from './checkpoint-files.js';
+import { bestName, checkpointName, previousCheckpointName, readCheckpoint } from './checkpoint-files.js';
+import { writeBest, writeCheckpoint, type Checkpoint } from './checkpoint-files.js';
+import { csvName, hasEventFiles, MetricsFiles, metricsName } from './metrics-files.js';
 import { lockName, RunLock } from './run-lock.js';
 import type { Metric, RunStore } from '../training/run-recorder.js';
 
 /** Where runs go without the option `out`, under the working folder. */
 export const runsName = 'runs';
-export const metricsName = 'metrics.jsonl';
 export const summaryName = 'summary.json';
-const replacedNames = [checkpointName, previousCheckpointName, summaryName];
+const replacedNames = [checkpointName, previousCheckpointName, bestName, summaryName];
 
 export interface RunFolderRequest {
   /** The folder, made if it is not there; without it a new one under `runs/` of `cwd`, named by the start time. */
@@ -37,6 +38,8 @@ export interface RunFolderRequest {
   readonly startTime?: Date | undefined;
   /** See `TakeOptions`. */
   readonly takeOver?: boolean | undefined;
+  /** Whether TensorBoard's event files are written; a run that goes on does so where the folder has some. */
+  readonly tensorboard?: boolean | undefined;
   readonly onNote?: ((text: string) => void) | undefined;
 }
 
@@ -57,10 +60,10 @@ export async function openRunFolder(request: RunFolderRequest): Promise<RunFolde
   const lock = await RunLock.take(directory, { takeOver, ...(onNote === undefined ? {} : { onNote }) });
   try {
     for (const name of replacedNames) await refuseIrregular(join(directory, name));
-    await refuseSame([...replacedNames, metricsName].map((name) => join(directory, name)));
+    await refuseSame([...replacedNames, metricsName, csvName].map((name) => join(directory, name)));
     if (loaded === null) await refuseCheckpoint(directory);
     await probe(directory);
-    for (const name of [checkpointName, previousCheckpointName, metricsName, summaryName, lockName, probeName]) {
+    for (const name of [...replacedNames, metricsName, csvName, lockName, probeName]) {
       await removeStaleTemporaries(join(directory, name), true);
     }
   } catch (error) {
@@ -68,33 +71,40 @@ export async function openRunFolder(request: RunFolderRequest): Promise<RunFolde
     throw error;
   }
   const isNewest = loaded !== null && (await leadToSame(loaded, join(directory, checkpointName)));
-  return new RunFolder(directory, lock, { checkpointIsKnown: isNewest, isNew: !existed });
+  const tensorboard = request.tensorboard === true || (loaded !== null && (await hasEventFiles(directory)));
+  return new RunFolder(directory, lock, { checkpointIsKnown: isNewest, isNew: !existed, tensorboard });
+}
+
+interface Opened {
+  /** Whether its `checkpoint.msgpack` is what the run goes on from. */
+  readonly checkpointIsKnown: boolean;
+  /** Whether it was made for this run. */
+  readonly isNew: boolean;
+  readonly tensorboard: boolean;
 }
 
 export class RunFolder implements RunStore {
   readonly checkpointPath: string;
-  readonly metricsPath: string;
   readonly summaryPath: string;
 
   readonly #lock: RunLock;
   readonly #isNew: boolean;
+  readonly #metrics: MetricsFiles;
   #checkpointIsKnown: boolean;
 
   /**
    * @param directory an existing folder, with its lock; `openRunFolder` makes one
-   * @param checkpointIsKnown whether its `checkpoint.msgpack` is what the run goes on from
-   * @param isNew whether it was made for this run
    */
   constructor(
     readonly directory: string,
     lock: RunLock,
-    { checkpointIsKnown, isNew }: { readonly checkpointIsKnown: boolean; readonly isNew: boolean },
+    { checkpointIsKnown, isNew, tensorboard }: Opened,
   ) {
     this.#lock = lock;
     this.#isNew = isNew;
     this.#checkpointIsKnown = checkpointIsKnown;
+    this.#metrics = new MetricsFiles(directory, { tensorboard });
     this.checkpointPath = join(directory, checkpointName);
-    this.metricsPath = join(directory, metricsName);
     this.summaryPath = join(directory, summaryName);
   }
 
@@ -124,47 +134,31 @@ export class RunFolder implements RunStore {
     this.#checkpointIsKnown = true;
   }
 
-  /** Appends one line to metrics.jsonl. Await it before the next. Throws OUT_NOT_WRITABLE; waits for no reader of a pipe. */
-  async appendMetric(metric: Metric): Promise<void> {
-    const flag = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
-    try {
-      await appendFile(this.metricsPath, `${JSON.stringify(metric)}\n`, { flag });
-    } catch (cause) {
-      throw notWritable(this.metricsPath, cause);
-    }
+  /** Replaces best.msgpack. Throws OUT_NOT_WRITABLE. */
+  async writeBest(checkpoint: Checkpoint): Promise<void> {
+    await writeBest(this.directory, checkpoint);
   }
 
-  /**
-   * Cuts metrics.jsonl back to a checkpoint: drops lines of later steps, which the resumed run will write again, and what a
-   * killed process left half-written, and the summary. Throws OUT_NOT_WRITABLE.
-   * @param step the checkpoint's; lines of that very step stay
-   * @param droppedKind but not those of this kind
-   * @returns whether there are metrics, and no evaluation of that step among them any more
-   */
-  async cutMetrics(step: number, droppedKind?: string): Promise<boolean> {
-    let text: string;
-    try {
-      text = (await readRegularFile(this.metricsPath)).toString();
-    } catch (cause) {
-      if (errorCode(cause) === 'ENOENT' || cause instanceof IrregularFileError) return false;
-      if (cause instanceof FileTooLargeError) throw new OperationalError('RUN_INVALID', cause.message, { cause });
-      throw notWritable(this.metricsPath, cause);
-    }
-    let evaluated = false;
-    const lines = text.split('\n').slice(0, -1);
-    const kept = lines.filter((line) => {
-      const metric = parseMetric(line);
-      if (metric === null || metric.step > step) return false;
-      if (metric.step === step && metric.kind === droppedKind) return false;
-      evaluated ||= metric.step === step && metric.kind === 'evaluation';
-      return true;
-    });
-    const cut = kept.map((line) => `${line}\n`).join('');
-    if (cut !== text) await writeFileAtomically(this.metricsPath, cut);
+  /** Removes best.msgpack where it is of a step after that. One that cannot be read stays, and so does a link. */
+  async cutBest(step: number): Promise<void> {
+    const path = join(this.directory, bestName);
+    if ((await lstat(path).catch(() => null))?.isFile() !== true) return;
+    const best = await readCheckpoint(path).catch(() => null);
+    if (best !== null && best.step > step) await rm(path, { force: true });
+  }
+
+  /** Appends to the metrics. Await it before the next. Throws OUT_NOT_WRITABLE; waits for no reader of a pipe. */
+  async appendMetric(metric: Metric): Promise<void> {
+    await this.#metrics.append(metric);
+  }
+
+  /** Cuts the metrics back to a checkpoint, see `MetricsFiles.cut`, and removes the summary. Throws OUT_NOT_WRITABLE. */
+  async cutMetrics(step: number, droppedKinds: readonly string[] = []): Promise<boolean> {
+    const missing = await this.#metrics.cut(step, droppedKinds);
     // The summary is that of the end before; a link stays what it is.
     if ((await lstat(this.summaryPath).catch(() => null))?.isFile() === true)
       await rm(this.summaryPath, { force: true });
-    return !evaluated;
+    return missing;
   }
 
   /** Replaces summary.json. Throws OUT_NOT_WRITABLE. */
@@ -206,9 +200,10 @@ export async function runFolders(runs: string = runsName): Promise<string[]> {
 /**
  * The checkpoint file that an argument means: a folder means its `checkpoint.msgpack`, or, where a kill left only that, its
  * `checkpoint.previous.msgpack`; the name of a run means its folder under `runs/`; anything else means itself.
- * @throws OperationalError CHECKPOINT_MISSING where there is nothing; CHECKPOINT_INVALID where that cannot be told
+ * @param best whether a folder is meant, and its `best.msgpack`
+ * @throws OperationalError CHECKPOINT_MISSING where there is nothing; CHECKPOINT_INVALID where that cannot be told; USAGE
  */
-export async function resolveCheckpointPath(runOrFile: string): Promise<string> {
+export async function resolveCheckpointPath(runOrFile: string, best = false): Promise<string> {
   const stats = await stat(runOrFile).catch((cause: unknown) => {
     const code = errorCode(cause);
     if (code === 'ENOENT' && basename(runOrFile) === runOrFile) return null;
@@ -219,11 +214,20 @@ export async function resolveCheckpointPath(runOrFile: string): Promise<string> 
     const message = `cannot read ${runOrFile} (${code}); check its permissions, or name another run or checkpoint`;
     throw new OperationalError('CHECKPOINT_INVALID', message, { cause });
   });
-  if (stats === null) return resolveCheckpointPath(join(runsName, runOrFile));
+  if (stats === null) return resolveCheckpointPath(join(runsName, runOrFile), best);
+  if (best) return bestIn(runOrFile, stats.isDirectory());
   if (!stats.isDirectory()) return runOrFile;
   const path = await checkpointIn(runOrFile);
   if (path !== null) return path;
   const message = `the folder ${runOrFile} holds no ${checkpointName}; name a run that has one, or a checkpoint file`;
+  throw new OperationalError('CHECKPOINT_MISSING', message);
+}
+
+async function bestIn(run: string, isFolder: boolean): Promise<string> {
+  if (!isFolder) throw usageError(`\`best\` is about a run's folder, and ${run} is a file; name the folder`);
+  const path = join(run, bestName);
+  if (await isThere(path)) return path;
+  const message = `the folder ${run} holds no ${bestName}; train with \`validation\` and \`keepBest\`, or leave \`best\` out`;
   throw new OperationalError('CHECKPOINT_MISSING', message);
 }
 
@@ -255,7 +259,11 @@ export async function checkpointIn(directory: string): Promise<string | null> {
 }
 
 async function refuseCheckpoint(directory: string): Promise<void> {
-  if ((await checkpointIn(directory)) === null) return;
+  if ((await checkpointIn(directory)) === null) {
+    if (!(await isThere(join(directory, bestName)))) return;
+    const best = `${directory} holds the best network of another run, ${bestName}`;
+    throw new OperationalError('OUT_IN_USE', `${best}; move it away, or choose another \`out\``);
+  }
   const message = `${directory} holds a checkpoint of another run; resume it with \`resume\` ${shellWord(directory)}, or choose another \`out\``;
   throw new OperationalError('OUT_IN_USE', message);
 }
@@ -350,13 +358,3 @@ async function probe(directory: string): Promise<void> {
 }
 
 /** Step and kind of a metrics line; null where the line is not one. */
-function parseMetric(line: string): { step: number; kind: unknown } | null {
-  try {
-    const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null || !('step' in value) || typeof value.step !== 'number')
-      return null;
-    return { step: value.step, kind: 'kind' in value ? value.kind : null };
-  } catch {
-    return null;
-  }
-}

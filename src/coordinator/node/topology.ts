@@ -36,13 +36,29 @@ export function parseWorkers(workers: number | string): Workers {
 }
 
 /**
- * @param list devices by rank, such as `cpu,cpu` or `cpu:0,cpu:3`
+ * @param list devices by rank, such as `cpu,cpu`, `cpu:0,cpu:3` or `gpu:0,gpu:1`; `gpu` alone is one for each worker
  * @throws OperationalError USAGE, naming the item that is wrong, or restating the two counts where they differ
  */
 export function parseDevices(list: string, workers: Workers = 'auto'): Device[] {
   const devices = list.split(',').map((text, rank) => parseDevice(text.trim(), rank));
+  if (namesAllGpus(devices) && workers !== 'auto') return Array.from({ length: workers }, () => anyGpu);
+  checkOneKind(devices);
   checkDeviceCount(devices, workers);
   return devices;
+}
+
+const anyGpu: Device = { kind: 'gpu', index: null };
+
+/** Whether they are the GPUs that there are, in turn, for as many workers as are asked for. */
+export function namesAllGpus(devices: readonly Device[]): boolean {
+  const [first] = devices;
+  return devices.length === 1 && first?.kind === 'gpu' && first.index === null;
+}
+
+/** A device as the option `devices` names it. */
+export function deviceName(device: Device): string {
+  const number = device.kind === 'cpu' ? device.core : device.index;
+  return number === null ? device.kind : `${device.kind}:${String(number)}`;
 }
 
 /**
@@ -153,11 +169,25 @@ function withAncestors(mounts: readonly string[], path: string): string[] {
 }
 
 function parseDevice(text: string, rank: number): Device {
-  const match = /^cpu(?::(\d{1,4}))?$/.exec(text);
-  const core = match?.[1] === undefined ? null : Number(match[1]);
-  if (match !== null && (core === null || core <= maxCore)) return { kind: 'cpu', core };
+  const [, kind, digits] = /^(cpu|gpu|opencl)(?::(\d{1,4}))?$/.exec(text) ?? [];
+  const number = digits === undefined ? null : Number(digits);
+  if (number === null || number <= maxCore) {
+    if (kind === 'cpu') return { kind, core: number };
+    if (kind === 'gpu') return { kind, index: number };
+    if (kind === 'opencl' && number !== null) return { kind, index: number };
+  }
   const where = `\`devices\`: item ${String(rank + 1)}, "${text}", is not a device`;
-  throw usageError(`${where}; write cpu, or cpu:N to pin that worker to core N, separated by commas`);
+  const kinds = 'cpu, cpu:N to pin that worker to core N, gpu, gpu:N or opencl:N';
+  throw usageError(`${where}; write ${kinds}, separated by commas`);
+}
+
+/** A group computes with one engine. */
+function checkOneKind(devices: readonly Device[]): void {
+  const cpu = devices.find(({ kind }) => kind === 'cpu');
+  const other = devices.find(({ kind }) => kind !== 'cpu');
+  if (cpu === undefined || other === undefined) return;
+  const mixed = `\`devices\` names ${deviceName(cpu)} beside ${deviceName(other)}`;
+  throw usageError(`${mixed}, but all workers compute alike: name processors alone, or GPUs alone`);
 }
 
 function checkDeviceCount(devices: readonly Device[], workers: Workers): void {

@@ -1,21 +1,24 @@
 /** A running group with all that it works on: threads, shared memory, data set and training state. */
+import type { ComputeDevice, DevicePool } from '../../shared/compute-device.js';
 import type { TrainConfig } from '../../shared/model/config.js';
 import type { Engine } from '../../shared/engine.js';
+import { assert, at } from '../../shared/errors.js';
 import type { Job } from '../../shared/group/job.js';
-import { allocateMemory, planMemory, type MemoryLayout } from '../../shared/group/memory.js';
-import type { Device, RankReport } from '../../shared/group/protocol.js';
-import { positionOf, stepsPerEpoch } from '../../shared/model/schedule.js';
+import { allocateMemory, lossSlots, planMemory, type MemoryLayout } from '../../shared/group/memory.js';
+import type { RankReport } from '../../shared/group/protocol.js';
+import { stepsPerEpoch } from '../../shared/model/schedule.js';
 import { alone } from '../../shared/sums/tree.js';
 import { sumOver, together } from './agreement.js';
 import { synchroniseStatistics } from './batch-norm.js';
 import { parametersSha256, type Checkpoint } from '../checkpoint/checkpoint-format.js';
 import type { OpenDataset } from './dataset-parts.js';
-import { evaluateGroup, testSplit, type Accuracy, type TestSplit } from './evaluation.js';
+import { checkDeviceMemory } from './device-memory.js';
+import { evaluateGroup, placeHeldOut, testSplit, type Accuracy, type Split, type TestSplit } from './evaluation.js';
 import { arithmeticOf } from '../checkpoint/golden-hashes.js';
 import type { Host, Simd } from './host.js';
 import { loadKernels, type LoadedKernels } from './kernels.js';
 import { memoryShape } from './memory-shape.js';
-import { fillPermutation } from './sampler.js';
+import { fillPermutation, holdOut, type HeldOut } from './sampler.js';
 import { TrainingState, type NetworkState, type SavedState } from './state.js';
 import { checkBatchNormRows } from '../validate.js';
 import { WorkerGroup } from './worker-group.js';
@@ -26,6 +29,8 @@ export interface SessionOptions {
   readonly engine: Engine;
   /** What the engine imports on each thread, see `ReplicaBinding`. */
   readonly libraries: readonly string[];
+  /** Gives each rank a device besides the processor; null, the default, where the engine needs none. */
+  readonly pool?: DevicePool | null;
   readonly config: TrainConfig;
   readonly dataset: OpenDataset;
   /** How long a rank may keep the others waiting. */
@@ -35,8 +40,8 @@ export interface SessionOptions {
 
 export interface SessionRequest extends SessionOptions {
   readonly groupSize: number;
-  /** One for each rank; null, the default, for any core. */
-  readonly devices?: readonly Device[] | null;
+  /** Core of each rank, null for any; none, the default, pins no rank. */
+  readonly cores?: readonly (number | null)[];
   /** Whether batches will be trained on, so that their shards must suit the batch norms. */
   readonly trains: boolean;
   /** The other processes that train with this one; null, the default, where there are none. */
@@ -44,7 +49,9 @@ export interface SessionRequest extends SessionOptions {
 }
 
 /** What a checkpoint holds that the session does not know. */
-export type RunHistory = Pick<Checkpoint, 'init' | 'overridden'>;
+export type RunHistory = Pick<Checkpoint, 'init' | 'overridden' | 'losses' | 'keepBest' | 'best'>;
+
+const noHistory: RunHistory = { init: null, overridden: [], losses: null, keepBest: false, best: null };
 
 /** What came of steps that were trained. */
 export interface Trained {
@@ -66,15 +73,20 @@ export class Session {
   readonly layout: MemoryLayout;
   readonly buffer: SharedArrayBuffer;
   readonly perEpoch: number;
-  /** How wide the vectors of the engine's kernels are; null for an engine without. */
+  /** How wide the vectors of the engine's kernels are; null for an engine without, or that computes elsewhere. */
   readonly simd: Simd | null;
   readonly #request: SessionRequest;
   readonly #memory: WebAssembly.Memory;
   readonly #module: WebAssembly.Module | null;
+  readonly #devices: readonly ComputeDevice[] | null;
   readonly #state: TrainingState;
+  /** `MemoryLayout.stepLosses` */
+  readonly #stepLosses: Float64Array;
   #group: WorkerGroup;
   #dataset = '';
   #allWorkers: number;
+  /** Null for a session that does not train. */
+  #rows: HeldOut | null = null;
   /** Epoch whose permutation is in shared memory. */
   #shuffledEpoch = -1;
 
@@ -108,12 +120,15 @@ export class Session {
   static async #openHere(request: SessionRequest): Promise<Session> {
     const { host, engine, config, groupSize, dataset, job, trains, onNote } = request;
     if (trains) checkBatchNormRows(config, dataset.trainCount, groupSize);
-    const layout = planMemory(engine, memoryShape(config, groupSize, dataset, job ?? alone));
+    const devices = request.pool?.take(groupSize) ?? null;
+    const position = job ?? alone;
+    if (devices !== null) checkDeviceMemory({ engine, config, dataset, devices, position });
+    const layout = planMemory(engine, memoryShape(config, groupSize, dataset, position));
     const memory = allocateMemory(layout);
     const kernels = await loadKernels(engine, host);
     if (typeof kernels?.warning === 'string') onNote(kernels.warning);
     await job?.attach(memory, layout);
-    const session = new Session(request, layout, memory, kernels);
+    const session = new Session(request, layout, memory, kernels, devices);
     try {
       // The threads start meanwhile.
       await session.#loadDataset();
@@ -129,6 +144,7 @@ export class Session {
     layout: MemoryLayout,
     memory: WebAssembly.Memory,
     kernels: LoadedKernels | null,
+    devices: readonly ComputeDevice[] | null,
   ) {
     const { config, engine, groupSize, job = null } = request;
     this.#request = request;
@@ -142,8 +158,10 @@ export class Session {
     this.buffer = memory.buffer as unknown as SharedArrayBuffer;
     this.perEpoch = stepsPerEpoch(config, layout.shape.trainCount);
     this.#module = kernels?.module ?? null;
-    this.simd = kernels?.simd ?? null;
+    this.simd = devices === null ? (kernels?.simd ?? null) : null;
+    this.#devices = devices;
     this.#state = new TrainingState(this.buffer, layout);
+    this.#stepLosses = new Float64Array(this.buffer, layout.stepLosses, lossSlots);
     this.#group = this.#startGroup();
     if (job !== null) {
       job.onFailure = (error) => {
@@ -198,6 +216,7 @@ export class Session {
 
   /** Trains until `end` steps are done, or fewer where a stop was requested or a value ceased to be finite. */
   async trainTo(end: number): Promise<Trained> {
+    const begun = this.step;
     let reports: RankReport[] = [];
     for (;;) {
       const first = this.step;
@@ -207,17 +226,22 @@ export class Session {
       reports = await this.#group.run({ name: 'train', first, end: until });
       if (this.step < until) break;
     }
-    return { loss: this.#lossOf(reports), reports };
+    return { loss: this.step === begun ? null : this.lossOf(this.step - 1), reports };
+  }
+
+  /** Mean loss of the global batch of a step, counted from 0: one of the last `lossSlots` that were committed. */
+  lossOf(step: number): number {
+    return at(this.#stepLosses, step % lossSlots);
   }
 
   /**
-   * Scores the network on the test split.
+   * Scores the network on the test split, or on the rows that are held out.
    * @returns null where a stop was requested before the end
    * @throws OperationalError NOT_FINITE
    */
-  async evaluate(): Promise<Accuracy | null> {
+  async evaluate(split: Split = 'test'): Promise<Accuracy | null> {
     const statistics = this.#state.runningStatistics(this.step).slice(0, this.groupSize);
-    return evaluateGroup(this, this.#group, synchroniseStatistics(this.config, statistics));
+    return evaluateGroup(this, this.#group, synchroniseStatistics(this.config, statistics), split);
   }
 
   /** Views of the test split, with the probabilities of the last evaluation. */
@@ -231,7 +255,7 @@ export class Session {
   }
 
   /** A private copy of the state with all that it takes to go on from it. */
-  async checkpoint(history: RunHistory = { init: null, overridden: [] }): Promise<Checkpoint> {
+  async checkpoint(history: RunHistory = noHistory): Promise<Checkpoint> {
     const { config, dataset, engine, step } = this;
     const saved = this.save();
     return {
@@ -249,7 +273,7 @@ export class Session {
 
   /** Ends all threads and starts new ones, which go on from `step`: nothing is left of a step that was not committed. */
   async restart(): Promise<void> {
-    await this.#group.close();
+    await this.close();
     this.#group.control.reset();
     this.#group = this.#startGroup();
     await this.#prepare();
@@ -266,8 +290,9 @@ export class Session {
   }
 
   /** Ends every thread, and resolves when they are gone. What is in memory stays. */
-  close(): Promise<void> {
-    return this.#group.close();
+  async close(): Promise<void> {
+    await this.#group.close();
+    if (this.#devices !== null) this.#request.pool?.reclaim(this.#devices);
   }
 
   async #begin(step: number): Promise<void> {
@@ -283,18 +308,15 @@ export class Session {
   /** Writes the permutation of that epoch (from 0) where the ranks find their rows. */
   #shuffle(epoch: number): void {
     if (epoch === this.#shuffledEpoch) return;
-    const { permutation, shape } = this.layout;
-    fillPermutation(new Uint32Array(this.buffer, permutation, shape.trainCount), this.config.seed, epoch);
+    assert(this.#rows !== null, 'a session that trains');
+    const { trained } = this.#rows;
+    const target = new Uint32Array(this.buffer, this.layout.permutation, trained.length);
+    fillPermutation(target, trained, this.config.seed, epoch);
     this.#shuffledEpoch = epoch;
   }
 
-  #lossOf([first]: readonly RankReport[]): number | null {
-    if (typeof first?.lossSum !== 'number') return null;
-    return first.lossSum / positionOf(this.config, this.layout.shape.trainCount, this.step - 1).rows;
-  }
-
   #startGroup(): WorkerGroup {
-    const { host, engine, libraries, config, groupSize, devices, timeoutMs, onNote, job } = this.#request;
+    const { host, engine, libraries, config, groupSize, cores = [], timeoutMs, onNote, job } = this.#request;
     return new WorkerGroup({
       host,
       groupSize,
@@ -305,19 +327,23 @@ export class Session {
       memory: this.#memory,
       module: this.#module,
       mailbox: job?.mailbox.buffer ?? null,
-      cores: devices?.map((device) => device.core) ?? [],
+      cores,
+      devices: this.#devices,
       timeoutMs,
       onNote,
     });
   }
 
   async #loadDataset(): Promise<void> {
-    const { train, test } = this.layout;
+    const { train, test, shape } = this.layout;
     this.#dataset = await this.#request.dataset.load(this.buffer, {
       trainImages: train.images,
       trainLabels: train.labels,
       testImages: test.images,
       testLabels: test.labels,
     });
+    if (!this.#request.trains) return;
+    this.#rows = holdOut(shape.trainCount, this.config.validation, this.config.seed);
+    placeHeldOut(this, this.#rows.heldOut);
   }
 }

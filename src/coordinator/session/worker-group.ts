@@ -4,8 +4,9 @@
  */
 import type { TrainConfig } from '../../shared/model/config.js';
 import { Control, type Command } from '../../shared/group/control.js';
+import type { ComputeDevice } from '../../shared/compute-device.js';
 import type { EngineName } from '../../shared/engine.js';
-import { deserialiseError, isBugByKind, OperationalError, serialiseError } from '../../shared/errors.js';
+import { deserialiseError, isBugByKind, messageOf, OperationalError, serialiseError } from '../../shared/errors.js';
 import type { MemoryLayout } from '../../shared/group/memory.js';
 import { packMessage, unpackMessage } from '../../shared/group/protocol.js';
 import type { RankFailure, RankMessage, RankReport } from '../../shared/group/protocol.js';
@@ -29,6 +30,8 @@ export interface WorkerGroupOptions {
   readonly mailbox: SharedArrayBuffer | null;
   /** Core of each rank, or null. */
   readonly cores: readonly (number | null)[];
+  /** What each rank computes on besides the processor, or null. */
+  readonly devices?: readonly ComputeDevice[] | null;
   readonly timeoutMs: number;
   /** Receives lines for the user that are no errors. */
   readonly onNote: (text: string) => void;
@@ -99,7 +102,9 @@ export class WorkerGroup {
     const { groupSize, timeoutMs } = this.#options;
     const answered = new Set(this.#pending?.reports.map((report) => report.rank));
     const silent = Array.from({ length: groupSize }, (_, rank) => rank).filter((rank) => !answered.has(rank));
-    const names = silent.map((rank) => `rank ${String(rank)} (in ${this.control.placeOf(rank)})`);
+    const names = silent.map(
+      (rank) => `rank ${String(rank)} (in ${this.control.placeOf(rank)}${this.#onDevice(rank)})`,
+    );
     const message = `${names.join(', ')} gave no sign of life for ${String(timeoutMs / 1000)} s`;
     return new OperationalError('RANK_STALLED', message, { rank: silent[0] ?? 0 });
   }
@@ -129,15 +134,16 @@ export class WorkerGroup {
   }
 
   async #startRank(rank: number): Promise<void> {
-    const { groupSize, engine, libraries, config, layout, cores, timeoutMs } = this.#options;
+    const { groupSize, engine, libraries, config, layout, cores, devices, timeoutMs } = this.#options;
     const { memory, module, mailbox } = this.#options;
     const core = cores[rank] ?? null;
     const packed = packMessage({ rank, groupSize, engine, libraries, config, layout, timeoutMs, core });
     try {
-      await this.#threads.run({ config: packed, memory, module, mailbox }, (message) => {
+      const device = devices?.[rank] ?? null;
+      await this.#threads.run({ config: packed, memory, module, mailbox, device }, (message) => {
         this.#receive(unpackMessage(message));
       });
-      if (this.#closed === null) this.#fail(this.#died(rank, 'ended early'));
+      if (this.#closed === null) this.#fail(this.#died(rank, `ended early${this.#onDevice(rank)}`));
     } catch (cause) {
       this.#fail(this.#endOfThread(rank, cause));
     }
@@ -183,11 +189,17 @@ export class WorkerGroup {
   #endOfThread(rank: number, cause: unknown): Error {
     if (cause instanceof OperationalError) return cause;
     if (isBugByKind(cause)) return deserialiseError(serialiseError(cause, rank), this.#failedAt(rank));
-    return this.#died(rank, cause instanceof Error ? cause.message : String(cause), cause);
+    return this.#died(rank, messageOf(cause) + this.#onDevice(rank), cause);
   }
 
   #died(rank: number, reason: string, cause?: unknown): OperationalError {
     return new OperationalError('RANK_FAILED', this.#failedAt(rank) + reason, { rank, cause });
+  }
+
+  /** What it computes on besides the processor, for messages of those who cannot say so themselves. */
+  #onDevice(rank: number): string {
+    const device = this.#options.devices?.[rank];
+    return device === undefined ? '' : `, on ${device.title}`;
   }
 
   #failedAt(rank: number): string {

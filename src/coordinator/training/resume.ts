@@ -4,7 +4,7 @@ import { shellWord } from '../../shared/text.js';
 import type { Checkpoint } from '../checkpoint/checkpoint-format.js';
 
 /**
- * A resumed run goes on with the same bits only on the same data, engine and arithmetic.
+ * A resumed run goes on with the same bits only on the same data and with the same arithmetic, which exact engines share.
  * @param override what may differ on purpose: `data`, `engine`, `kernels`
  * @throws OperationalError CONFIGURATION_CHANGED
  */
@@ -19,7 +19,8 @@ export function refuseOtherBits(
         '`data`, or add `override: data`',
     );
   }
-  if (resume.engine !== run.engine) {
+  const alike = resume.arithmetic !== null && resume.arithmetic === run.arithmetic;
+  if (resume.engine !== run.engine && !alike) {
     if (override.includes('engine')) return;
     throw changed(
       `the checkpoint was trained by engine ${resume.engine}, this is ${run.engine}: its bits will differ; use \`engine\` ` +

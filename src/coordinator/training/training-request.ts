@@ -10,6 +10,9 @@ export interface TrainingRequest extends Omit<SessionRequest, 'trains'> {
   /** For the record: why that engine, and what it computes on. */
   readonly why: string;
   readonly device: string;
+  /** For the record: versions of mnist-ddp and of Node; null in a page. */
+  readonly version: string | null;
+  readonly node: string | null;
   /** Null for a process of a job whose process 0 writes. */
   readonly folder: RunStore | null;
   /** The other processes that train with this one; null where there are none. */
@@ -27,6 +30,10 @@ export interface TrainingRequest extends Omit<SessionRequest, 'trains'> {
   /** Steps since training began after which to end, resumed or not. */
   readonly maxSteps: number | undefined;
   readonly checkpointEvery: number | undefined;
+  /** Steps that a line of the metrics is the mean over; an epoch begins a new one. */
+  readonly logEvery: number;
+  /** Whether the network of the epoch that does best on the held-out rows is kept. */
+  readonly keepBest: boolean;
   readonly signal: AbortSignal | undefined;
   /** How often failed workers are started again before the run ends with the failure. */
   readonly maxRestarts: number;

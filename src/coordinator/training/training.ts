@@ -1,23 +1,28 @@
 /** A training run: commands stretches of steps to the group, and writes down what comes of them. */
 import { messageOf, OperationalError } from '../../shared/errors.js';
+import { lossSlots } from '../../shared/group/memory.js';
 import { classes } from '../../shared/model/network.js';
 import { learningRateAt, positionOf } from '../../shared/model/schedule.js';
 import { counted, shellWord } from '../../shared/text.js';
 import { CommonEnd, fromFirst, together } from '../session/agreement.js';
 import { parametersSha256, stateSha256, unsoundField, type Checkpoint } from '../checkpoint/checkpoint-format.js';
-import type { Accuracy } from '../session/evaluation.js';
+import type { Accuracy, Split } from '../session/evaluation.js';
 import { arithmeticOf } from '../checkpoint/golden-hashes.js';
-import type { EvaluationMetric, InitialWeights, Progress, StartMetric, StepMetric, Summary } from './metrics.js';
-import type { TrainMetric } from './metrics.js';
+import { LossMeans } from './losses.js';
+import type { BatchMetric, EvaluationMetric, InitialWeights, Progress, StartMetric, StepMetric } from './metrics.js';
+import type { StepPlace, Summary, TrainMetric } from './metrics.js';
 import { LostRank, Restarts } from './restarts.js';
 import { refuseOtherBits } from './resume.js';
 import { RunRecorder } from './run-recorder.js';
+import { Selection } from './selection.js';
 import { Session } from '../session/session.js';
-import { stopOnSignal } from './stop-signal.js';
+import { abortOf, stopOnSignal } from './stop-signal.js';
 import type { TrainingRequest } from './training-request.js';
 
-/** Steps between two lines of the log. */
-const logEvery = 100;
+/** Steps of an epoch between two lines of the reference program. */
+const referenceSteps = 100;
+/** Steps after which a network has learned something. */
+const warnedFrom = 100;
 /** What equal probabilities of the classes come to, but for rounding. */
 const chanceLoss = 0.999 * Math.log(classes);
 /** How often progress is told: a stretch of steps ends there, which costs the group one wake-up. */
@@ -37,7 +42,7 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
     const run = new TrainingRun(request, session);
     await together(job, () => run.start());
     yield await run.startMetric();
-    if (await fromFirst(job, () => Promise.resolve(run.owesEvaluation))) yield await run.evaluate();
+    if (await fromFirst(job, () => Promise.resolve(run.owesEvaluation))) yield await run.scoreEpoch();
     while (session.step < run.lastStep) {
       await run.throwIfAborted();
       yield* run.advance();
@@ -52,7 +57,9 @@ export async function* runTraining(request: TrainingRequest): AsyncGenerator<Tra
 
 /** What a run does between its steps: it decides when to log, to save, to evaluate and to give up. */
 class TrainingRun {
-  readonly lastStep: number;
+  /** Where training ends: of all epochs, or that after which patience ended. */
+  lastStep: number;
+  /** Of the test set, at this step; null where it was not scored. */
   accuracy: Accuracy | null = null;
   /** Whether the run to go on with ended between the checkpoint of an epoch and its evaluation. */
   owesEvaluation = false;
@@ -60,20 +67,34 @@ class TrainingRun {
   readonly #session: Session;
   readonly #recorder: RunRecorder;
   readonly #restarts: Restarts;
-  #loss: number | null = null;
+  readonly #losses: LossMeans;
+  readonly #selection: Selection;
+  /** Of the held-out rows, at this step. */
+  #validation: Accuracy | null = null;
+  /** Steps that were trained before, or are in the figures below. */
+  #counted: number;
+  readonly #startedAt = new Date();
   #trainMs = 0;
+  #evaluationMs = 0;
   #images = 0;
   #lastLog = { images: 0, trainMs: 0 };
   /** Of the last few steps: what progress shows, and how many steps go between two reports of it. */
-  #recent = { imagesPerSecond: 0, stepMs: progressMs };
+  #recent: { loss: number | null; imagesPerSecond: number; stepMs: number } = {
+    ...{ loss: null, imagesPerSecond: 0, stepMs: progressMs },
+  };
 
   constructor(request: TrainingRequest, session: Session) {
-    const { config, maxSteps, maxRestarts, onNote, job } = request;
+    const { config, maxSteps, maxRestarts, onNote, job, logEvery, resume, override } = request;
     this.#request = request;
     this.#session = session;
     this.#recorder = new RunRecorder(request.folder, onNote);
     // Other processes may have committed the step that this one would have to do again.
     this.#restarts = new Restarts(session, { max: job === null ? maxRestarts : 0, onNote });
+    this.#counted = resume?.step ?? 0;
+    this.#losses = new LossMeans(session.perEpoch, logEvery, resume?.losses ?? null);
+    // Scores of other rows, or of another network, compare with none of this run.
+    const comparable = !['validation', 'seed', 'data'].some((name) => override.includes(name));
+    this.#selection = new Selection(config.patience, comparable ? (resume?.best ?? null) : null);
     this.lastStep = Math.min(session.perEpoch * config.epochs, maxSteps ?? Infinity);
   }
 
@@ -88,10 +109,16 @@ class TrainingRun {
       return;
     }
     refuseOtherBits(resume, { dataset, engine: engine.name, arithmetic: arithmeticOf(engine) }, override);
-    // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more.
-    const evaluated = resume.step > 0 && resume.step % perEpoch === 0 && resume.step < this.lastStep;
-    const missing = await folder?.cutMetrics(resume.step, evaluated ? undefined : 'evaluation');
-    this.owesEvaluation = evaluated && missing === true;
+    // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more; but a score of
+    // held-out rows is no part of the checkpoint, which comes first.
+    const goesOn = resume.step < this.lastStep;
+    const atEnd = resume.step > 0 && resume.step % perEpoch === 0 && goesOn;
+    const evaluated = atEnd && config.validation === 0;
+    // Nor is the mean over a part of an interval, with which a run ended that now goes on.
+    const dropped = [...(evaluated ? [] : ['evaluation']), ...(this.#losses.steps > 0 && goesOn ? ['step'] : [])];
+    const missing = await folder?.cutMetrics(resume.step, dropped);
+    this.owesEvaluation = evaluated ? missing === true : atEnd;
+    await folder?.cutBest(resume.step);
     await this.#session.restore(resume);
   }
 
@@ -121,7 +148,8 @@ class TrainingRun {
   /** What is left to do where no step is: another checkpoint of the folder would not fit the summary. */
   async *endWhereItBegan(): AsyncGenerator<TrainMetric, void, undefined> {
     await this.#recorder.unchangedCheckpoint(await this.#checkpoint());
-    yield await this.evaluate();
+    if (this.#scoresHeldOut && this.#validation === null) yield await this.scoreEpoch();
+    yield await this.#evaluate('test');
   }
 
   /** Trains up to the next line of the log, checkpoint or end of an epoch, and does what is due there. */
@@ -136,11 +164,15 @@ class TrainingRun {
     }
     const stepInEpoch = step % perEpoch;
     this.#tell('training');
-    if (stepInEpoch !== 0 && stepInEpoch % logEvery === 0) yield await this.#log(stepInEpoch);
+    if (stepInEpoch !== 0 && stepInEpoch % referenceSteps === 0) yield this.#batch();
+    if (this.#lineIsDue) yield await this.#log();
     if (stepInEpoch === 0 || step === this.lastStep) {
       // The checkpoint comes first: an evaluation may take long, and what comes in it must not cost the epoch.
-      const unsaved = await this.#saveEpoch();
-      yield await this.evaluate();
+      let unsaved = await this.#saveEpoch();
+      yield await this.scoreEpoch();
+      // Only now is it known to be the last one.
+      if (step === this.lastStep && this.#recorder.savedStep !== step) unsaved = await this.#saveEpoch();
+      if (step === this.lastStep && this.#scoresHeldOut) yield await this.#evaluate('test');
       if (unsaved !== null) throw unsaved;
     } else if (step % (checkpointEvery ?? Infinity) === 0 || wantsCheckpoint?.() === true) {
       await this.#recorder.checkpoint(await this.#checkpoint());
@@ -183,104 +215,161 @@ class TrainingRun {
     return this.#commonEnd(reason);
   }
 
-  async evaluate(): Promise<EvaluationMetric> {
+  /** Scores the network after an epoch, or at the end of the run within one: on the held-out rows, or else on the test set. */
+  async scoreEpoch(): Promise<EvaluationMetric> {
+    if (!this.#scoresHeldOut) return this.#evaluate('test');
+    const metric = await this.#evaluate('validation');
+    const { step, epoch, correct, total, loss } = metric;
+    const ends = step > 0 && step % this.#session.perEpoch === 0;
+    const isBest = this.#selection.consider({ step, epoch, correct, total, loss }, ends);
+    if (isBest && this.#request.keepBest) await this.#recorder.best(await this.#checkpoint());
+    if (ends && step < this.lastStep && this.#selection.isExhausted(epoch)) this.#endEarly(epoch);
+    return metric;
+  }
+
+  get #scoresHeldOut(): boolean {
+    return this.#request.config.validation > 0;
+  }
+
+  #endEarly(epoch: number): void {
+    const { folder, config, onNote } = this.#request;
+    this.lastStep = this.#session.step;
+    if (folder === null) return;
+    const epochs = counted(config.patience, 'epoch');
+    const best = String(this.#selection.best?.epoch);
+    onNote(`training ends after epoch ${String(epoch)}: ${epochs} without a better score than that of epoch ${best}`);
+  }
+
+  async #evaluate(split: Split): Promise<EvaluationMetric> {
     this.#tell('evaluation');
-    const accuracy = await this.#withRestarts(() => this.#session.evaluate());
+    const start = performance.now();
+    const accuracy = await this.#withRestarts(() => this.#session.evaluate(split));
+    this.#evaluationMs += performance.now() - start;
     if (accuracy === null) throw await this.#abort();
-    this.accuracy = accuracy;
+    if (split === 'test') this.accuracy = accuracy;
+    else this.#validation = accuracy;
     const { step, perEpoch } = this.#session;
-    const metric: EvaluationMetric = { kind: 'evaluation', step, epoch: Math.ceil(step / perEpoch), ...accuracy };
+    const epoch = Math.ceil(step / perEpoch);
+    const trainLoss = this.#losses.ofEpoch;
+    const metric: EvaluationMetric = { kind: 'evaluation', split, step, epoch, ...accuracy, trainLoss };
     await this.#recorder.metric({ ...metric });
     return metric;
   }
 
   /** Writes the summary and returns it. */
   async summary(): Promise<Summary> {
-    const { config, engine, folder, job, onNote } = this.#request;
+    const { config, engine, folder, job, version, node, onNote } = this.#request;
     const { allWorkers, dataset, simd, step } = this.#session;
     if (this.accuracy === null) throw new Error('a summary needs an evaluation');
     const saved = this.#session.save();
+    const { loss: testLoss, ...accuracy } = this.accuracy;
     const summary: Summary = {
       kind: 'summary',
-      ...this.accuracy,
+      ...accuracy,
+      testLoss,
+      validation: this.#validation,
+      best: this.#selection.best,
       dataset,
       step,
       steps: step,
-      epochs: config.epochs,
+      config,
       workers: allWorkers,
       processes: job?.processes ?? 1,
       engine: engine.name,
       simdBits: simd?.bits ?? null,
-      batchNorm: config.batchNorm,
-      batchSize: config.batchSize,
-      microBatch: config.microBatch,
-      learningRate: config.learningRate,
-      seed: config.seed,
+      version,
+      node,
+      startedAt: this.#startedAt.toISOString(),
+      endedAt: new Date().toISOString(),
       imagesPerSecond: this.#trainMs === 0 ? 0 : (1000 * this.#images) / this.#trainMs,
       trainSeconds: this.#trainMs / 1000,
+      evaluationSeconds: this.#evaluationMs / 1000,
       traffic: (await job?.traffic()) ?? null,
-      finalLoss: this.#loss,
+      trainLoss: this.#losses.ofEpoch,
       parametersSha256: await parametersSha256(saved.parameters),
       stateSha256: await stateSha256({ step, ...saved }),
       out: folder?.directory ?? '',
     };
     await this.#recorder.summary({ ...summary });
-    if (folder !== null && step >= logEvery && (this.#loss ?? 0) >= chanceLoss) {
+    const { trainLoss } = summary;
+    if (folder !== null && step >= warnedFrom && trainLoss !== null && trainLoss >= chanceLoss) {
       onNote(
-        `warning: the loss of the last batch, ${summary.finalLoss?.toFixed(4) ?? ''}, is that of guessing: the network has ` +
-          'learned nothing; try a smaller learning rate',
+        `warning: the loss of the last epoch, ${trainLoss.toFixed(4)}, is that of guessing: the network has learned nothing; ` +
+          'try a smaller learning rate',
       );
     }
     return summary;
   }
 
   #nextStop(): number {
-    const { checkpointEvery, wantsCheckpoint, onProgress } = this.#request;
+    const { checkpointEvery, logEvery, wantsCheckpoint, onProgress } = this.#request;
     const { step, perEpoch } = this.#session;
     const epochStart = step - (step % perEpoch);
-    const nextLog = epochStart + (Math.floor((step - epochStart) / logEvery) + 1) * logEvery;
-    const nextCheckpoint =
-      checkpointEvery === undefined ? Infinity : (Math.floor(step / checkpointEvery) + 1) * checkpointEvery;
+    const next = (every: number, start = epochStart): number => start + nextMultiple(every, step - start);
+    const nextCheckpoint = checkpointEvery === undefined ? Infinity : next(checkpointEvery, 0);
     const slice = Math.max(1, Math.round(progressMs / this.#recent.stepMs));
     const nextProgress = onProgress === undefined && wantsCheckpoint === undefined ? Infinity : step + slice;
-    return Math.min(nextLog, nextCheckpoint, nextProgress, epochStart + perEpoch, this.lastStep);
+    const due = [next(referenceSteps), next(logEvery), nextCheckpoint, nextProgress];
+    return Math.min(...due, step + lossSlots, epochStart + perEpoch, this.lastStep);
   }
 
   /** Trains up to step `end`, or less where the group was asked to stop. */
   async #train(end: number): Promise<void> {
-    const session = this.#session;
-    const [first, start] = [session.step, performance.now()];
     this.accuracy = null;
-    const { loss } = await this.#withRestarts(() => session.trainTo(end));
-    const [steps, ms] = [session.step - first, performance.now() - start];
+    this.#validation = null;
+    await this.#withRestarts(async () => {
+      const start = performance.now();
+      try {
+        await this.#session.trainTo(end);
+      } finally {
+        this.#count(performance.now() - start);
+      }
+    });
     this.#throwIfNotFinite();
-    const { config, layout } = session;
-    let images = 0;
-    for (let i = 0; i < steps; i++) images += positionOf(config, layout.shape.trainCount, first + i).rows;
-    if (steps > 0) {
-      this.#loss = loss;
-      this.#recent = { imagesPerSecond: (1000 * images) / ms, stepMs: ms / steps };
+  }
+
+  /** Counts the steps that were committed in the last `ms`. */
+  #count(ms: number): void {
+    const { step, config, layout } = this.#session;
+    let [images, sum] = [0, 0];
+    for (let counted = this.#counted; counted < step; counted++) {
+      const loss = this.#session.lossOf(counted);
+      this.#losses.add(counted, loss);
+      sum += loss;
+      images += positionOf(config, layout.shape.trainCount, counted).rows;
     }
+    const steps = step - this.#counted;
+    if (steps > 0) this.#recent = { loss: sum / steps, imagesPerSecond: (1000 * images) / ms, stepMs: ms / steps };
+    this.#counted = step;
     this.#trainMs += ms;
     this.#images += images;
   }
 
   #tell(phase: Progress['phase']): void {
-    const { config, onProgress } = this.#request;
+    const { loss: recentLoss, imagesPerSecond } = this.#recent;
+    const loss = this.#losses.ofEpoch;
+    this.#request.onProgress?.({
+      phase,
+      lastStep: this.lastStep,
+      ...this.#place(),
+      loss,
+      recentLoss,
+      imagesPerSecond,
+    });
+  }
+
+  #place(): StepPlace {
+    const { config } = this.#request;
     const { step, perEpoch } = this.#session;
     const epoch = Math.max(1, Math.ceil(step / perEpoch));
-    onProgress?.({
-      phase,
+    return {
       step,
-      lastStep: this.lastStep,
       epoch,
       epochs: config.epochs,
       stepInEpoch: step - (epoch - 1) * perEpoch,
       stepsPerEpoch: perEpoch,
-      loss: this.#loss,
       learningRate: learningRateAt(config, step),
-      imagesPerSecond: this.#recent.imagesPerSecond,
-    });
+    };
   }
 
   async #withRestarts<T>(work: () => Promise<T>): Promise<T> {
@@ -295,6 +384,7 @@ class TrainingRun {
   async #giveUp(error: OperationalError): Promise<OperationalError> {
     const { folder, job } = this.#request;
     await this.#session.close();
+    if (this.#lineIsDue) await this.#log();
     const step = String(this.#session.step);
     const saving = this.#checkpoint().then((checkpoint) => this.#recorder.lastCheckpoint(checkpoint));
     const saved = await saving.then(
@@ -335,30 +425,44 @@ class TrainingRun {
     return this.#request.job === null ? reason : new CommonEnd(reason);
   }
 
-  async #log(stepInEpoch: number): Promise<StepMetric> {
-    const { config } = this.#request;
-    const { step, perEpoch } = this.#session;
+  #batch(): BatchMetric {
+    return { kind: 'batch', ...this.#place(), loss: this.#session.lossOf(this.#session.step - 1) };
+  }
+
+  /** Whether a line of the metrics is to be written after this step. */
+  get #lineIsDue(): boolean {
+    const { step, stepInEpoch } = this.#place();
+    return this.#losses.steps > 0 && (step === this.lastStep || this.#losses.endsAt(stepInEpoch));
+  }
+
+  async #log(): Promise<StepMetric> {
+    const place = this.#place();
     const images = this.#images - this.#lastLog.images;
     const ms = this.#trainMs - this.#lastLog.trainMs;
     this.#lastLog = { images: this.#images, trainMs: this.#trainMs };
     const metric: StepMetric = {
       kind: 'step',
-      step,
-      epoch: Math.floor(step / perEpoch) + 1,
-      epochs: config.epochs,
-      stepInEpoch,
-      stepsPerEpoch: perEpoch,
-      loss: this.#loss ?? NaN,
-      learningRate: learningRateAt(config, step),
+      ...place,
+      loss: this.#losses.ofInterval ?? NaN,
+      steps: this.#losses.steps,
       imagesPerSecond: (1000 * images) / ms,
     };
+    // A run that goes on from here goes on with the interval too.
+    if (this.#losses.endsAt(place.stepInEpoch)) this.#losses.startInterval();
     await this.#recorder.metric({ ...metric });
     return metric;
   }
 
   /** The committed state, as a checkpoint. */
   async #checkpoint(): Promise<Checkpoint> {
-    const checkpoint = await this.#session.checkpoint({ init: this.#init(), overridden: this.#overridden() });
+    const history = {
+      init: this.#init(),
+      overridden: this.#overridden(),
+      losses: this.#losses.save(),
+      keepBest: this.#request.keepBest,
+      best: this.#selection.best,
+    };
+    const checkpoint = await this.#session.checkpoint(history);
     const unsound = unsoundField(checkpoint);
     if (unsound === null) return checkpoint;
     const what = `the training state (${unsound}) ceased to be finite by step ${String(checkpoint.step)}`;
@@ -377,11 +481,7 @@ class TrainingRun {
   }
 }
 
-/**
- * What an aborted run throws: the signal's reason where that is an OperationalError, else ABORTED, with the reason as its cause.
- * @param when goes on from "training was aborted"
- */
-function abortOf({ reason }: AbortSignal, when: string): OperationalError {
-  if (reason instanceof OperationalError) return reason;
-  return new OperationalError('ABORTED', `training was aborted ${when}`, { cause: reason });
+/** The next multiple of `every` after a count. */
+function nextMultiple(every: number, count: number): number {
+  return (Math.floor(count / every) + 1) * every;
 }

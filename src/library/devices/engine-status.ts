@@ -9,7 +9,9 @@ import { loadEngine } from '../../worker/engines/registry.js';
 import { adapterDetail } from '../engines/adapter.js';
 import type { ProbeAnswer, ProbeRequest } from './engine-probe.js';
 import { probe } from './probe.js';
-import { findLibraries } from '../engines/tensorflow-packages.js';
+import { titleOf } from './opencl-device.js';
+import { searchOpenCl } from '../engines/opencl.js';
+import { findLibraries } from '../engines/packages.js';
 import { version as ownVersion } from '../version.js';
 
 export interface EngineStatus {
@@ -31,14 +33,15 @@ export interface EngineStatus {
 const defaultTimeoutMs = 30_000;
 
 /**
- * Tries an engine. TensorFlow.js is loaded in a process of its own, so that nothing it does can harm this one.
- * @param timeoutMs after which it counts as one that does not work
+ * Tries an engine. Native code is loaded in a process of its own, so that nothing it does can harm this one.
+ * @param timeoutMs after which TensorFlow.js counts as one that does not work
  */
 export async function statusOf(
-  name: 'wasm' | TensorFlowName,
+  name: 'wasm' | 'opencl' | TensorFlowName,
   { timeoutMs = defaultTimeoutMs }: { timeoutMs?: number } = {},
 ): Promise<EngineStatus> {
-  return name === 'wasm' ? wasmStatus() : tensorFlowStatus(name, timeoutMs);
+  if (name === 'wasm') return wasmStatus();
+  return name === 'opencl' ? openClStatus() : tensorFlowStatus(name, timeoutMs);
 }
 
 async function wasmStatus(): Promise<EngineStatus> {
@@ -53,6 +56,20 @@ async function wasmStatus(): Promise<EngineStatus> {
     if (!(error instanceof OperationalError)) throw error;
     return { ...status, available: false, device: null, detail: error.message, simd: null };
   }
+}
+
+async function openClStatus(): Promise<EngineStatus> {
+  const engine = await loadEngine('opencl');
+  const search = await searchOpenCl('all');
+  const status = { name: engine.name, version: search.version, exact: engine.exact, simd: null };
+  if (!search.found) return { ...status, available: false, device: null, detail: search.why };
+  const exact = search.devices.filter((device) => device.exact);
+  const detail = search.devices
+    .map((device) => `${titleOf(device)}${device.exact ? '' : ` ${device.lacks.join(', ')}`}`)
+    .join('; ');
+  if (exact.length === 0) return { ...status, available: false, device: null, detail };
+  const device = exact.some(({ kind }) => kind === 'gpu') ? 'gpu' : 'cpu';
+  return { ...status, available: true, device, detail: `OpenCL on ${detail}` };
 }
 
 async function tensorFlowStatus(name: TensorFlowName, timeoutMs: number): Promise<EngineStatus> {

@@ -2,6 +2,7 @@
 import { describeMachine } from '../../coordinator/node/machine.js';
 import { physicalCores } from '../../coordinator/node/topology.js';
 import type { Engine, StatisticsExchange, TensorFlowName } from '../../shared/engine.js';
+import { assert } from '../../shared/errors.js';
 import { allocateMemory, bindReplica, planMemory } from '../../shared/group/memory.js';
 import { loadTensorFlow, type TensorFlow } from '../../worker/engines/registry.js';
 
@@ -37,9 +38,11 @@ async function rehearse(engine: Engine, libraries: readonly string[]): Promise<v
   const layout = planMemory(engine, shape);
   const memory = allocateMemory(layout);
   const replica = await engine.createReplica(bindReplica(layout, memory, null, libraries, 0));
+  assert(!replica.keepsState, 'TensorFlow.js computes on the state in shared memory');
   for (let unit = 0; unit < engine.units.length; unit++) replica.prepare(unit, 0);
   const exchange: StatisticsExchange = {
     rows,
+    withinShard: true,
     reduce: (leaves, length, total) => {
       total.set(leaves.subarray(0, length));
     },

@@ -22,7 +22,8 @@ export interface Inference extends Accuracy {
 export async function infer(network: NetworkState, dataset: OpenDataset, options: GroupOptions): Promise<Inference> {
   const leaves = leafCount(dataset.testCount, defaultConfig.microBatch);
   const asked = parseWorkers(options.workers ?? 'auto');
-  const workers = Math.min(resolveGroupSize(asked, null, null), Math.max(1, leaves), maxGroupSize);
+  const most = Math.min(Math.max(1, leaves), maxGroupSize);
+  const workers = Math.min(resolveGroupSize(asked, null, null), most);
   const onNote = options.onNote ?? ignore;
   const selected = await selectEngine(options.engine, { workers, onNote });
   noteEngine(selected, onNote);
@@ -32,7 +33,8 @@ export async function infer(network: NetworkState, dataset: OpenDataset, options
     libraries: selected.libraries,
     // Rows in evaluation mode depend on no batch: the default one shapes the workspaces.
     config: defaultConfig,
-    groupSize: workersOn(selected, options.workers, workers),
+    pool: selected.pool,
+    groupSize: workersOn(selected, options.workers, workers, most),
     dataset,
     trains: false,
     timeoutMs: 1000 * defaultTimeout,
@@ -57,7 +59,10 @@ const leastRows = 100;
  * Says what may be behind it where a network is hardly better than guessing. Images that lie transposed look like any others
  * to a program; to a network that was trained on upright ones they do not.
  */
-export function noteChance({ accuracy, total }: Accuracy, onNote: (text: string) => void): void {
+export function noteChance(
+  { accuracy, total }: Pick<Accuracy, 'accuracy' | 'total'>,
+  onNote: (text: string) => void,
+): void {
   if (total < leastRows || accuracy >= 200 / classes) return;
   const problem = `${accuracy.toFixed(2)} % is little better than guessing`;
   const reasons = 'on other images than these, or these are not upright (EMNIST stores them transposed)';

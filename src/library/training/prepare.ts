@@ -4,16 +4,18 @@ import type { Checkpoint } from '../../coordinator/node/checkpoint-files.js';
 import { describeMachine, machineSummary } from '../../coordinator/node/machine.js';
 import { nodeHost } from '../../coordinator/node/node-host.js';
 import type { RunFolder } from '../../coordinator/node/run-folder.js';
-import { parseDevices, parseWorkers, resolveGroupSize } from '../../coordinator/node/topology.js';
+import { parseDevices, parseWorkers, resolveGroupSize, type Workers } from '../../coordinator/node/topology.js';
 import { fromFirst } from '../../coordinator/session/agreement.js';
+import { defaultLogEvery } from '../../coordinator/training/losses.js';
 import type { TrainingRequest } from '../../coordinator/training/training-request.js';
-import { checkProcesses, integer } from '../../coordinator/validate.js';
+import { checkProcesses, checkSelection, integer } from '../../coordinator/validate.js';
 import { usageError } from '../../shared/errors.js';
 import { processName, type Job } from '../../shared/group/job.js';
 import type { Device } from '../../shared/group/protocol.js';
 import type { TrainConfig } from '../../shared/model/config.js';
 import { leafCount } from '../../shared/sums/tree.js';
 import { selectEngine, selectEngineToResume, type SelectedEngine } from '../engines/engines.js';
+import { version } from '../version.js';
 import { datasetOf, ignore, positive, workersOn } from '../options.js';
 import { namedRun } from '../runs.js';
 import { changed, configOf, openFolder, openStart } from './starting-point.js';
@@ -36,8 +38,11 @@ export async function prepareTraining(
   const { resumed, init } = await fromFirst(job, () => openStart(options));
   const resume = resumed?.checkpoint ?? null;
   const config = configOf(resume, options);
+  const keepBest = options.keepBest === true || resume?.keepBest === true;
+  checkSelection(config, keepBest);
   if (job !== null) checkProcesses(job.processes, config);
   const maxSteps = positive('maxSteps', options.maxSteps);
+  const logEvery = positive('logEvery', options.logEvery) ?? resume?.losses?.logEvery ?? defaultLogEvery;
   const checkpointEvery = positive('checkpointEvery', options.checkpointEvery);
   const maxRestarts = integer('maxRestarts', options.maxRestarts ?? defaultMaxRestarts, 0, 1_000_000);
   const group = await selectGroup(options, config, job?.processes ?? 1, resume);
@@ -51,6 +56,8 @@ export async function prepareTraining(
     dataset,
     folder,
     job,
+    version,
+    node: process.versions.node,
     hosts: job?.hosts ?? [hostname()],
     machine: describeMachine({ thorough: false, timeoutMs: 2000 }).then(machineSummary),
     init: init === null ? null : { file: init.path, parametersSha256: init.parametersSha256, ...init.weights },
@@ -58,6 +65,8 @@ export async function prepareTraining(
     override: options.override ?? [],
     maxSteps,
     checkpointEvery,
+    logEvery,
+    keepBest,
     maxRestarts,
     timeoutMs,
     signal: options.signal,
@@ -78,7 +87,8 @@ function outOf({ out, name }: TrainOptions): string | undefined {
 /** Who computes: the engine, and on how many workers and which devices. */
 interface Group extends SelectedEngine {
   readonly groupSize: number;
-  readonly devices: readonly Device[] | null;
+  /** Core of each rank, see `SessionRequest`. */
+  readonly cores: readonly (number | null)[];
 }
 
 async function selectGroup(
@@ -88,17 +98,18 @@ async function selectGroup(
   resume: Checkpoint | null,
 ): Promise<Group> {
   const { override = [], onNote = ignore } = options;
-  const { workers, devices } = askedWorkers(options, config, processes, resume);
+  const { asked, workers, most, devices } = askedWorkers(options, config, processes, resume);
   const selecting = { workers, devices, onNote };
   const selected =
     resume === null
       ? await selectEngine(options.engine, selecting)
       : await selectEngineToResume(resume.engine, override.includes('engine'), options.engine, selecting);
-  const groupSize = workersOn(selected, options.workers, workers);
+  const groupSize = workersOn(selected, asked, workers, most);
   if (followsWorkers(resume, config, options) && resume.worldSize !== groupSize) {
     throw changed('workers', resume.worldSize, groupSize);
   }
-  return { ...selected, groupSize, devices };
+  const cores = (devices ?? []).map((device) => (device.kind === 'cpu' ? device.core : null));
+  return { ...selected, groupSize, cores };
 }
 
 function askedWorkers(
@@ -106,15 +117,15 @@ function askedWorkers(
   config: TrainConfig,
   processes: number,
   resume: Checkpoint | null,
-): { workers: number; devices: Device[] | null } {
+): { asked: Workers; workers: number; most: number; devices: Device[] | null } {
   const left = followsWorkers(resume, config, options) && options.devices === undefined ? resume.worldSize : 'auto';
   const asked = parseWorkers(options.workers === undefined || options.workers === 'auto' ? left : options.workers);
   const devices = options.devices === undefined ? null : parseDevices(options.devices, asked);
   const workers = resolveGroupSize(asked, devices, config, { resumed: resume !== null });
-  if (asked !== 'auto' || devices !== null) return { workers, devices };
   // A thread without a micro-batch would idle.
-  const share = Math.ceil(leafCount(config.batchSize, config.microBatch) / processes);
-  return { workers: Math.min(workers, share), devices };
+  const most = Math.ceil(leafCount(config.batchSize, config.microBatch) / processes);
+  const chosen = asked !== 'auto' || devices !== null;
+  return { asked, workers: chosen ? workers : Math.min(workers, most), most, devices };
 }
 
 /** Whether a run to resume goes on with as many workers only: with statistics of each worker's shard. */

@@ -35,7 +35,7 @@ export async function openStart(options: TrainOptions): Promise<StartingPoint> {
       : resume === undefined
         ? null
         : await openCheckpoint(resume === true ? await newestRun() : resume);
-  return { resumed, init: init === undefined || resumed !== null ? null : await openWeights(init, onNote) };
+  return { resumed, init: init === undefined || resumed !== null ? null : await openWeights(init, { onNote }) };
 }
 
 async function openCheckpoint(runOrFile: string): Promise<OpenCheckpoint> {
@@ -71,7 +71,7 @@ export function configOf(resume: Checkpoint | null, options: TrainOptions): Trai
   const asked = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const config = resolveConfig({ ...resume.config, ...asked });
   for (const key of Object.keys(defaultConfig) as (keyof TrainConfig)[]) {
-    if (key === 'epochs' || options.override?.includes(key) === true) continue;
+    if (key === 'epochs' || key === 'patience' || options.override?.includes(key) === true) continue;
     if (config[key] !== resume.config[key]) throw changed(key, resume.config[key], config[key]);
   }
   return config;
@@ -91,8 +91,9 @@ export async function openFolder(options: TrainOptions, resumed: OpenCheckpoint 
   const directory = options.out ?? own ?? undefined;
   // A resumed run may take its own folder over, but no other run's.
   const goesOn = resumed !== null && own !== null && directory !== undefined && (await leadToSame(directory, own));
-  const { takeOver, onNote } = options;
-  const folder = await openRunFolder({ out: directory, loaded: goesOn ? resumed.path : null, takeOver, onNote });
+  const { takeOver, tensorboard, onNote } = options;
+  const loaded = goesOn ? resumed.path : null;
+  const folder = await openRunFolder({ out: directory, loaded, takeOver, tensorboard, onNote });
   try {
     if (goesOn) await refuseOvertaken(resumed, folder.directory);
     return folder;

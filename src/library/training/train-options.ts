@@ -28,6 +28,12 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
   readonly maxSteps?: number | undefined;
   /** Writes a checkpoint every so many steps, besides those at the ends of epochs. */
   readonly checkpointEvery?: number | undefined;
+  /** Keeps the network of the epoch that does best on the held-out rows, as `best.msgpack`; a resumed run goes on doing so. */
+  readonly keepBest?: boolean | undefined;
+  /** Writes TensorBoard's event files into the folder; a run that is resumed in a folder with some goes on doing so. */
+  readonly tensorboard?: boolean | undefined;
+  /** Steps that a `step` metric is the mean over; default that of the run to resume, else 100. An epoch begins a new one. */
+  readonly logEvery?: number | undefined;
   /** Seconds without a sign of life after which a worker counts as stalled; default 60. */
   readonly timeout?: number | undefined;
   /** How often failed or stalled workers are started again before the run ends with the failure; default 3. */
@@ -43,7 +49,7 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** What a resumed run must have in common with the one before, the number of epochs excepted, unless it is overridden. */
+/** What a resumed run must have in common with the one before, `epochs` and `patience` excepted, unless it is overridden. */
 export const overridable = [
   'batchSize',
   'microBatch',
@@ -52,6 +58,7 @@ export const overridable = [
   'lrGamma',
   'seed',
   'batchNorm',
+  'validation',
   'data',
   'engine',
   'kernels',
@@ -64,11 +71,19 @@ type Undefinable<T> = { readonly [Key in keyof T]: T[Key] | undefined };
 /** Throws OperationalError USAGE for what is no option of `train`, or of another type. */
 export function checkTrainOptions(options: TrainOptions): void {
   checkOptions(options, optionKinds);
-  const { signal, override, resume = 'run', resumeOrStart = false, takeOver = false } = options;
+  const {
+    signal,
+    override,
+    resume = 'run',
+    resumeOrStart = false,
+    takeOver = false,
+    keepBest = false,
+    tensorboard = false,
+  } = options;
   if (resume !== true && (typeof resume !== 'string' || resume === '')) {
     throw usageError('the option `resume` is a text that is not empty, or true for the newest run');
   }
-  for (const [name, value] of Object.entries({ resumeOrStart, takeOver })) {
+  for (const [name, value] of Object.entries({ resumeOrStart, takeOver, keepBest, tensorboard })) {
     if (typeof value !== 'boolean') throw usageError(`the option \`${name}\` is true or false, not ${typeof value}`);
   }
   // Those of other realms, and of polyfills, are as good.
@@ -93,6 +108,10 @@ const optionKinds: OptionKinds<TrainOptions> = {
   lrGamma: 'other',
   seed: 'other',
   batchNorm: 'other',
+  validation: 'other',
+  patience: 'other',
+  keepBest: 'other',
+  tensorboard: 'other',
   devices: 'text',
   out: 'text',
   name: 'text',
@@ -103,6 +122,7 @@ const optionKinds: OptionKinds<TrainOptions> = {
   override: 'other',
   maxSteps: 'other',
   checkpointEvery: 'other',
+  logEvery: 'other',
   timeout: 'other',
   maxRestarts: 'other',
   signal: 'other',

@@ -11,8 +11,8 @@ import type { BatchPlan } from '../sums/batch-plan.js';
 import type { Control } from './control.js';
 import type { Replica, StatisticsExchange, Unit } from '../engine.js';
 import { statisticsLength, type MemoryLayout } from './memory.js';
-import { addRow, copyRow, mergeRows, sumTree } from '../sums/rows.js';
-import { mergesOfLeaves, mergesOfSubtrees, subtreesOf, type Merge } from '../sums/tree.js';
+import { copyRow, mergeRows, sumTree } from '../sums/rows.js';
+import { mergesOfLeaves, mergesOfRun, type Merge } from '../sums/tree.js';
 
 const floatBytes = 4;
 
@@ -36,13 +36,12 @@ export function reduceUnit(layout: MemoryLayout, plan: BatchPlan, replica: Pick<
 /**
  * Carries out the plan's merges for the loss.
  * @param losses as in `MemoryLayout.losses`
- * @returns sums by subtree, of which the first is the whole batch's; of several processes, those of `job.roots` count
+ * @param sums receives sums by subtree, of which the first is the whole batch's; of several processes, those of `job.roots` count
  */
-export function mergedLosses(losses: Float64Array, layout: MemoryLayout, plan: BatchPlan): number[] {
-  const { subtrees } = layout.shape;
-  const sums = plan.subtrees.map(({ rank, position }) => at(losses, rank * subtrees + position));
-  for (const { target, source } of plan.merges) sums[target] = at(sums, target) + at(sums, source);
-  return sums;
+export function mergeLosses(losses: Float64Array, layout: MemoryLayout, plan: BatchPlan, sums: Float64Array): void {
+  let i = 0;
+  for (const { rank, position } of plan.subtrees) sums[i++] = losses[rank * layout.shape.subtrees + position] ?? NaN;
+  mergeRows(sums, 1, plan.merges);
 }
 
 /** How a statistics exchange goes on over the other processes of a job; see job-collectives.ts. */
@@ -56,6 +55,7 @@ export interface StatisticsOverJob {
 /** Batch-norm statistics over the whole global batch: the tree over all ranks, finished by each rank for itself. */
 export class GroupExchange implements StatisticsExchange {
   rows = 0;
+  readonly withinShard: boolean;
   readonly #control: Control;
   readonly #rank: number;
   readonly #slots: Float64Array;
@@ -76,6 +76,7 @@ export class GroupExchange implements StatisticsExchange {
     job: StatisticsOverJob | null = null,
   ) {
     const { groupSize, subtrees } = layout.shape;
+    this.withinShard = groupSize === 1 && job === null;
     this.#half = groupSize * subtrees * statisticsLength;
     this.#slots = new Float64Array(buffer, layout.statistics, 2 * this.#half);
     this.#control = control;
@@ -113,26 +114,19 @@ export class GroupExchange implements StatisticsExchange {
 /** Batch-norm statistics over the rank's own shard. */
 export class LocalExchange implements StatisticsExchange {
   rows = 0;
+  readonly withinShard = true;
   #plan: BatchPlan | null = null;
   #merges: readonly Merge[] = [];
-  #finish: readonly Merge[] = [];
-  #starts: readonly number[] = [];
 
   start(plan: BatchPlan, rows: number): void {
     if (plan === this.#plan) return;
     this.#plan = plan;
     this.rows = rows;
-    this.#merges = mergesOfLeaves(plan.shard);
-    const subtrees = subtreesOf(plan.shard);
-    this.#finish = mergesOfSubtrees(subtrees);
-    this.#starts = subtrees.map((subtree) => subtree.start - plan.shard.start);
+    this.#merges = mergesOfRun(plan.shard);
   }
 
   reduce(leaves: Float64Array, length: number, total: Float64Array): void {
     mergeRows(leaves, length, this.#merges);
-    for (const { target, source } of this.#finish) {
-      addRow(leaves, at(this.#starts, target) * length, at(this.#starts, source) * length, length);
-    }
     copyRow(leaves, 0, total, 0, length);
   }
 }

@@ -7,8 +7,8 @@
  * between two barriers. Which bytes go where is in src/mpi/exchange.ts; both sides compute it from the same plan.
  */
 import type { BatchPlan, JobPlan } from '../sums/batch-plan.js';
-import { accumulatorOf, mergedLosses, type StatisticsOverJob } from './collectives.js';
-import { addRow, copyRow, sumTree } from '../sums/rows.js';
+import { accumulatorOf, mergeLosses, type StatisticsOverJob } from './collectives.js';
+import { addRow, copyRow, mergeRows, sumTree } from '../sums/rows.js';
 import type { Control, Phase } from './control.js';
 import type { Replica } from '../engine.js';
 import { at, assert } from '../errors.js';
@@ -89,6 +89,8 @@ export class JobRank implements StatisticsOverJob {
   readonly #statistics: Float64Array;
   readonly #losses: Float64Array;
   readonly #headers: Float64Array;
+  /** Sums of the loss, by subtree of the process or by node of the job. */
+  readonly #sums: Float64Array;
   /** Of the step at hand, counted from 0. */
   step = 0;
 
@@ -112,6 +114,7 @@ export class JobRank implements StatisticsOverJob {
     this.#statistics = new Float64Array(buffer, job.statistics, nodes * statisticsLength);
     this.#losses = new Float64Array(buffer, layout.losses, shape.groupSize * shape.subtrees);
     this.#headers = new Float64Array(buffer, job.headers, processes * (1 + roots));
+    this.#sums = new Float64Array(Math.max(nodes, shape.groupSize * shape.subtrees));
   }
 
   exchangeStatistics(slots: Float64Array, base: number, length: number, plan: BatchPlan): void {
@@ -128,7 +131,7 @@ export class JobRank implements StatisticsOverJob {
    * Sums all processes' accumulators, of which this process's subtrees are summed already; `sumBase` has the result. Call it
    * after the last barrier of the reduction within the process.
    */
-  sumGradients(plan: BatchPlan, replica: Replica): void {
+  sumGradients(plan: BatchPlan, replica: Pick<Replica, 'add'>): void {
     this.#enter('reduce-scatter');
     this.#control.barrier(this.#rank);
     if (this.#rank === 0) this.#writeHeader(plan);
@@ -150,9 +153,12 @@ export class JobRank implements StatisticsOverJob {
   /** After `sumGradients`: sum of the loss over the global batch. */
   lossSum(plan: BatchPlan): number {
     const { plan: over, headerLength } = jobOf(this.#layout, plan);
-    const sums = over.nodes.map((node) => at(this.#headers, node.process * headerLength + 1 + node.position));
-    for (const { target, source } of over.merges) sums[target] = at(sums, target) + at(sums, source);
-    return at(sums, 0);
+    let i = 0;
+    for (const { process, position } of over.nodes) {
+      this.#sums[i++] = this.#headers[process * headerLength + 1 + position] ?? NaN;
+    }
+    mergeRows(this.#sums, 1, over.merges);
+    return this.#sums[0] ?? NaN;
   }
 
   /** Has the MPI thread carry out an exchange, and lets all ranks go on when it is complete. */
@@ -169,11 +175,11 @@ export class JobRank implements StatisticsOverJob {
 
   #writeHeader(plan: BatchPlan): void {
     const { plan: over, headerLength } = jobOf(this.#layout, plan);
-    const sums = mergedLosses(this.#losses, this.#layout, plan);
+    mergeLosses(this.#losses, this.#layout, plan, this.#sums);
     const start = over.process * headerLength;
     this.#headers[start] = this.#control.stopRequested ? 1 : 0;
     over.roots.forEach((root, position) => {
-      this.#headers[start + 1 + position] = at(sums, root);
+      this.#headers[start + 1 + position] = this.#sums[root] ?? NaN;
     });
   }
 

@@ -2,6 +2,7 @@
  * The one shared memory of a training run: a `WebAssembly.Memory` whose buffer every thread maps, so that kernels of any
  * rank reach every array without a copy. Laid out once, before any thread starts; it never grows.
  */
+import type { ComputeDevice } from '../compute-device.js';
 import { OperationalError } from '../errors.js';
 import type { Engine, ReplicaBinding, SplitBinding, StateSet } from '../engine.js';
 import { batchNormChannels, classes, imagePixels, parameterCount } from '../model/network.js';
@@ -24,6 +25,8 @@ export interface MemoryShape {
   readonly microBatch: number;
   readonly trainCount: number;
   readonly testCount: number;
+  /** Rows of the training split that are held out; none by default. */
+  readonly validationCount?: number;
   /** Only where the group is one of several processes. */
   readonly job?: JobShape;
 }
@@ -55,9 +58,12 @@ export interface MemoryLayout {
   readonly statistics: number;
   /** float64 [groupSize][subtrees]: sums of the loss over each rank's subtrees, in the step at hand. */
   readonly losses: number;
-  /** uint32 [trainCount]: the epoch's permutation. */
+  /** float64 [lossSlots]: mean loss of the global batch of the last steps; that of step s, counted from 0, at s % lossSlots. */
+  readonly stepLosses: number;
+  /** uint32 [trainCount]: the epoch's permutation, of the rows that are not held out. */
   readonly permutation: number;
   readonly train: SplitBinding;
+  /** The test split, and behind it copies of the rows that are held out: whatever is evaluated. */
   readonly test: SplitBinding;
   /** float32 [2][batchNormChannels]: the statistics that evaluation uses, synchronised over ranks. */
   readonly evaluationStatistics: number;
@@ -93,6 +99,9 @@ export interface SharedState {
   readonly betaPowers: number;
 }
 
+/** Steps whose losses are kept; the coordinator reads them before a stretch of steps has come round. */
+export const lossSlots = 4096;
+
 /** Floats of one slot of the statistics exchange: two sums for each channel of the widest batch norm. */
 export const statisticsLength = 512;
 
@@ -118,6 +127,7 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     labels: take(count),
     count,
   });
+  const evaluated = shape.testCount + (shape.validationCount ?? 0);
   const workspaceBytes = engine.workspaceBytes({ rows: shape.shardRows, microBatch: shape.microBatch });
   const layout = {
     shape,
@@ -132,11 +142,12 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     workspaces: eachRank(() => take(workspaceBytes)),
     statistics: take(2 * shape.groupSize * shape.subtrees * statisticsLength * 8),
     losses: take(shape.groupSize * shape.subtrees * 8),
+    stepLosses: take(lossSlots * 8),
     permutation: take(shape.trainCount * 4),
     train: takeSplit(shape.trainCount),
-    test: takeSplit(shape.testCount),
+    test: takeSplit(evaluated),
     evaluationStatistics: take(2 * batchNormChannels * floatBytes),
-    probabilities: take(shape.testCount * classes * floatBytes),
+    probabilities: take(evaluated * classes * floatBytes),
     job: shape.job === undefined ? null : takeJob(engine, shape, shape.job, take),
   };
   const bytes = Math.ceil(offset / pageBytes) * pageBytes;
@@ -193,6 +204,7 @@ export function bindReplica(
   module: WebAssembly.Module | null,
   libraries: readonly string[],
   rank: number,
+  device: ComputeDevice | null = null,
 ): ReplicaBinding {
   const { shape } = layout;
   const set = (state: SharedState): StateSet => ({
@@ -205,6 +217,7 @@ export function bindReplica(
     memory,
     module,
     libraries,
+    device,
     shape: { rows: shape.shardRows, microBatch: shape.microBatch },
     sets: [set(layout.sets[0]), set(layout.sets[1])],
     gradients: layout.gradients,

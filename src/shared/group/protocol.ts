@@ -1,5 +1,6 @@
 /** What coordinator and ranks say to each other in messages: configuration, reports and errors, never tensors. */
 import { Packr } from '../msgpack.js';
+import type { ComputeDevice, DeviceTime } from '../compute-device.js';
 import type { TrainConfig } from '../model/config.js';
 import type { EngineName } from '../engine.js';
 import type { SerialisedError } from '../errors.js';
@@ -29,13 +30,18 @@ export interface RankTask {
   readonly module: WebAssembly.Module | null;
   /** Words of the mailbox to the other processes, or null where there are none. */
   readonly mailbox: SharedArrayBuffer | null;
+  /** What the rank computes on besides the processor, or null. */
+  readonly device: ComputeDevice | null;
 }
 
-/** What a rank computes on. `core` is the CPU that its thread is pinned to, null for any. */
-export interface Device {
-  readonly kind: 'cpu';
-  readonly core: number | null;
-}
+/** What a rank computes on, as the option `devices` names it. */
+export type Device =
+  /** `core` is the CPU that its thread is pinned to, null for any. */
+  | { readonly kind: 'cpu'; readonly core: number | null }
+  /** `index` counts the GPUs of OpenCL, null for the next one in turn. */
+  | { readonly kind: 'gpu'; readonly index: number | null }
+  /** `index` counts all devices of OpenCL. */
+  | { readonly kind: 'opencl'; readonly index: number };
 
 /** Milliseconds that a rank spent on each part of the steps of one command. */
 export interface StepTimes {
@@ -51,11 +57,11 @@ export interface RankReport {
   readonly kind: 'report';
   readonly rank: number;
   readonly generation: number;
-  /** Of rank 0: sum of the loss over the global batch in the last step of a `train` command; null of others, and before one. */
-  readonly lossSum: number | null;
   readonly times: StepTimes;
   /** Milliseconds of each step. */
   readonly stepMs: readonly number[];
+  /** What the rank's device ran, where times are taken of it. */
+  readonly deviceTimes?: readonly DeviceTime[];
 }
 
 export interface RankFailure {

@@ -15,6 +15,10 @@ export interface TrainConfig {
   /** Unsigned 32-bit. */
   readonly seed: number;
   readonly batchNorm: BatchNormMode;
+  /** Rows of the training split that are held out, and scored after each epoch; 0 for none. */
+  readonly validation: number;
+  /** Epochs without a better score of those rows after which training ends; 0 for never. */
+  readonly patience: number;
 }
 
 export const defaultConfig: TrainConfig = {
@@ -26,6 +30,8 @@ export const defaultConfig: TrainConfig = {
   lrGamma: 0.1,
   seed: 0,
   batchNorm: 'sync',
+  validation: 0,
+  patience: 0,
 };
 
 export const maxGroupSize = 16;

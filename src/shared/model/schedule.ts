@@ -23,14 +23,23 @@ export interface StepPosition {
   readonly rows: number;
 }
 
-/** Steps of one epoch; the last batch may be short. */
-export function stepsPerEpoch(config: TrainConfig, trainCount: number): number {
-  return Math.ceil(trainCount / config.batchSize);
+/** Rows that an epoch trains on: of the training split those that are not held out. */
+export function trainedRows({ validation }: Pick<TrainConfig, 'validation'>, trainCount: number): number {
+  return Math.max(0, trainCount - validation);
 }
 
+/**
+ * Steps of one epoch; the last batch may be short.
+ * @param trainCount rows of the training split
+ */
+export function stepsPerEpoch(config: TrainConfig, trainCount: number): number {
+  return Math.ceil(trainedRows(config, trainCount) / config.batchSize);
+}
+
+/** @param trainCount rows of the training split */
 export function positionOf(config: TrainConfig, trainCount: number, step: number): StepPosition {
   const perEpoch = stepsPerEpoch(config, trainCount);
   const epoch = Math.floor(step / perEpoch);
   const start = (step - epoch * perEpoch) * config.batchSize;
-  return { epoch, start, rows: Math.min(config.batchSize, trainCount - start) };
+  return { epoch, start, rows: Math.min(config.batchSize, trainedRows(config, trainCount) - start) };
 }

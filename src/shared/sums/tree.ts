@@ -113,6 +113,17 @@ export function mergesOfLeaves(range: LeafRange): Merge[] {
   return mergeNodes(leaves, false).merges;
 }
 
+/** The additions that sum a run of leaves as a whole: to its complete subtrees, and these; the sum ends in leaf 0. */
+export function mergesOfRun(range: LeafRange): Merge[] {
+  const subtrees = subtreesOf(range);
+  const leafOf = (position: number): number => (subtrees[position]?.start ?? range.start) - range.start;
+  const finish = mergesOfSubtrees(subtrees);
+  return [
+    ...mergesOfLeaves(range),
+    ...finish.map(({ target, source }) => ({ target: leafOf(target), source: leafOf(source) })),
+  ];
+}
+
 /** The additions that finish the tree over all ranks' subtrees, left to right; the whole sum ends in node 0. */
 export function mergesOfSubtrees(subtrees: readonly Subtree[]): Merge[] {
   const { merges, roots } = mergeNodes(subtrees, true);

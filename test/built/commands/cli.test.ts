@@ -5,7 +5,7 @@ import { cp, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadCheckpoint } from '../../../src/index.js';
+import { loadCheckpoint, version } from '../../../src/index.js';
 import { locateDataset, openDataset } from '../../../src/coordinator/node/dataset-files.js';
 import { cli, cliPath, type CliResult } from '../../support/cli.js';
 import { adviceExpected, expectedBits } from '../../support/kernels.js';
@@ -68,6 +68,7 @@ describe('train', () => {
     expect((await readdir(await runFolder())).sort()).toEqual([
       'checkpoint.msgpack',
       'checkpoint.previous.msgpack',
+      'metrics.csv',
       'metrics.jsonl',
       'summary.json',
     ]);
@@ -78,16 +79,18 @@ describe('train', () => {
       total: 20,
       dataset: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
       steps: 204,
-      epochs: 2,
+      config: {
+        ...{ epochs: 2, batchSize: 4, microBatch: 2, learningRate: 0.001, lrStep: 101, lrGamma: 0.1 },
+        ...{ seed: 0, batchNorm: 'sync', validation: 0, patience: 0 },
+      },
       workers: 2,
       engine: 'wasm',
       simdBits: expectedBits(),
-      batchNorm: 'sync',
-      microBatch: 2,
-      seed: 0,
+      version,
+      node: process.versions.node,
       imagesPerSecond: expect.any(Number) as number,
       trainSeconds: expect.any(Number) as number,
-      finalLoss: expect.any(Number) as number,
+      trainLoss: expect.any(Number) as number,
       parametersSha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
     });
   });
@@ -323,7 +326,7 @@ describe('a request that cannot be carried out as written', () => {
     [['bench', '--workers', 'a'], '--workers takes numbers such as 1,2,4, not "a"'],
     [['bench', '--steps', '0'], '--steps must be a whole number from 1'],
     [['eval', 'a', '--checkpoint', 'b'], 'name the checkpoint once'],
-    [['predict', '-'], '"-" stands for no file here; a file of that name is written ./-'],
+    [['eval', '-'], '"-" stands for no file here; a file of that name is written ./-'],
     [['eval', '-dash'], 'there is no option -dash; a file of that name is written ./-dash'],
     [['-V'], 'there is no option -V'],
     [['--version=3'], '--version takes no value'],

@@ -13,7 +13,7 @@ describe('mnist-ddp devices', () => {
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^\{[^\n]*\}\n$/);
     const report = JSON.parse(stdout) as DevicesReport;
-    expect(Object.keys(report)).toEqual(['machine', 'engines', 'mpi', 'choice']);
+    expect(Object.keys(report)).toEqual(['machine', 'engines', 'opencl', 'mpi', 'choice']);
     expect(report).toEqual(await devices());
     const wasm = report.engines.find(({ name }) => name === 'wasm');
     expect(wasm).toMatchObject({ available: true, exact: true });
@@ -81,8 +81,9 @@ describe('where no engine works', () => {
     const none = { version: '1', available: false, exact: true, device: null, simd: null } as const;
     const wasm = { ...none, name: 'wasm', detail: 'no kernels' } as const;
     const gpu = { ...none, name: 'tfjs-node-gpu', available: true, device: 'gpu', detail: 'a GPU' } as const;
-    expect(choiceOf([wasm, gpu])).toEqual({ engine: 'tfjs-node-gpu', why: 'a GPU' });
-    const { engine, why } = choiceOf([wasm, { ...gpu, available: false, detail: 'no GPU' }]);
+    const opencl = { found: false, version: null, why: 'koffi is not installed' } as const;
+    expect(choiceOf([wasm, gpu], opencl)).toEqual({ engine: 'tfjs-node-gpu', why: 'a GPU' });
+    const { engine, why } = choiceOf([wasm, { ...gpu, available: false, detail: 'no GPU' }], opencl);
     expect([engine, why]).toEqual([
       null,
       'tfjs-node-gpu does not work here: no GPU, and wasm is not available: no kernels',
@@ -110,6 +111,7 @@ describe('the text', () => {
         { ...none, name: 'wasm', version: '1', exact: true, detail: 'no kernels: run npm run build' },
         { ...none, name: 'tfjs-node', version: null, exact: false, detail: 'not installed: npm install it' },
       ],
+      opencl: [],
       mpi: { available: false, detail: 'koffi is not installed: npm install koffi' },
       choice: { engine: null, why: 'nothing works' },
     });

@@ -8,7 +8,7 @@ import type { EngineChoice } from '../../../src/index.js';
 import { adapterDetail } from '../../../src/library/engines/adapter.js';
 import { statusOf } from '../../../src/library/devices/engine-status.js';
 import { autoChoice, selectEngine, selectEngineToResume } from '../../../src/library/engines/engines.js';
-import { findLibraries, folderVariable } from '../../../src/library/engines/tensorflow-packages.js';
+import { findLibraries, folderVariable } from '../../../src/library/engines/packages.js';
 import { operationalError } from '../../support/errors.js';
 import { temporaryDirectory } from '../../support/idx-files.js';
 import { installPackage, tensorFlowSource } from '../../support/packages.js';
@@ -188,12 +188,13 @@ describe('with packages in the folder that the variable names', () => {
   describe('auto', () => {
     const options = { workers: 2, onNote: () => undefined };
 
-    it('takes the embedded engine, and says that there is no tfjs-node-gpu', async () => {
+    it('takes the embedded engine, and says that there is no GPU', async () => {
       expect(await selectEngine(undefined, options)).toMatchObject({
         engine: { name: 'wasm' },
         libraries: [],
         device: 'cpu',
-        why: 'tfjs-node-gpu is not installed',
+        why: expect.stringMatching(/^no GPU: .*libOpenCL/) as string,
+        pool: null,
       });
     });
 
@@ -208,7 +209,8 @@ describe('with packages in the folder that the variable names', () => {
       installPackage(folder, '@tensorflow/tfjs-node-gpu', { source: tensorFlowSource({ gpu: true }) });
       const status = await statusOf('tfjs-node-gpu');
       expect(status).toMatchObject({ available: true, device: 'gpu', detail: 'TensorFlow 2.9.1 on a CUDA GPU' });
-      expect(autoChoice(status)).toEqual({ engine: 'tfjs-node-gpu', why: status.detail });
+      const opencl = { found: false, version: null, why: 'koffi is not installed' } as const;
+      expect(autoChoice(opencl, status)).toEqual({ engine: 'tfjs-node-gpu', why: status.detail });
     });
 
     it('does not take tfjs-node, which wasm beats', async () => {
@@ -261,7 +263,7 @@ it('an engine that there is not is refused by a message that lists those that th
   const select = () => selectEngine('tpu' as EngineChoice, { workers: 1, onNote: () => undefined });
   expect(await operationalError(select)).toEqual({
     code: 'USAGE',
-    message: '`engine` must be auto, wasm, tfjs, tfjs-node-gpu, tfjs-node, tfjs-webgpu, not "tpu"',
+    message: '`engine` must be auto, wasm, opencl, tfjs, tfjs-node-gpu, tfjs-node, tfjs-webgpu, not "tpu"',
   });
 });
 
@@ -307,6 +309,16 @@ describe('a run goes on from a checkpoint', () => {
     expect(() => {
       refuseOtherBits(checkpoint, run, ['data', 'engine', 'kernels']);
     }).not.toThrow();
+  });
+
+  it('of another engine with the same arithmetic, as exact ones have', () => {
+    expect(() => {
+      refuseOtherBits(checkpoint, { ...checkpoint, engine: 'opencl' }, []);
+      refuseOtherBits({ ...checkpoint, engine: 'opencl' }, checkpoint, []);
+    }).not.toThrow();
+    expect(() => {
+      refuseOtherBits({ ...other, engine: 'tfjs-webgpu' }, other, []);
+    }).toThrow('add `override` engine');
   });
 
   it('of another engine with one override: kernels are part of an engine', () => {

@@ -96,6 +96,7 @@ describe('a bug in a rank', () => {
         memory: allocateMemory(layout),
         module: null,
         mailbox: null,
+        device: null,
       },
       {
         ...wasmEngine,

@@ -71,7 +71,7 @@ describe.each([
       expect(summary).toMatchObject({
         steps,
         parametersSha256: whole.parametersSha256,
-        finalLoss: whole.finalLoss,
+        trainLoss: whole.trainLoss,
         correct: whole.correct,
         out: folder,
       });
@@ -113,15 +113,17 @@ describe.each([
     const { summary, metrics } = await trainRun({ resume: whole.out, data, workers });
     expect(metrics.map(({ kind }) => kind)).toEqual(['start', 'evaluation', 'summary']);
     expect(summary).toMatchObject({ steps, parametersSha256: whole.parametersSha256, correct: whole.correct });
-    expect((await metricsOf(whole.out)).map(({ step }) => step)).toEqual([3, 6]);
+    const places = (await metricsOf(whole.out)).map(({ kind, step }) => [kind, step]);
+    expect(places).toEqual([3, 6].flatMap((step) => ['step', 'evaluation'].map((name) => [name, step])));
   });
 
   it.each([1, 3])('scores its checkpoint as train did, with %d workers', async (count) => {
-    const { correct, total, accuracy, dataset, step, parametersSha256 } = whole;
+    const { correct, total, accuracy, testLoss, dataset, step, parametersSha256 } = whole;
     expect(await evaluate({ checkpoint: whole.out, data, workers: count })).toEqual({
       correct,
       total,
       accuracy,
+      loss: testLoss,
       dataset,
       step,
       parametersSha256,
@@ -169,14 +171,41 @@ describe('a run of 102 steps an epoch', () => {
     ({ summary: whole } = await trainRun({ ...options, workers: 1, out: out() }));
   });
 
-  it('logs every 100 steps of an epoch and evaluates after each', async () => {
-    const places = (await metricsOf(whole.out)).map(({ kind, step, epoch }) => [kind, step, epoch]);
+  it('logs every 100 steps of an epoch and at its end, where it evaluates', async () => {
+    const places = (await metricsOf(whole.out)).map(({ kind, step, epoch, steps }) => [kind, step, epoch, steps]);
     expect(places).toEqual([
-      ['step', 100, 1],
-      ['evaluation', 102, 1],
-      ['step', 202, 2],
-      ['evaluation', 204, 2],
+      ['step', 100, 1, 100],
+      ['step', 102, 1, 2],
+      ['evaluation', 102, 1, undefined],
+      ['step', 202, 2, 100],
+      ['step', 204, 2, 2],
+      ['evaluation', 204, 2, undefined],
     ]);
+  });
+
+  it('logs means over every step since the line before, and over the epoch, and yields the batch of each 100th step', async () => {
+    const stepsOf = async (more: TrainOptions): Promise<TrainMetric[]> => {
+      return (await trainRun({ ...options, ...more, out: out(), maxSteps: 150 })).metrics;
+    };
+    const each = await stepsOf({ logEvery: 1 });
+    const losses = each.flatMap((metric) => (metric.kind === 'step' ? [metric.loss] : []));
+    expect(new Set(losses).size).toBe(150);
+    const mean = (first: number, end: number): number =>
+      losses.slice(first, end).reduce((sum, loss) => sum + loss, 0) / (end - first);
+    const some = await stepsOf({ logEvery: 40, workers: 1 });
+    expect(some.flatMap((metric) => (metric.kind === 'step' ? [[metric.step, metric.loss]] : []))).toEqual(
+      [0, 40, 80, 102, 142].map((first, i, firsts) => {
+        const end = firsts[i + 1] ?? 150;
+        return [end, mean(first, end)];
+      }),
+    );
+    expect(some.flatMap((metric) => (metric.kind === 'evaluation' ? [metric.trainLoss] : []))).toEqual([
+      mean(0, 102),
+      mean(102, 150),
+    ]);
+    const batches = [each, some].map((metrics) => metrics.filter(({ kind }) => kind === 'batch'));
+    expect(batches[0]).toMatchObject([{ step: 100, loss: losses[99] }]);
+    expect(batches[1]).toEqual(batches[0]);
   });
 
   /** Goes on from a folder and compares with the run that was never stopped. */
@@ -251,11 +280,12 @@ describe('an evaluation', () => {
     const { summary: whole } = await trainRun({ ...options, out: out() });
     const folder = await abortedInEvaluation();
     expect((await loadCheckpoint(folder)).step).toBe(2);
-    expect(await metricsOf(folder)).toEqual([]);
+    expect((await metricsOf(folder)).map(({ kind }) => kind)).toEqual(['step']);
     const { summary, metrics } = await trainRun({ resume: folder, data: manyImages, workers: 1 });
     expect(metrics.map(({ kind, step }) => [kind, step])).toEqual([
       ['start', 2],
       ['evaluation', 2],
+      ['step', 4],
       ['evaluation', 4],
       ['summary', 4],
     ]);
@@ -388,7 +418,7 @@ describe('a run to go on from', () => {
     const copy = out();
     await cp(folder, copy, { recursive: true });
     const { summary } = await trainRun({ resume: copy, data, workers: 2, epochs: 1 });
-    expect(summary).toMatchObject({ steps: 3, epochs: 1 });
+    expect(summary).toMatchObject({ steps: 3, config: { epochs: 1 } });
   });
 
   it("does not take another run's folder over", async () => {

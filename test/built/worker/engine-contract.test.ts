@@ -3,9 +3,12 @@
  * may be is said beside it.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { ComputeDevice } from '../../../src/shared/compute-device.js';
 import type { Engine, ShardReport } from '../../../src/shared/engine.js';
+import { at } from '../../../src/shared/errors.js';
 import { batchNormChannels, parameterCount, parameters } from '../../../src/shared/model/network.js';
 import { wasmEngine } from '../../../src/worker/engines/wasm/wasm-engine.js';
+import { openclEngine } from '../../../src/worker/engines/opencl/opencl-engine.js';
 import { tensorFlowEngines } from '../../../src/worker/engines/tfjs/tfjs-engines.js';
 import { referenceEngine } from '../../../src/worker/engines/reference/reference-engine.js';
 import { forwardBackward } from '../../../src/worker/engines/reference/forward-backward.js';
@@ -21,6 +24,7 @@ import {
   worstGradientError,
 } from '../../support/golden.js';
 import { compileKernels } from '../../support/kernels.js';
+import { computeDevice, findOpenCl } from '../../support/opencl.js';
 import { mnistRows, pickMnistRows } from '../../support/mnist.js';
 import { adamScalars, makeReplica } from '../../support/replica.js';
 import type { TestReplica } from '../../support/replica.js';
@@ -32,6 +36,8 @@ interface Candidate {
   readonly compile?: () => Promise<WebAssembly.Module>;
   /** What the engine imports. */
   readonly libraries?: readonly string[];
+  /** Makes what an engine computes on, for a replica. */
+  readonly device?: () => ComputeDevice;
   readonly tolerance: Tolerance;
 }
 
@@ -50,6 +56,11 @@ interface Tolerance {
 }
 
 const tfjsNode = findTensorFlow('tfjs-node');
+const found = await findOpenCl();
+const openCl =
+  typeof found === 'string'
+    ? { missing: found }
+    : { libraries: found.libraries, device: () => computeDevice(at(found.devices, 0)) };
 const everyone: readonly (Candidate & { readonly missing?: string | null })[] = [
   // float64 arithmetic, float32 storage.
   { engine: referenceEngine, tolerance: { gradient: 5e-7, forward: 5e-7, movement: 1e-3, leaves: 0, sharded: 1e-6 } },
@@ -57,6 +68,13 @@ const everyone: readonly (Candidate & { readonly missing?: string | null })[] = 
   {
     engine: wasmEngine,
     compile: compileKernels,
+    tolerance: { gradient: 5e-5, forward: 1e-5, movement: 1e-3, leaves: 0, sharded: 0 },
+  },
+  // With the bits of the one above.
+  {
+    engine: openclEngine,
+    compile: compileKernels,
+    ...openCl,
     tolerance: { gradient: 5e-5, forward: 1e-5, movement: 1e-3, leaves: 0, sharded: 0 },
   },
   // float32 in an order of TensorFlow's own, which may depend on the number of rows. Seen with libtensorflow 2.15.1 on a
@@ -68,7 +86,7 @@ const everyone: readonly (Candidate & { readonly missing?: string | null })[] = 
   },
 ];
 // Where a width is asked for, the engine that has widths is what is to be tested; the others were, without.
-const asked = everyone.filter(({ compile }) => process.env['MNIST_DDP_SIMD'] === undefined || compile !== undefined);
+const asked = everyone.filter(({ engine }) => process.env['MNIST_DDP_SIMD'] === undefined || engine === wasmEngine);
 const candidates: readonly Candidate[] = asked.filter(({ missing }) => typeof missing !== 'string');
 const absent = asked.filter(({ missing }) => typeof missing === 'string');
 
@@ -91,7 +109,7 @@ describe.each(absent)('engine $engine.name, NOT TESTED: $missing', () => {
   it.skip('keeps the contract');
 });
 
-describe.each(candidates)('engine $engine.name', ({ engine, compile, libraries = [], tolerance }) => {
+describe.each(candidates)('engine $engine.name', ({ engine, compile, libraries = [], device, tolerance }) => {
   let module: WebAssembly.Module | undefined;
   beforeAll(async () => {
     module = await compile?.();
@@ -104,6 +122,7 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, libraries =
       test,
       parameters: start,
       libraries,
+      ...(device === undefined ? {} : { device: device() }),
       ...(module === undefined ? {} : { module }),
     });
 
@@ -235,14 +254,27 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, libraries =
     const replica = await replicaOf(8);
     expect(replica.finish(8)).toBe(true);
     expect(replica.update(0, adamScalars(1))).toBe(true);
+    const { accumulators, replica: computing } = replica;
+    if (computing.keepsState) {
+      // One unit of each layer.
+      engine.units.forEach(({ name, accumulator }, unit) => {
+        if (/\[[^0]/.test(name)) return;
+        const before = replica.accumulator(0)[accumulator.offset] ?? NaN;
+        computing.load(0);
+        replica.accumulator(0)[accumulator.offset] = Infinity;
+        expect(replica.update(0, adamScalars(1)), name).toBe(false);
+        expect(computing.notFinite(), name).toEqual({ unit, step: 0 });
+        replica.accumulator(0)[accumulator.offset] = before;
+      });
+      return;
+    }
     engine.units.forEach(({ name, accumulator, parameters: [range] }, unit) => {
       replica.accumulator(0)[accumulator.offset] = Infinity;
       replica.gradient[range?.offset ?? NaN] = Infinity;
-      expect(replica.replica.update(unit, 0, 1, adamScalars(1)), name).toBe(false);
+      expect(computing.update(unit, 0, 1, adamScalars(1)), name).toBe(false);
     });
-    const { accumulators } = replica;
     engine.units.forEach((unit, k) => {
-      expect(replica.replica.finish(k, accumulators[0] ?? NaN, 8), unit.name).toBe(false);
+      expect(computing.finish(k, accumulators[0] ?? NaN, 8), unit.name).toBe(false);
     });
   });
 

@@ -10,8 +10,8 @@ import * as layers from '../../../src/worker/engines/reference/layers.js';
 import { batchNormBackwardSums, batchNormForwardSums } from '../../../src/worker/engines/reference/batch-norm.js';
 import { doubleSoftmaxCrossEntropy, softmax } from '../../../src/worker/engines/host/loss.js';
 import { signaturesSource } from '../../../src/worker/engines/wasm/emitters/emit-signatures.js';
-import { inputPanels, outputPanels, productLayers } from '../../../src/worker/engines/wasm/geometry.js';
-import type { ConvolutionName, ProductLayer } from '../../../src/worker/engines/wasm/geometry.js';
+import { inputPanels, outputPanels, productLayers } from '../../../src/worker/engines/winograd/geometry.js';
+import type { ConvolutionName, ProductLayer } from '../../../src/worker/engines/winograd/geometry.js';
 import {
   blockOffset,
   deltaBytes,

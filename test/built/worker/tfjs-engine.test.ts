@@ -75,6 +75,7 @@ describe.skipIf(missing !== null)(`engine tfjs-node${missing === null ? '' : `, 
     const exchange = recordingExchange(8);
     const aborting = {
       rows: 8,
+      withinShard: false,
       reduce: (leaves: Float64Array, length: number, total: Float64Array): void => {
         if (exchange.calls.length === fatal) throw new OperationalError('ABORTED', 'the group ends');
         exchange.reduce(leaves, length, total);

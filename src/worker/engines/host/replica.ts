@@ -4,12 +4,12 @@
  */
 import type {
   AdamScalars,
-  Replica,
   ReplicaBinding,
   Shard,
   ShardReport,
   SplitBinding,
   StatisticsExchange,
+  UnitReplica,
 } from '../../../shared/engine.js';
 import { assert } from '../../../shared/errors.js';
 import {
@@ -33,7 +33,8 @@ export interface Rows {
 }
 
 /** For engines with the units of a layer each, `layerUnits`, whose accumulator is the gradient in PyTorch's layout. */
-export abstract class HostReplica implements Replica {
+export abstract class HostReplica implements UnitReplica {
+  readonly keepsState = false;
   protected readonly binding: ReplicaBinding;
 
   constructor(binding: ReplicaBinding) {

@@ -63,6 +63,7 @@ export function forwardBackward(
 export function shardExchange(rows: number): StatisticsExchange {
   return {
     rows,
+    withinShard: true,
     reduce(leaves, length, total) {
       const parts = Array.from({ length: leaves.length / length }, (_, l) =>
         leaves.subarray(l * length, (l + 1) * length),

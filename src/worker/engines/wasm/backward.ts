@@ -4,13 +4,13 @@
  */
 import { at } from '../../../shared/errors.js';
 import { imagePixels } from '../../../shared/model/network.js';
-import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowOffset } from './geometry.js';
-import type { ProductLayer, ProductName } from './geometry.js';
-import { conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
+import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowOffset } from '../winograd/geometry.js';
+import type { ProductLayer, ProductName } from '../winograd/geometry.js';
+import { conv3Values, pooled2Values, pooled4Values, pooled5Values } from '../winograd/geometry.js';
 import { blockOffset, deltaOffset, type GradientGroup } from './gradient-segments.js';
 import { conv1SignsAt, eachStrip } from './pass.js';
 import type { NormName, Pass } from './pass.js';
-import { conv1Length, smallLength } from './units.js';
+import { conv1Length, smallLength } from '../winograd/units.js';
 import { sumGroup } from './weight-gradients.js';
 import type { Workspace } from './workspace.js';
 

@@ -3,12 +3,12 @@
  * `coefficients` is called where each stands, with the address of what it normalises, and says where mean, scale and shift are.
  */
 import { imagePixels, parameterOf } from '../../../shared/model/network.js';
-import { conv1Panels, conv3Values, pooled2Values, pooled4Values, pooled5Values } from './geometry.js';
-import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowOffset } from './geometry.js';
-import type { ProductName } from './geometry.js';
+import { conv1Panels, conv3Values, pooled2Values, pooled4Values, pooled5Values } from '../winograd/geometry.js';
+import { floatBytes, inputPanels, lineBytes, outputPanels, productLayers, rowOffset } from '../winograd/geometry.js';
+import type { ProductName } from '../winograd/geometry.js';
 import { conv1SignsAt, eachStrip, normOf } from './pass.js';
 import { type NormName, type Pass } from './pass.js';
-import { conv1Length } from './units.js';
+import { conv1Length } from '../winograd/units.js';
 
 /** Per-channel float32 coefficients of y = (x - mean) scale + shift. */
 export interface NormCoefficients {

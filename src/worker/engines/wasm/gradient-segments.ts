@@ -5,7 +5,7 @@
  * group, so the deltas of one are all that is stored at a time.
  */
 import { leafSchedule, type LeafRange, type LeafStep } from '../../../shared/sums/tree.js';
-import { floatBytes, lineBytes, outputPanels, rowOffset, unitLength, type ProductLayer } from './geometry.js';
+import { floatBytes, lineBytes, outputPanels, rowOffset, unitLength, type ProductLayer } from '../winograd/geometry.js';
 
 /** The int32 of a segment, in order; the kernels' names for them are generated from these. */
 export const segmentFields = ['input', 'output', 'bytes', 'merges', 'goesOn'] as const;

@@ -191,7 +191,9 @@ export interface Kernels {
   packRows(w: number, outputs: number, inputs: number, panel: number): void;
   panelsToRows(source: number, panel: number, rows: number, panels: number, x: number): void;
   probeAdd(a: number, b: number): number;
+  probeDoubleRoot(a: number): number;
   probeExp(a: number): number;
+  probeLog(a: number): number;
   probeMultiply(a: number, b: number): number;
   probeMultiplyAdd(a: number, b: number, c: number): number;
   probeRoot(a: number): number;

@@ -14,10 +14,10 @@ import {
   panelWidth,
   productLayers,
   rowOffset,
-} from './geometry.js';
-import type { ConvolutionName, ProductLayer, ProductName, TileLayout } from './geometry.js';
+} from '../winograd/geometry.js';
+import type { ConvolutionName, ProductLayer, ProductName, TileLayout } from '../winograd/geometry.js';
 import type { Kernels } from './kernels.js';
-import { preparedOffsets, productOffset } from './units.js';
+import { preparedOffsets, productOffset } from '../winograd/units.js';
 import type { Workspace } from './workspace.js';
 
 export type NormName = BatchNorm['name'];

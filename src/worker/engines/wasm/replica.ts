@@ -1,5 +1,5 @@
 /** A replica of the `wasm` engine: the network's passes with its batch norms, bound to one rank's memory. */
-import type { AdamScalars, Replica, ReplicaBinding, Shard, ShardReport } from '../../../shared/engine.js';
+import type { AdamScalars, ReplicaBinding, Shard, ShardReport, UnitReplica } from '../../../shared/engine.js';
 import type { StatisticsExchange } from '../../../shared/engine.js';
 import { at } from '../../../shared/errors.js';
 import { batchNormChannels, batchNormEpsilon, batchNormMomentum } from '../../../shared/model/network.js';
@@ -8,22 +8,25 @@ import { mergesOfLeaves, subtreesOf } from '../../../shared/sums/tree.js';
 import { backward, smallGradient } from './backward.js';
 import { proveFloatingPoint } from './proofs/floating-point.js';
 import { forward, type NormCoefficients } from './forward.js';
-import { doubleBytes, eachProduct, floatBytes, productLayers, productNames, rowOffset } from './geometry.js';
+import { doubleBytes, eachProduct, floatBytes, productLayers, productNames, rowOffset } from '../winograd/geometry.js';
 import { planGradients, type GradientGroup } from './gradient-segments.js';
 import { instantiateKernels } from './kernels.js';
 import type { Kernels } from './kernels.js';
 import { eachStrip, normOf, Pass, type NormName } from './pass.js';
-import { normOffset, smallLength, UnitWork } from './units.js';
+import { sumLosses } from '../winograd/losses.js';
+import { normOffset, smallLength } from '../winograd/units.js';
+import { UnitWork } from './unit-work.js';
 import { planWorkspace, type Workspace } from './workspace.js';
 
-export function createWasmReplica(binding: ReplicaBinding): Replica {
+export function createWasmReplica(binding: ReplicaBinding): UnitReplica {
   if (binding.module === null) throw new Error('the wasm engine needs its compiled module');
   const kernels = instantiateKernels(binding.module, binding.memory);
   proveFloatingPoint(kernels);
   return new WasmReplica(kernels, binding, planWorkspace(binding.shape, binding.workspace));
 }
 
-class WasmReplica implements Replica {
+class WasmReplica implements UnitReplica {
+  readonly keepsState = false;
   readonly #kernels: Kernels;
   readonly #binding: ReplicaBinding;
   readonly #workspace: Workspace;
@@ -89,7 +92,7 @@ class WasmReplica implements Replica {
       },
     });
     this.#sumSmallGradients(shard);
-    return { losses: this.#sumLosses(shard) };
+    return { losses: sumLosses(this.#losses, shard.rows, shard.leaves, microBatch) };
   }
 
   evaluate(start: number, end: number, set: 0 | 1): void {
@@ -239,18 +242,6 @@ class WasmReplica implements Replica {
       const from = smallGradient(this.#workspace, subtree.start - leaves.start) / floatBytes;
       floats.copyWithin(at(this.#binding.accumulators, position) / floatBytes, from, from + smallLength);
     });
-  }
-
-  /** Sums of the loss over each subtree, in the tree's order. */
-  #sumLosses(shard: Shard): number[] {
-    const sums: number[] = [];
-    this.#eachLeaf(shard, (leaf, first, rows) => {
-      let sum = 0;
-      for (let row = first; row < first + rows; row++) sum += this.#losses[row]!;
-      sums[leaf] = sum;
-    });
-    for (const { target, source } of mergesOfLeaves(shard.leaves)) sums[target] = sums[target]! + sums[source]!;
-    return subtreesOf(shard.leaves).map((subtree) => sums[subtree.start - shard.leaves.start]!);
   }
 
   #leafSumsOf({ leaves }: Shard, channels: number): Float64Array {

@@ -1,6 +1,13 @@
 /** Weight and bias gradients of one layer, group by group (gradient-segments.ts), from its stored inputs and the group's deltas. */
 import { at } from '../../../shared/errors.js';
-import { floatBytes, inputPanels, lineBytes, outputPanels, unitLength, type ProductLayer } from './geometry.js';
+import {
+  floatBytes,
+  inputPanels,
+  lineBytes,
+  outputPanels,
+  unitLength,
+  type ProductLayer,
+} from '../winograd/geometry.js';
 import { nodeBytes, type GradientGroup } from './gradient-segments.js';
 import type { Kernels } from './kernels.js';
 

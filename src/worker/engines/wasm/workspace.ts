@@ -2,7 +2,15 @@
 import type { WorkspaceShape } from '../../../shared/engine.js';
 import { batchNormChannels, batchNorms, imagePixels } from '../../../shared/model/network.js';
 import { leafCount } from '../../../shared/sums/tree.js';
-import { blocksBytes, conv1Signs, conv1Values, conv3Values, doubleBytes, floatBytes, lineBytes } from './geometry.js';
+import {
+  blocksBytes,
+  conv1Signs,
+  conv1Values,
+  conv3Values,
+  doubleBytes,
+  floatBytes,
+  lineBytes,
+} from '../winograd/geometry.js';
 import {
   eachProduct,
   pooled2Values,
@@ -11,9 +19,9 @@ import {
   productLayers,
   type ProductLayer,
   type ProductName,
-} from './geometry.js';
+} from '../winograd/geometry.js';
 import { deltaBytes, maxSegments, nodesBytes, segmentBytes, stackBytes } from './gradient-segments.js';
-import { smallLength } from './units.js';
+import { smallLength } from '../winograd/units.js';
 
 /** Where an array is that TypeScript reads too. */
 export interface Region {

@@ -21,3 +21,11 @@ export function probeRoot(a: f32): f32 {
 export function probeExp(a: f64): f64 {
   return Math.exp(a);
 }
+
+export function probeLog(a: f64): f64 {
+  return Math.log(a);
+}
+
+export function probeDoubleRoot(a: f64): f64 {
+  return sqrt<f64>(a);
+}

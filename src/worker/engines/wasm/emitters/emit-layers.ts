@@ -3,8 +3,8 @@
  * channels as constants. All are read from the network's table and the tiles; nothing is written down twice.
  */
 import { convolutions, type Convolution } from '../../../../shared/model/network.js';
-import { panelWidth, type ConvolutionName } from '../geometry.js';
-import { tiles } from '../transforms/winograd.js';
+import { panelWidth, type ConvolutionName } from '../../winograd/geometry.js';
+import { tiles } from '../../winograd/winograd.js';
 
 type Parameters = Readonly<Record<string, 'usize' | 'i32' | 'f32'>>;
 

@@ -7,11 +7,18 @@
  */
 import { convolutions } from '../../../../shared/model/network.js';
 import { staticBytes } from '../../../../shared/group/memory.js';
-import { Arena } from './comparison-arena.js';
-import { blocksBytes, conv1Signs, conv1Values, lineBytes, productLayers, type ConvolutionName } from '../geometry.js';
+import { Arena } from '../../winograd/comparison-arena.js';
+import {
+  blocksBytes,
+  conv1Signs,
+  conv1Values,
+  lineBytes,
+  productLayers,
+  type ConvolutionName,
+} from '../../winograd/geometry.js';
 import { deltaBytes, nodesBytes, planGradients } from '../gradient-segments.js';
 import { instantiateKernels, type Kernels } from '../kernels.js';
-import { conv1Length } from '../units.js';
+import { conv1Length } from '../../winograd/units.js';
 import { scratchBytes } from '../workspace.js';
 
 /** Lays a kernel's data out, and returns what to call it with. Odd numbers of rows and values: no pair is left without a rest. */
@@ -23,7 +30,7 @@ type Trials = { readonly [Name in keyof Kernels]: (arena: Arena) => Parameters<K
  * @throws whatever the narrow kernels throw
  */
 export function firstDifference(narrow: WebAssembly.Module, wide: WebAssembly.Module): string | null {
-  const arena = new Arena(staticBytes);
+  const arena = new Arena(staticBytes, pages);
   const [expected, actual] = [
     instantiateKernels(narrow, arena.memories[0]),
     instantiateKernels(wide, arena.memories[1]),
@@ -49,6 +56,9 @@ function call(kernels: Kernels, name: keyof Kernels, parameters: readonly number
   const byName = kernels as unknown as Readonly<Record<keyof Kernels, (...parameters: readonly number[]) => unknown>>;
   return byName[name](...parameters);
 }
+
+/** The largest trial is a layer's transformed weights. */
+const pages = 64;
 
 /** Rows of a trial, and of a convolution's, whose rows have many tiles each but for conv5's. */
 const rows = 3;
@@ -260,6 +270,8 @@ const trials: Trials = {
   probeMultiplyAdd: () => [1.000244140625, 1.000244140625, -1],
   probeRoot: () => [2],
   probeExp: () => [-1],
+  probeLog: () => [3],
+  probeDoubleRoot: () => [2],
 
   add: (arena) => [arena.changed(length), arena.given(length), length],
   divide: (arena) => [arena.given(length), length, 7, arena.made(length)],
