@@ -12,8 +12,11 @@ try {
   const checkpoint = run ?? join(folder, 'run');
   if (run === undefined) for await (const metric of train({ maxSteps: 10, out: checkpoint })) void metric;
   const pictures = files.length > 0 ? { files } : { files: [join(mnist, 'data/t10k-images-idx3-ubyte')], rows: '0-4' };
-  for (const { file, row, digit, probabilities } of await predict({ checkpoint, ...pictures })) {
-    console.log(`${file}${row === null ? '' : ` row ${row}`}: ${digit} (${(100 * probabilities[digit]).toFixed(1)} %)`);
+  for (const { file, row, number, digits, error } of await predict({ checkpoint, ...pictures })) {
+    const name = `${file}${row === null ? '' : ` row ${row}`}`;
+    const percent = digits.map(({ digit, probabilities }) => `${(100 * probabilities[digit]).toFixed(1)} %`);
+    if (error === null) console.log(`${name}: ${number} (${percent.join(', ')})`);
+    else console.error(error.message);
   }
 } catch (error) {
   // What a user can mend has a code and a message of one line; anything else is a bug.

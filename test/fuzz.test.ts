@@ -14,8 +14,8 @@ import {
   parametersSha256,
 } from '../src/coordinator/checkpoint/checkpoint-format.js';
 import { locateDataset, openDataset } from '../src/coordinator/node/dataset-files.js';
-import { centreDigit } from '../src/images/centre.js';
 import { decodePicture } from '../src/images/decode.js';
+import { findDigits } from '../src/images/digits.js';
 import { readPictures } from '../src/images/pictures.js';
 import { parseMetrics } from '../src/coordinator/training/metric-lines.js';
 import { renderReport } from '../src/report/report.js';
@@ -58,7 +58,12 @@ describe('IDX', () => {
     const file = join(directory, idxNames[part] ?? '');
     await writeFile(file, bytes);
     return readWithin(bytes.length, async () => {
-      if (command === 'predict') return readPictures([file]);
+      if (command === 'predict') {
+        const { sources } = await readPictures([file]);
+        const [source] = sources;
+        if (source?.error) throw source.error;
+        return sources;
+      }
       const { trainCount, testCount, load } = await openDataset(await locateDataset(directory));
       const offsets = { trainImages: 0, trainLabels: 784 * trainCount, testImages: 785 * trainCount };
       const testLabels = offsets.testImages + 784 * testCount;
@@ -110,7 +115,7 @@ describe('pictures', async () => {
   const progressive = await inkOnPaper(images, 60).jpeg({ progressive: true }).toBuffer();
 
   function read(bytes: Uint8Array): Promise<Outcome> {
-    return readWithin(bytes.length, async () => centreDigit(await decodePicture('picture', bytes)));
+    return readWithin(bytes.length, async () => findDigits((await decodePicture('picture', bytes)).picture));
   }
 
   it.each([
@@ -191,6 +196,9 @@ describe('checkpoints', () => {
         worldSize: 2,
         init: null,
         overridden: [],
+        losses: { logEvery: 100, interval: { steps: 2, sum: 3.5 }, epoch: { steps: 3, sum: 5 } },
+        keepBest: true,
+        best: { step: 2, epoch: 1, correct: 9, total: 10, loss: 1.5 },
       },
       ...{ parameters: floats, firstMoments: floats, secondMoments: floats },
       runningStatistics: [new Float32Array(2 * batchNormChannels)],

@@ -3,6 +3,7 @@ import { defaultConfig } from '../shared/model/config.js';
 import type { TrainConfig } from '../shared/model/config.js';
 import { usageError } from '../shared/errors.js';
 import { counted } from '../shared/text.js';
+import { trainedRows } from '../shared/model/schedule.js';
 import { leafCount, rowsOf, shardOf } from '../shared/sums/tree.js';
 
 /** Options as a caller gives them: any may be missing. */
@@ -26,7 +27,19 @@ export function resolveConfig(options: ConfigOptions): TrainConfig {
     lrGamma: nonNegative('lrGamma', options.lrGamma ?? defaultConfig.lrGamma),
     seed: integer('seed', options.seed ?? defaultConfig.seed, 0, maxUint32),
     batchNorm: batchNormMode(options.batchNorm ?? defaultConfig.batchNorm),
+    validation: integer('validation', options.validation ?? defaultConfig.validation, 0, maxRows),
+    patience: integer('patience', options.patience ?? defaultConfig.patience, 0, maxEpochs),
   };
+}
+
+/**
+ * Refuses what is chosen by the score of held-out rows where there are none.
+ * @throws OperationalError USAGE
+ */
+export function checkSelection({ validation, patience }: TrainConfig, keepBest: boolean): void {
+  if (validation > 0 || (patience === 0 && !keepBest)) return;
+  const option = keepBest ? 'keepBest' : 'patience';
+  throw usageError(`\`${option}\` goes by the score of held-out rows: add \`validation\`, such as 5000`);
 }
 
 /**
@@ -60,11 +73,17 @@ function show(value: unknown): string {
  * @throws OperationalError USAGE, saying which batch, how many rows, and which option to change
  */
 export function checkBatchNormRows(config: TrainConfig, trainCount: number, groupSize: number): void {
-  for (const { name, rows } of batchesOf(config.batchSize, trainCount)) {
-    const count = `(${counted(trainCount, 'training row')} in batches of ${String(config.batchSize)})`;
+  const trained = trainedRows(config, trainCount);
+  if (trained === 0) {
+    const held = `${String(config.validation)} rows cannot be held out of ${counted(trainCount, 'training row')}`;
+    throw usageError(`${held}: choose a smaller \`validation\``);
+  }
+  for (const { name, rows } of batchesOf(config.batchSize, trained)) {
+    const count = `(${counted(trained, 'training row')} in batches of ${String(config.batchSize)})`;
     if (rows === 1) {
       const what = `${name} has 1 row ${count}, and a batch norm needs at least 2`;
-      throw usageError(`${what}; choose another batch size, or other data`);
+      const held = config.validation === 0 ? '' : ', another `validation`';
+      throw usageError(`${what}; choose another batch size${held}, or other data`);
     }
     if (config.batchNorm === 'sync') continue;
     const rank = rankWithOneRow(rows, config.microBatch, groupSize);

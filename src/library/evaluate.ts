@@ -9,6 +9,8 @@ import { openWeights } from './network/weights.js';
 export interface EvaluateOptions extends GroupOptions {
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */
   readonly checkpoint?: string | undefined;
+  /** Whether the run's best network is meant, see `keepBest` of `train`; default false, its newest. */
+  readonly best?: boolean | undefined;
 }
 
 export interface Evaluation extends Accuracy {
@@ -24,12 +26,21 @@ export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluatio
   checkOptions(options, optionKinds);
   const { path, weights, parametersSha256, checkpoint } = await openWeights(
     options.checkpoint ?? (await newestRun()),
-    options.onNote,
+    options,
   );
   const inference = await infer(weights, await datasetOf(options.data), options);
   noteChance(inference, options.onNote ?? ignore);
-  const { correct, total, accuracy, dataset } = inference;
-  return { correct, total, accuracy, checkpoint: path, dataset, step: checkpoint?.step ?? null, parametersSha256 };
+  const { correct, total, accuracy, loss, dataset } = inference;
+  return {
+    correct,
+    total,
+    accuracy,
+    loss,
+    checkpoint: path,
+    dataset,
+    step: checkpoint?.step ?? null,
+    parametersSha256,
+  };
 }
 
-const optionKinds: OptionKinds<EvaluateOptions> = { ...groupOptions, checkpoint: 'text' };
+const optionKinds: OptionKinds<EvaluateOptions> = { ...groupOptions, checkpoint: 'text', best: 'other' };

@@ -1,21 +1,27 @@
 /** `report`: all that a run left behind, and what its network makes of the test set, as one HTML file. */
 import { dirname, join } from 'node:path';
 import { errorCode } from '../files/atomic-file.js';
-import { checkpointName, previousCheckpointName, type Checkpoint } from '../coordinator/node/checkpoint-files.js';
+import {
+  bestName,
+  checkpointName,
+  previousCheckpointName,
+  type Checkpoint,
+} from '../coordinator/node/checkpoint-files.js';
 import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js';
-import type { EvaluationMetric, StartMetric, StepMetric } from '../coordinator/training/metrics.js';
-import { metricsName, newestRun, summaryName } from '../coordinator/node/run-folder.js';
+import type { StartMetric } from '../coordinator/training/metrics.js';
+import { csvName, metricsName } from '../coordinator/node/metrics-files.js';
+import { newestRun, summaryName } from '../coordinator/node/run-folder.js';
 import { reproductionOf, type Reproduction } from '../coordinator/training/reproduction.js';
 import { FileTooLargeError, IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { renderReport } from '../report/report.js';
-import type { ReportData } from '../report/report-data.js';
+import type { EvaluationPoint, ReportData } from '../report/report-data.js';
 import { OperationalError } from '../shared/errors.js';
 import { stepsPerEpoch } from '../shared/model/schedule.js';
 import { visible } from '../shared/text.js';
 import { loadEngine } from '../worker/engines/registry.js';
 import { engineNames } from './engines/engines.js';
 import { infer, noteChance } from './network/inference.js';
-import { parseMetrics } from '../coordinator/training/metric-lines.js';
+import { parseMetrics, type ReportedEvaluation, type ReportedMetric } from '../coordinator/training/metric-lines.js';
 import { groupOptions, ignore, checkOptions } from './options.js';
 import type { GroupOptions, OptionKinds } from './options.js';
 import { refuseInputs, writeOutput } from '../files/output.js';
@@ -25,6 +31,8 @@ import { openWeights } from './network/weights.js';
 export interface ReportOptions extends GroupOptions {
   /** A run's folder or a checkpoint in it; default the newest run under `runs/`. */
   readonly run?: string | undefined;
+  /** As in `evaluate`; the curves are those of the whole run. */
+  readonly best?: boolean | undefined;
   /** The file to write, as in `exportWeights`; default `report.html` in the run's folder. */
   readonly out?: string | undefined;
   /**
@@ -43,7 +51,7 @@ export interface Report {
 /** Evaluates the run's newest checkpoint, and writes all of the file or nothing. Throws OperationalError. */
 export async function report(options: ReportOptions = {}): Promise<Report> {
   checkOptions(options, optionKinds);
-  const { path, weights, checkpoint } = await openWeights(options.run ?? (await newestRun()));
+  const { path, weights, checkpoint } = await openWeights(options.run ?? (await newestRun()), { best: options.best });
   if (checkpoint === null) {
     const message = `${path} is a file of weights, and a report is about a run: name a run's folder or its checkpoint`;
     throw new OperationalError('RUN_INVALID', message);
@@ -51,7 +59,9 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   const run = dirname(path);
   const out = options.out ?? join(run, 'report.html');
   const location = await locateDataset(options.data);
-  const inputs = [checkpointName, previousCheckpointName, metricsName, summaryName].map((name) => join(run, name));
+  const inputs = [checkpointName, previousCheckpointName, bestName, metricsName, csvName, summaryName].map((name) =>
+    join(run, name),
+  );
   await refuseInputs(out, [path, ...inputs, ...Object.values(location.files).map((file) => file.path)]);
   const dataset = await openDataset(location);
   const inference = await infer(weights, dataset, options);
@@ -61,12 +71,14 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
     const message = `the run was trained on the data set ${checkpoint.dataset}, and is scored here on ${inference.dataset}`;
     onNote(`warning: ${message}; name its folder with \`data\``);
   }
-  const perEpoch = stepsPerEpoch(checkpoint.config, dataset.trainCount);
+  // Of a smaller data set than the run's, fewer rows may be there than it held out.
+  const perEpoch = Math.max(1, stepsPerEpoch(checkpoint.config, dataset.trainCount));
   const metrics = await readMetricLines(join(run, metricsName), onNote);
   const exact = await isExact(checkpoint.engine);
   const reproduction = reproductionOf(checkpoint, perEpoch, exact);
   const command = reproduction === null ? null : (options.showReproduction ?? callOfTrain)(reproduction);
-  const data = reportData({ run, checkpoint, perEpoch, exact, command }, metrics, inference.test);
+  const lines = parseMetrics(metrics, options.best === true ? Infinity : checkpoint.step);
+  const data = reportData({ run, checkpoint, perEpoch, exact, command }, lines, inference.test);
   await writeOutput(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };
 }
@@ -78,11 +90,10 @@ interface ReportedRun extends Pick<ReportData, 'run' | 'exact' | 'command'> {
 
 function reportData(
   { run, checkpoint, perEpoch, exact, command }: ReportedRun,
-  metricLines: string,
+  metrics: readonly ReportedMetric[],
   test: ReportData['test'],
 ): ReportData {
   const { config, dataset, engine, worldSize, step, parametersSha256, init } = checkpoint;
-  const metrics = parseMetrics(metricLines, step);
   const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
   return {
     run,
@@ -100,10 +111,14 @@ function reportData(
     command,
     overridden: checkpoint.overridden,
     machine: starts.at(-1)?.machine ?? [],
-    steps: metrics.filter((metric): metric is StepMetric => metric.kind === 'step'),
-    evaluations: metrics.filter((metric): metric is EvaluationMetric => metric.kind === 'evaluation'),
+    steps: metrics.flatMap((metric) => (metric.kind === 'step' ? [{ ...metric, steps: metric.steps ?? 1 }] : [])),
+    evaluations: metrics.flatMap((metric) => (metric.kind === 'evaluation' ? [evaluationOf(metric)] : [])),
     test,
   };
+}
+
+function evaluationOf({ step, epoch, accuracy, split = 'test', ...losses }: ReportedEvaluation): EvaluationPoint {
+  return { step, epoch, accuracy, split, loss: losses.loss ?? null, trainLoss: losses.trainLoss ?? null };
 }
 
 function callOfTrain(options: Reproduction): string {
@@ -134,6 +149,7 @@ async function isExact(engine: string): Promise<boolean> {
 const optionKinds: OptionKinds<ReportOptions> = {
   ...groupOptions,
   run: 'text',
+  best: 'other',
   out: 'text',
   showReproduction: 'function',
 };

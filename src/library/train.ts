@@ -9,8 +9,8 @@ import { prepareTraining, type PreparedTraining } from './training/prepare.js';
 import { checkTrainOptions, type TrainOptions } from './training/train-options.js';
 
 /**
- * Trains the network, yielding metrics on the way: `start`, a `step` every 100 steps, an `evaluation` after each epoch, and
- * the `summary` last. Where a launcher of MPI started several processes, they train together, and all but process 0 yield
+ * Trains the network, yielding metrics on the way: `start`, a `step` every `logEvery` steps with means over them, a `batch` every
+ * 100 steps with what the reference program prints, an `evaluation` after each epoch, and the `summary` last. Where a launcher of MPI started several processes, they train together, and all but process 0 yield
  * nothing and write nothing. Nothing starts before the first metric is asked for; ending the iteration ends the workers.
  *
  * Where V8 and the processor can compute with vectors of 256 bits, four of V8's flags, which are those of the whole process,

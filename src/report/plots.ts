@@ -14,6 +14,8 @@ export interface Figure {
 
 /** Points from which a curve is smoothed as well; fewer are dots. */
 const smoothedFrom = 10;
+/** Means over so many steps are not smoothed once more. */
+const smoothSteps = 20;
 const accent = 'var(--accent)';
 const quiet = 'var(--quiet)';
 const plain = { labelArrow: 'none', nice: true, ticks: 5 } as const;
@@ -28,38 +30,61 @@ export async function drawFigures(data: ReportData): Promise<Figure[]> {
   const steps = data.steps.filter(({ loss, learningRate, imagesPerSecond }) =>
     [loss, learningRate, imagesPerSecond].every(Number.isFinite),
   );
+  const evaluations = curveOfEvaluations(data.evaluations);
   return [
-    lossFigure(canvas, steps),
-    accuracyFigure(canvas, data.evaluations),
+    lossFigure(canvas, steps, evaluations),
+    accuracyFigure(canvas, evaluations),
     learningRateFigure(canvas, steps),
     throughputFigure(canvas, steps),
   ];
 }
 
-function lossFigure({ plot, draw, x, axis }: Canvas, points: readonly StepPoint[]): Figure {
+/** Those of the held-out rows, where there are any: then the test set was scored at the end alone. */
+export function curveOfEvaluations(evaluations: readonly EvaluationPoint[]): EvaluationPoint[] {
+  const validations = evaluations.filter(({ split }) => split === 'validation');
+  return validations.length > 0 ? validations : [...evaluations];
+}
+
+/** What was scored, in words. */
+export function nameOfSplit(split: EvaluationPoint['split'] | undefined): string {
+  return split === 'validation' ? 'held-out rows' : 'test set';
+}
+
+function lossFigure(
+  { plot, draw, x, axis }: Canvas,
+  points: readonly StepPoint[],
+  evaluations: readonly EvaluationPoint[],
+): Figure {
   const title = 'Loss';
   const [first, last] = [points[0], points.at(-1)];
   if (first === undefined || last === undefined) return { title, caption: noSteps, drawing: null };
-  const smoothed = points.length >= smoothedFrom;
+  // Means of many steps are smooth as they are.
+  const most = Math.max(...points.map(({ steps }) => steps));
+  const smoothed = points.length >= smoothedFrom && most < smoothSteps;
   const window = 2 * Math.max(2, Math.round(points.length / 40)) + 1;
-  const from = first === last ? 'One step was logged:' : `From ${first.loss.toFixed(4)} to`;
+  const from = first === last ? 'One mean:' : `From ${first.loss.toFixed(4)} to`;
   const summary = `${from} ${last.loss.toFixed(4)}.`;
   const curve = smoothed
     ? [
         plot.lineY(points, { x, y: 'loss', stroke: quiet, strokeWidth: 1 }),
         plot.lineY(points, plot.windowY({ k: window }, { x, y: 'loss', stroke: accent, strokeWidth: 2.5 })),
       ]
-    : dotted(plot, points, x, 'loss');
-  const marks = [plot.ruleY([leastLoss], dashed), ...curve];
-  const y = { ...plain, label: null, domain: spread([leastLoss, ...points.map(({ loss }) => loss)]) };
-  const lines = smoothed ? ` Thin: batches as logged. Thick: mean of ${String(window)}.` : '';
-  const caption = `${summary}${lines} Dashed: the least possible, ${leastLoss.toFixed(4)}.`;
+    : curveOf(plot, points, x, 'loss');
+  const scored = evaluations.flatMap((point) => (point.loss === null ? [] : [{ step: point.step, loss: point.loss }]));
+  const open = { x, y: 'loss', stroke: 'var(--ink)', fill: 'var(--ground)', r: 3.5 };
+  const marks = [plot.ruleY([leastLoss], dashed), ...curve, plot.dot(scored, open)];
+  const losses = [...points, ...scored].map(({ loss }) => loss);
+  const y = { ...plain, label: null, domain: spread([leastLoss, ...losses]) };
+  const each = most === 1 ? 'a batch' : `the mean of up to ${count(most)} steps`;
+  const lines = smoothed ? ` Thick: mean of ${String(window)}.` : '';
+  const rings = scored.length === 0 ? '' : ` Rings: the ${nameOfSplit(evaluations[0]?.split)}.`;
+  const caption = `${summary} Each point: ${each}.${lines}${rings} Dashed: the least possible, ${leastLoss.toFixed(4)}.`;
   return { title, caption, drawing: draw(title, summary, { x: axis, y, marks }) };
 }
 
 function accuracyFigure({ plot, draw, x, axis }: Canvas, points: readonly EvaluationPoint[]): Figure {
-  const title = 'Accuracy on the test set';
   const last = points.at(-1);
+  const title = `Accuracy on the ${nameOfSplit(last?.split)}`;
   if (last === undefined) return { title, caption: 'The run logged no evaluation.', drawing: null };
   const best = points.reduce((a, b) => (b.accuracy > a.accuracy ? b : a));
   const ends = `${percent(last.accuracy)} at the end`;
@@ -104,12 +129,7 @@ function throughputFigure({ plot, draw, x, axis }: Canvas, points: readonly Step
   const summary = `Dashed: the median, ${count(middle)} images/s.`;
   const fastest = Math.max(...points.map(({ imagesPerSecond }) => imagesPerSecond));
   const y = { ...plain, label: 'images/s', domain: [0, Math.max(1, fastest)] };
-  const marks = [
-    plot.ruleY([middle], dashed),
-    ...(points.length < smoothedFrom
-      ? dotted(plot, points, x, 'imagesPerSecond')
-      : [plot.lineY(points, { x, y: 'imagesPerSecond', stroke: accent, strokeWidth: 1.5 })]),
-  ];
+  const marks = [plot.ruleY([middle], dashed), ...curveOf(plot, points, x, 'imagesPerSecond')];
   return { title, caption: summary, drawing: draw(title, summary, { x: axis, y, marks }) };
 }
 
@@ -119,6 +139,17 @@ export function median(values: readonly number[]): number | null {
   const middle = sorted.length / 2;
   const [low, high] = [sorted[Math.ceil(middle) - 1], sorted[Math.floor(middle)]];
   return low === undefined || high === undefined ? null : (low + high) / 2;
+}
+
+/** A line, with dots where the points are few. */
+function curveOf<T extends { readonly step: number }>(
+  plot: Canvas['plot'],
+  points: readonly T[],
+  x: Canvas['x'],
+  y: keyof T & string,
+) {
+  if (points.length < smoothedFrom) return dotted(plot, points, x, y);
+  return [plot.lineY(points, { x, y, stroke: accent, strokeWidth: 2 })];
 }
 
 function dotted<T extends { readonly step: number }>(

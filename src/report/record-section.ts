@@ -1,6 +1,6 @@
 /** What the result depends on, and how to have it again. */
 import type { TrainConfig } from '../shared/model/config.js';
-import { count, short } from './format.js';
+import { count, counted, short } from './format.js';
 import { html, type Markup, type Part } from './html.js';
 import type { ReportData } from './report-data.js';
 
@@ -66,6 +66,8 @@ function configurationOf(config: TrainConfig): [string, string][] {
     lrGamma: ['Decay factor', short(config.lrGamma)],
     seed: ['Seed', String(config.seed)],
     batchNorm: ['Batch norm', config.batchNorm],
+    validation: ['Held-out rows', config.validation === 0 ? 'none' : count(config.validation)],
+    patience: ['Patience', config.patience === 0 ? 'none' : counted(config.patience, 'epoch')],
   };
   return Object.values(lines);
 }

@@ -1,10 +1,12 @@
 /** What a report shows, gathered by the library; the report itself reads no file and computes no network. */
 import type { TrainConfig } from '../shared/model/config.js';
 
-/** A logged step; see StepMetric for the meaning of each. */
+/** A line of the metrics; see StepMetric for the meaning of each. */
 export interface StepPoint {
   readonly step: number;
   readonly loss: number;
+  /** That the loss is the mean of. */
+  readonly steps: number;
   readonly learningRate: number;
   readonly imagesPerSecond: number;
 }
@@ -14,6 +16,11 @@ export interface EvaluationPoint {
   readonly epoch: number;
   /** In percent. */
   readonly accuracy: number;
+  /** What was scored, and its mean loss; null where none is known. */
+  readonly split: 'test' | 'validation';
+  readonly loss: number | null;
+  /** Mean loss of the epoch's steps; null where none is known. */
+  readonly trainLoss: number | null;
 }
 
 export interface ReportData {

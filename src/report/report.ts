@@ -76,13 +76,14 @@ function headline({ correct, total }: Confusion): Markup {
   </p>`;
 }
 
-function keyFigures({ step, stepsPerEpoch, steps, workers, engine, parametersSha256 }: ReportData): [string, Part][] {
+function keyFigures(data: ReportData): [string, Part][] {
+  const { step, stepsPerEpoch, steps, evaluations, workers, engine, parametersSha256 } = data;
   const epochs = step / stepsPerEpoch;
   const speed = median(steps.map(({ imagesPerSecond }) => imagesPerSecond));
   return [
     ['Steps', count(step)],
     ['Epochs', Number.isInteger(epochs) ? count(epochs) : epochs.toFixed(2)],
-    ['Last logged loss', steps.at(-1)?.loss.toFixed(4) ?? 'not logged'],
+    ['Loss of the last epoch', (evaluations.at(-1)?.trainLoss ?? steps.at(-1)?.loss)?.toFixed(4) ?? 'not logged'],
     ['Images/s, median', speed === null ? 'not logged' : count(speed)],
     ['Workers', `${count(workers)}, ${engine}`],
     ['Parameters', html`<code>${parametersSha256.slice(0, 12)}…</code>`],

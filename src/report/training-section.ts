@@ -1,7 +1,7 @@
 /** How training went: the curves, and the same as numbers. */
 import { count, percent, short } from './format.js';
 import { html, type Markup } from './html.js';
-import { drawFigures, median, type Figure } from './plots.js';
+import { curveOfEvaluations, drawFigures, median, nameOfSplit, type Figure } from './plots.js';
 import type { ReportData } from './report-data.js';
 
 export async function trainingSection(data: ReportData): Promise<Markup> {
@@ -27,25 +27,31 @@ function figureMarkup({ title, caption, drawing }: Figure): Markup {
   </figure>`;
 }
 
-/** A row for each evaluation, over the steps logged since the one before. */
-function numbersTable({ steps, evaluations }: ReportData): Markup {
-  const rows = evaluations.map(({ step, epoch, accuracy }, i) => {
+/** A row for each evaluation, over the lines of steps since the one before. */
+function numbersTable({ steps, evaluations: all }: ReportData): Markup {
+  const evaluations = curveOfEvaluations(all);
+  const rows = evaluations.map(({ step, epoch, accuracy, loss: scored, trainLoss }, i) => {
     const before = evaluations[i - 1]?.step ?? 0;
     const logged = steps.filter((point) => point.step > before && point.step <= step);
     const [last, speed] = [logged.at(-1), median(logged.map(({ imagesPerSecond }) => imagesPerSecond))];
-    const loss = logged.reduce((sum, point) => sum + point.loss, 0) / logged.length;
+    // Up to mnist-ddp 0.3.0 a run logged some batches, and no mean.
+    const loss = trainLoss ?? logged.reduce((sum, point) => sum + point.loss, 0) / logged.length;
     return html`<tr>
       <th scope="row">${count(epoch)}</th>
       <td>${count(step)}</td>
       <td>${percent(accuracy)}</td>
-      <td>${last === undefined ? 'none' : loss.toFixed(4)}</td>
+      <td>${scored === null ? 'none' : scored.toFixed(4)}</td>
+      <td>${Number.isFinite(loss) ? loss.toFixed(4) : 'none'}</td>
       <td>${last === undefined ? 'none' : short(last.learningRate)}</td>
       <td>${speed === null ? 'none' : count(speed)}</td>
     </tr>`;
   });
   return html`<details>
     <summary>The same as numbers</summary>
-    <p>At each evaluation; loss and images/s are mean and median over the steps logged since the one before.</p>
+    <p>
+      At each evaluation, of the ${nameOfSplit(evaluations[0]?.split)}. The training loss is the mean over the epoch's
+      steps, images/s the median since the evaluation before.
+    </p>
     <div class="scroll" role="region" aria-label="Training as numbers" tabindex="0">
       <table class="numbers">
         <thead>
@@ -54,6 +60,7 @@ function numbersTable({ steps, evaluations }: ReportData): Markup {
             <th scope="col">Step</th>
             <th scope="col">Accuracy</th>
             <th scope="col">Loss</th>
+            <th scope="col">Training loss</th>
             <th scope="col">Learning rate</th>
             <th scope="col">Images/s</th>
           </tr>

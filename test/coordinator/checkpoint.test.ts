@@ -72,6 +72,9 @@ async function example(step: number, local = false): Promise<Checkpoint> {
     parametersSha256: sha256,
     init: local ? { file: 'weights.pth', parametersSha256: sha256 } : null,
     overridden: local ? ['data', 'seed'] : [],
+    losses: local ? { logEvery: 100, interval: { steps: 3, sum: 4.5 }, epoch: { steps: 7, sum: 10.7 } } : null,
+    keepBest: local,
+    best: local ? { step: 400, epoch: 3, correct: 99, total: 100, loss: 1.47 } : null,
   };
 }
 

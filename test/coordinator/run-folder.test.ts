@@ -119,9 +119,9 @@ describe('metrics and summary', () => {
     const run = await openRunFolder({ out: directory, loaded: null });
     for (const step of [100, 200, 300, 400]) await run.appendMetric({ step, loss: step / 7 });
     await run.appendMetric({ step: 300, accuracy: 0.5 });
-    await writeFile(run.metricsPath, 'no json\n{"loss":1}\n\n{"step":100,"lo', { flag: 'a' });
+    await writeFile(join(directory, 'metrics.jsonl'), 'no json\n{"loss":1}\n\n{"step":100,"lo', { flag: 'a' });
     await run.cutMetrics(300);
-    const lines = (await readFile(run.metricsPath, 'utf8')).trimEnd().split('\n');
+    const lines = (await readFile(join(directory, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
     expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
       { step: 100, loss: 100 / 7 },
       { step: 200, loss: 200 / 7 },
@@ -129,15 +129,15 @@ describe('metrics and summary', () => {
       { step: 300, accuracy: 0.5 },
     ]);
     await run.appendMetric({ step: 301 });
-    expect((await readFile(run.metricsPath, 'utf8')).endsWith('0.5}\n{"step":301}\n')).toBe(true);
+    expect((await readFile(join(directory, 'metrics.jsonl'), 'utf8')).endsWith('0.5}\n{"step":301}\n')).toBe(true);
     await run.cutMetrics(0);
-    expect(await readFile(run.metricsPath, 'utf8')).toBe('');
+    expect(await readFile(join(directory, 'metrics.jsonl'), 'utf8')).toBe('');
   });
 
   it('is not read where it is larger than metrics are', async () => {
     const run = await openRunFolder({ out: directory, loaded: null });
-    await writeFile(run.metricsPath, '');
-    await truncate(run.metricsPath, 600 * 1024 * 1024);
+    await writeFile(join(directory, 'metrics.jsonl'), '');
+    await truncate(join(directory, 'metrics.jsonl'), 600 * 1024 * 1024);
     const { code, message } = await operationalError(() => run.cutMetrics(5));
     expect([code, message]).toEqual([
       'RUN_INVALID',

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   fillPermutation,
+  holdOut,
   initialiseParameters,
   initialiseRunningStatistics,
 } from '../../src/coordinator/session/sampler.js';
@@ -9,7 +10,12 @@ import { batchNormChannels, parameterCount, parameters } from '../../src/shared/
 
 function permutation(rows: number, seed: number, epoch: number): number[] {
   const target = new Uint32Array(rows);
-  fillPermutation(target, seed, epoch);
+  fillPermutation(
+    target,
+    target.map((_, row) => row),
+    seed,
+    epoch,
+  );
   return [...target];
 }
 
@@ -18,6 +24,35 @@ function initial(seed: number): Float32Array {
   initialiseParameters(target, seed);
   return target;
 }
+
+describe('rows that are held out', () => {
+  it.each([
+    [60_000, 5000],
+    [40, 39],
+    [7, 0],
+  ])('of %d are %d, and with those that are trained on every row once, in order', (total, count) => {
+    const { trained, heldOut } = holdOut(total, count, 3);
+    expect([trained.length, heldOut.length]).toEqual([total - count, count]);
+    expect([...trained, ...heldOut].sort((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, row) => row));
+    for (const rows of [trained, heldOut]) expect([...rows]).toEqual([...rows].sort((a, b) => a - b));
+  });
+
+  it('depend on the seed, and are any row about equally often', () => {
+    const often = new Array<number>(8).fill(0);
+    for (let seed = 0; seed < 2000; seed++)
+      for (const row of holdOut(8, 3, seed).heldOut) often[row] = (often[row] ?? 0) + 1;
+    expect(often.reduce((sum, times) => sum + times, 0)).toBe(6000);
+    for (const times of often) expect(Math.abs(times - 750)).toBeLessThan(100);
+  });
+
+  it('are in no epoch, which takes each of the others once', () => {
+    const { trained } = holdOut(500, 100, 3);
+    const target = new Uint32Array(400);
+    fillPermutation(target, trained, 3, 5);
+    expect([...target].sort((a, b) => a - b)).toEqual([...trained]);
+    expect([...target]).not.toEqual([...trained]);
+  });
+});
 
 describe('the order of an epoch', () => {
   it.each([1, 2, 176, 60_000])('takes every one of %d rows exactly once', (rows) => {

@@ -76,8 +76,8 @@ it.skipIf(missing !== null)('trains a step of four rows to the loss of wasm, nam
       const out = join(directory, engine);
       const args = ['train', '--data', data, '--max-steps', '1', '--batch-size', '4', '--workers', '1'];
       const { stderr } = await run(process.execPath, [cliPath, ...args, '--engine', engine, '--out', out], { env });
-      const { finalLoss } = JSON.parse(await readFile(join(out, 'summary.json'), 'utf8')) as { finalLoss: number };
-      return { stderr, loss: finalLoss };
+      const { trainLoss } = JSON.parse(await readFile(join(out, 'summary.json'), 'utf8')) as { trainLoss: number };
+      return { stderr, loss: trainLoss };
     };
     const [ours, theirs] = [await trained('tfjs-webgpu'), await trained('wasm')];
     expect(ours.stderr).toMatch(/^1 worker, engine tfjs-webgpu \(WebGPU on /);

@@ -41,10 +41,15 @@ export function exampleReport(changes: Partial<ReportData> = {}): ReportData {
     steps: Array.from({ length: 30 }, (_, i) => ({
       step: 10 * (i + 1),
       loss: 1.5 + 1 / (i + 1),
+      steps: 10,
       learningRate: i < 15 ? 1e-3 : 1e-4,
       imagesPerSecond: 900 + i,
     })),
-    evaluations: [90, 95, 97.25].map((accuracy, i) => ({ step: 100 * (i + 1), epoch: i + 1, accuracy })),
+    evaluations: [90, 95, 97.25].map((accuracy, i) => ({
+      ...{ step: 100 * (i + 1), epoch: i + 1, accuracy },
+      ...{ split: 'test' as const, loss: 1.55 },
+      trainLoss: 1.6 - 0.01 * i,
+    })),
     test: exampleTest(400, 0.9),
     ...changes,
   };

@@ -20,6 +20,8 @@ export class MemoryStore implements RunStore {
   }
 
   readonly keep = (): Promise<void> => done;
+  readonly writeBest = (): Promise<void> => done;
+  readonly cutBest = (): Promise<void> => done;
   readonly appendMetric = (): Promise<void> => done;
   readonly cutMetrics = (): Promise<boolean> => Promise.resolve(false);
   readonly writeSummary = (): Promise<void> => done;

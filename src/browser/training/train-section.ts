@@ -125,14 +125,14 @@ export class TrainSection {
     Object.assign(element('progress', HTMLProgressElement), { max: this.#steps.valueAsNumber, value: 0 });
   }
 
-  #show({ phase, step, lastStep, loss, imagesPerSecond }: Progress): void {
+  #show({ phase, step, lastStep, recentLoss, imagesPerSecond }: Progress): void {
     element('progress', HTMLProgressElement).value = step;
     setText('step', `${count(step)} of ${count(lastStep)}`);
     if (phase === 'evaluation') setText('status', 'Scoring the test set…');
-    if (loss === null) return;
-    setText('loss', loss.toFixed(4));
+    if (recentLoss === null) return;
+    setText('loss', recentLoss.toFixed(4));
     setText('speed', count(imagesPerSecond));
-    this.#curve.add({ step, loss }, lastStep);
+    this.#curve.add({ step, loss: recentLoss }, lastStep);
   }
 
   /** Shows what training came to, and puts the network in use. */

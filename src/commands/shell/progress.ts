@@ -5,7 +5,7 @@
  * that make text are pure; the display at the top decides when they are shown.
  */
 import picocolors from 'picocolors';
-import type { Progress } from '../../index.js';
+import type { EvaluationMetric, Progress } from '../../index.js';
 import { shown } from './output.js';
 
 export interface ProgressOptions {
@@ -22,7 +22,7 @@ export interface ProgressOptions {
 export interface ProgressDisplay {
   readonly update: (progress: Progress) => void;
   /** The network of the epoch at hand was evaluated: its line is written for good. */
-  readonly evaluated: (accuracy: number) => void;
+  readonly evaluated: (metric: Pick<EvaluationMetric, 'split' | 'step' | 'accuracy'>) => void;
   /** Writes a line to stdout, above the live line. */
   readonly line: (text: string) => void;
   /** Writes a line to stderr, above the live line. */
@@ -39,6 +39,7 @@ export function createProgressDisplay(options: ProgressOptions): ProgressDisplay
   const live = onTerminal && !quiet ? new LiveLine(stderr) : null;
   const stopwatch = new Stopwatch();
   let latest: Progress | null = null;
+  let evaluatedStep = -1;
   // The width is asked for each time: windows are resized.
   const style = (): Style => ({
     width: onTerminal ? stderr.columns - 1 : Infinity,
@@ -63,13 +64,15 @@ export function createProgressDisplay(options: ProgressOptions): ProgressDisplay
       latest = progress;
       draw();
     },
-    evaluated: (accuracy) => {
+    evaluated: ({ split, step, accuracy }) => {
       if (latest === null) return;
-      const text = epochLine({ ...latest, ...stopwatch.epoch(), accuracy }, style());
+      const text = epochLine({ ...latest, ...stopwatch.epoch(), split, accuracy }, style());
       stopwatch.startEpoch(now());
       live?.clear();
       latest = null;
-      if (!quiet) stderr.write(`${text}\n`);
+      // The test set at the end of a run is told on stdout.
+      if (!quiet && step !== evaluatedStep) stderr.write(`${text}\n`);
+      evaluatedStep = step;
     },
     line: (text) => {
       writeAbove(stdout, text);
@@ -211,19 +214,17 @@ export function liveLine(progress: Progress, secondsLeft: number, { width, unico
   return `${colours.bold(head)} ${drawn} ${tail()}`;
 }
 
-export interface EpochFigures extends Progress {
+export interface EpochFigures extends Progress, Pick<EvaluationMetric, 'split' | 'accuracy'> {
   readonly seconds: number;
-  /** In percent. */
-  readonly accuracy: number;
 }
 
 /** `Epoch 3/13: test accuracy 99.31 %, loss 1.4702, 938 images/s, 51 s`, cut to the width as the live line is. */
 export function epochLine(figures: EpochFigures, { width, colours }: Style): string {
-  const { epoch, epochs, stepInEpoch, stepsPerEpoch, loss, imagesPerSecond, seconds, accuracy } = figures;
+  const { epoch, epochs, stepInEpoch, stepsPerEpoch, loss, imagesPerSecond, seconds } = figures;
   const part = stepInEpoch < stepsPerEpoch ? `, step ${String(stepInEpoch)}/${String(stepsPerEpoch)}` : '';
   const head = `Epoch ${String(epoch)}/${String(epochs)}${part}: `;
   const fields = [
-    `test accuracy ${accuracy.toFixed(2)} %`,
+    `${figures.split} accuracy ${figures.accuracy.toFixed(2)} %`,
     ...(loss === null ? [] : [`loss ${loss.toFixed(4)}`]),
     ...speed(imagesPerSecond),
     ...(seconds > 0 ? [seconds < 100 ? `${seconds.toFixed(0)} s` : formatDuration(seconds)] : []),

@@ -46,6 +46,37 @@ export interface Checkpoint {
   readonly init: { readonly file: string; readonly parametersSha256: string } | null;
   /** What the run has been allowed to differ in from what it went on from, such as `seed`: no options of one run give its bits then. */
   readonly overridden: readonly string[];
+  /** What the means of the loss go on from; null in files up to mnist-ddp 0.3.0. */
+  readonly losses: SavedLosses | null;
+  /** Whether the run keeps its best network beside the newest. */
+  readonly keepBest: boolean;
+  /** The best score of the held-out rows, of those before this checkpoint was written; null where there is none. */
+  readonly best: ValidationScore | null;
+}
+
+/** How the network of a step did on the rows that are held out. */
+export interface ValidationScore {
+  readonly step: number;
+  /** From 1. */
+  readonly epoch: number;
+  readonly correct: number;
+  readonly total: number;
+  /** Mean over the rows. */
+  readonly loss: number;
+}
+
+/** A sum of losses, in the order of their steps. */
+export interface LossSum {
+  readonly steps: number;
+  readonly sum: number;
+}
+
+export interface SavedLosses {
+  /** Steps of an interval. */
+  readonly logEvery: number;
+  /** Over the steps since an interval last ended, and over those of the epoch, which may just have ended. */
+  readonly interval: LossSum;
+  readonly epoch: LossSum;
 }
 
 /** Why bytes are no checkpoint: `problem` goes on from the file's name. */
@@ -61,6 +92,10 @@ export class CheckpointFormatError extends Error {
 
 export const checkpointVersion = 2;
 const oldestVersion = 1;
+/** What was added since to the configuration, with the value that runs without it had; that is not written either. */
+const addedOptions: Partial<TrainConfig> = { validation: 0, patience: 0 };
+/** The same of other fields. */
+const addedFields: Partial<Checkpoint> = { losses: null, keepBest: false, best: null };
 /** Threads tell each other a step as an int32. */
 const maxStep = 0x7fffffff;
 /** Bytes in front of the payload. */
@@ -141,8 +176,8 @@ export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Arr
   assert(unsoundField(checkpoint) === null, 'a checkpoint that is written can be read');
   const { config, parameters, firstMoments, secondMoments, runningStatistics, ...scalars } = checkpoint;
   const payload = packr.pack({
-    config: { ...config },
-    ...scalars,
+    config: without(config, addedOptions),
+    ...without(scalars, addedFields),
     tensors: tensorTable,
     parameters: floatBytes(parameters),
     firstMoments: floatBytes(firstMoments),
@@ -159,6 +194,14 @@ export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Arr
   assert(checkpoint.parametersSha256 === hash, 'the hash is that of the parameters');
   bytes.set(sum, 16);
   return bytes;
+}
+
+/** Fields that have other values than those, or are none of them. */
+function without(fields: object, added: object): object {
+  const values = new Map(Object.entries(added));
+  return Object.fromEntries(
+    Object.entries(fields).filter(([name, value]) => !values.has(name) || values.get(name) !== value),
+  );
 }
 
 /** Whether a file that begins with those bytes is, or was meant to be, a checkpoint. */
@@ -233,6 +276,9 @@ async function checkpointOf(fields: Fields): Promise<Checkpoint> {
     parametersSha256: textIn(fields, 'parametersSha256'),
     init: initOf(fields['init'] ?? null),
     overridden: textsOf(fields['overridden'] ?? [], 'overridden'),
+    losses: lossesOf(fields['losses'] ?? null),
+    keepBest: fields['keepBest'] === true,
+    best: scoreOf(fields['best'] ?? null),
   };
   const unsound = unsoundField(checkpoint);
   if (unsound !== null) throw malformed(unsound);
@@ -266,7 +312,7 @@ function checkLengths(checkpoint: Checkpoint): void {
 }
 
 function configOf(value: unknown): TrainConfig {
-  const fields = fieldsOf(value, 'config');
+  const fields = { ...addedOptions, ...fieldsOf(value, 'config') };
   try {
     const config = resolveConfig(fields);
     // Defaults fill gaps for a user, but a gap in a checkpoint would change the run.
@@ -283,6 +329,34 @@ function initOf(value: unknown): Checkpoint['init'] {
   if (typeof file !== 'string' || file.length > maxPathLength) throw malformed('init');
   if (typeof parametersSha256 !== 'string' || parametersSha256.length > maxTextLength) throw malformed('init');
   return { file, parametersSha256 };
+}
+
+function lossesOf(value: unknown): SavedLosses | null {
+  if (value === null) return null;
+  const fields = fieldsOf(value, 'losses');
+  return {
+    logEvery: integerIn(fields, 'logEvery', 1, maxStep),
+    interval: lossSumOf(fields['interval']),
+    epoch: lossSumOf(fields['epoch']),
+  };
+}
+
+function lossSumOf(value: unknown): LossSum {
+  const fields = fieldsOf(value, 'losses');
+  return { steps: integerIn(fields, 'steps', 0, maxStep), sum: numberIn(fields, 'sum') };
+}
+
+function scoreOf(value: unknown): ValidationScore | null {
+  if (value === null) return null;
+  const fields = fieldsOf(value, 'best');
+  const total = integerIn(fields, 'total', 1, Number.MAX_SAFE_INTEGER);
+  return {
+    step: integerIn(fields, 'step', 0, maxStep),
+    epoch: integerIn(fields, 'epoch', 0, maxStep),
+    correct: integerIn(fields, 'correct', 0, total),
+    total,
+    loss: numberIn(fields, 'loss'),
+  };
 }
 
 function statisticsOf(value: unknown, count: number): Float32Array[] {

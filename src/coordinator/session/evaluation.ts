@@ -1,10 +1,11 @@
-/** Exact evaluation: every test row counted once, whichever rank of whichever process computes it. */
+/** Exact evaluation: every row counted once, whichever rank of whichever process computes it. */
 import { OperationalError } from '../../shared/errors.js';
 import type { Job } from '../../shared/group/job.js';
 import type { MemoryLayout } from '../../shared/group/memory.js';
 import { batchNormChannels, classes, imagePixels } from '../../shared/model/network.js';
 import { alone, shardOf } from '../../shared/sums/tree.js';
 import { CommonEnd, gatherValues } from './agreement.js';
+import { lossUnits, meanLoss } from './row-loss.js';
 import type { WorkerGroup } from './worker-group.js';
 
 export interface Accuracy {
@@ -12,7 +13,12 @@ export interface Accuracy {
   readonly total: number;
   /** In percent. */
   readonly accuracy: number;
+  /** Mean over the rows. */
+  readonly loss: number;
 }
+
+/** What is scored: the test set, or the rows of the training split that are held out. */
+export type Split = 'test' | 'validation';
 
 /** The test split of a group after an evaluation: views of its shared memory. */
 export interface TestSplit {
@@ -31,7 +37,7 @@ export interface GroupMemory {
 }
 
 /**
- * Scores the committed state of a group on its test split.
+ * Scores the committed state of a group.
  * @param statistics float32 [2][batchNormChannels], see `synchroniseStatistics`
  * @returns null where this process or another one of its job was asked to stop before the end
  * @throws OperationalError NOT_FINITE, in a job CommonEnd with it, where the network has no answer to an image
@@ -40,42 +46,52 @@ export async function evaluateGroup(
   memory: GroupMemory & { readonly job: Job | null },
   group: WorkerGroup,
   statistics: Float32Array,
+  split: Split,
 ): Promise<Accuracy | null> {
   const { layout, buffer, job } = memory;
   new Float32Array(buffer, layout.evaluationStatistics, 2 * batchNormChannels).set(statistics);
-  const total = layout.test.count;
+  const { testCount, validationCount = 0 } = layout.shape;
+  const [before, total] = split === 'test' ? [0, testCount] : [testCount, validationCount];
   const { process, processes } = job ?? alone;
   const share = shardOf(total, process, processes);
-  await group.run({ name: 'evaluate', first: share.start, end: share.end });
+  const [first, end] = [before + share.start, before + share.end];
+  await group.run({ name: 'evaluate', first, end });
   const stopped = group.control.stopRequested;
-  const own = stopped ? null : scoreRows(testSplit(memory), share);
+  const own = stopped ? null : scoreRows(rowsOf(memory, layout.test.count), first, end);
   const scores = job === null ? [own] : await gatherValues(job, own);
-  let [correct, unanswered] = [0, 0];
+  let [correct, unanswered, units] = [0, 0, 0];
   for (const score of scores) {
     if (score === null) return null;
     correct += score.correct;
     unanswered += score.unanswered;
+    units += score.lossUnits;
   }
   if (unanswered > 0) {
     const error = notFinite(unanswered, total);
     throw job === null ? error : new CommonEnd(error);
   }
-  return { correct, total, accuracy: (100 * correct) / total };
+  return { correct, total, accuracy: (100 * correct) / total, loss: meanLoss(units, total) };
 }
 
 interface Score {
   readonly correct: number;
   /** Rows whose logits are infinite or NaN, which no class wins. */
   readonly unanswered: number;
+  /** See `lossUnits`. */
+  readonly lossUnits: number;
 }
 
-function scoreRows({ labels, probabilities }: TestSplit, { start, end }: { start: number; end: number }): Score {
-  let [correct, unanswered] = [0, 0];
-  for (let row = start; row < end; row++) {
-    if (!isAnswer(probabilities.subarray(row * classes, (row + 1) * classes))) unanswered++;
-    else if (argmax(probabilities, row) === labels[row]) correct++;
+function scoreRows({ labels, probabilities }: TestSplit, first: number, end: number): Score {
+  let [correct, unanswered, units] = [0, 0, 0];
+  for (let row = first; row < end; row++) {
+    if (!isAnswer(probabilities.subarray(row * classes, (row + 1) * classes))) {
+      unanswered++;
+      continue;
+    }
+    if (argmax(probabilities, row) === labels[row]) correct++;
+    units += lossUnits(probabilities, row * classes, classes, labels[row]!);
   }
-  return { correct, unanswered };
+  return { correct, unanswered, lossUnits: units };
 }
 
 /** Whether the softmax of one row, [classes], is one: it is NaN where a logit was NaN or infinite. */
@@ -92,12 +108,28 @@ function notFinite(count: number, total: number): OperationalError {
   );
 }
 
-export function testSplit({ buffer, layout: { test, probabilities } }: GroupMemory): TestSplit {
+export function testSplit(memory: GroupMemory): TestSplit {
+  return rowsOf(memory, memory.layout.shape.testCount);
+}
+
+/** The first rows of those that can be evaluated. */
+function rowsOf({ buffer, layout: { test, probabilities } }: GroupMemory, count: number): TestSplit {
   return {
-    images: new Uint8Array(buffer, test.images, test.count * imagePixels),
-    labels: new Uint8Array(buffer, test.labels, test.count),
-    probabilities: new Float32Array(buffer, probabilities, test.count * classes),
+    images: new Uint8Array(buffer, test.images, count * imagePixels),
+    labels: new Uint8Array(buffer, test.labels, count),
+    probabilities: new Float32Array(buffer, probabilities, count * classes),
   };
+}
+
+/** Copies rows of the training split behind the test split, where they can be evaluated. */
+export function placeHeldOut({ buffer, layout: { train, test, shape } }: GroupMemory, rows: Uint32Array): void {
+  const bytes = new Uint8Array(buffer);
+  rows.forEach((row, i) => {
+    const place = shape.testCount + i;
+    const image = train.images + row * imagePixels;
+    bytes.copyWithin(test.images + place * imagePixels, image, image + imagePixels);
+    bytes.copyWithin(test.labels + place, train.labels + row, train.labels + row + 1);
+  });
 }
 
 /** The most probable class of a row; of equals the first. */
@@ -106,4 +138,12 @@ export function argmax(probabilities: Float32Array, row: number): number {
   let best = 0;
   for (let j = 1; j < classes; j++) if (probabilities[start + j]! > probabilities[start + best]!) best = j;
   return best;
+}
+
+/** Answers of a smaller probability are marked. */
+const leastCertain = 0.9;
+
+/** Whether the most probable class of a row, of this probability, is to be doubted. */
+export function isUncertain(probability: number): boolean {
+  return probability < leastCertain;
 }

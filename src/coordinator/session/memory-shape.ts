@@ -1,6 +1,7 @@
 /** How much of everything a group's memory must hold: the most over all batches that an epoch has. */
 import type { TrainConfig } from '../../shared/model/config.js';
 import type { MemoryShape } from '../../shared/group/memory.js';
+import { trainedRows } from '../../shared/model/schedule.js';
 import { leafCount, rowsOf, sharesOf, shardWithin, subtreesOf, type JobPosition } from '../../shared/sums/tree.js';
 import type { OpenDataset } from './dataset-parts.js';
 
@@ -10,9 +11,10 @@ export function memoryShape(
   { trainCount, testCount }: Pick<OpenDataset, 'trainCount' | 'testCount'>,
   { process, processes }: JobPosition,
 ): MemoryShape {
-  const { batchSize, microBatch } = config;
+  const { batchSize, microBatch, validation: validationCount } = config;
+  const trained = trainedRows(config, trainCount);
   let [shardRows, subtrees, nodes, roots] = [0, 0, 0, 0];
-  for (const rows of new Set([Math.min(batchSize, trainCount), trainCount % batchSize || batchSize])) {
+  for (const rows of new Set([Math.min(batchSize, trained), trained % batchSize || batchSize])) {
     const shares = sharesOf(leafCount(rows, microBatch), processes);
     const counts = shares.map((share) => subtreesOf(share).length);
     nodes = Math.max(
@@ -28,6 +30,6 @@ export function memoryShape(
       subtrees = Math.max(subtrees, subtreesOf(shard).length);
     }
   }
-  const shape = { groupSize, shardRows, subtrees, microBatch, trainCount, testCount };
+  const shape = { groupSize, shardRows, subtrees, microBatch, trainCount, testCount, validationCount };
   return processes === 1 ? shape : { ...shape, job: { process, processes, nodes, roots } };
 }

@@ -1,9 +1,18 @@
 /** What `report` takes from a run's `metrics.jsonl`, whatever else the file says. */
+import type { Split } from '../session/evaluation.js';
 import type { EvaluationMetric, StartMetric, StepMetric } from './metrics.js';
 
-export type ReportedMetric = StartMetric | StepMetric | EvaluationMetric;
+/** Up to mnist-ddp 0.3.0 a step's line had the loss of one batch, and an evaluation's no loss. */
+export type ReportedMetric =
+  StartMetric | (Omit<StepMetric, 'steps'> & { readonly steps?: number | null }) | ReportedEvaluation;
 
-/** Lines of each kind, the last ones: a run of 13 epochs logs some 50 steps, and a curve has no room for more points. */
+export interface ReportedEvaluation extends Pick<EvaluationMetric, 'kind' | 'step' | 'epoch' | 'accuracy'> {
+  readonly split?: Split;
+  readonly loss?: number | null;
+  readonly trainLoss?: number | null;
+}
+
+/** Lines of each kind, the last ones: a run of 13 epochs has some 65 of steps, and a curve no room for more points. */
 const maxLines = 4096;
 /** Characters; what is shorter is no line of these, and not worth the price of an error. */
 const shortestLine = 30;
@@ -48,6 +57,8 @@ function isMetric(value: unknown): value is ReportedMetric {
   const metric = value as Readonly<Record<string, unknown>>;
   const numbers = Object.entries(numbersOf).find(([kind]) => kind === metric['kind'])?.[1];
   if (numbers?.every((name) => Number.isFinite(metric[name])) !== true) return false;
+  if (!['steps', 'trainLoss', 'loss'].every((name) => Number.isFinite(metric[name] ?? 0))) return false;
+  if (!['test', 'validation'].includes((metric['split'] ?? 'test') as string)) return false;
   if (!Number.isSafeInteger(metric['step']) || (metric['step'] as number) < 0) return false;
   return metric['kind'] !== 'start' || isPairs(metric['machine']);
 }

@@ -2,7 +2,8 @@
 import type { TrainConfig } from '../../shared/model/config.js';
 import type { SimdBits } from '../../shared/engine.js';
 import type { Traffic } from '../../shared/group/job.js';
-import type { Accuracy } from '../session/evaluation.js';
+import type { ValidationScore } from '../checkpoint/checkpoint-format.js';
+import type { Accuracy, Split } from '../session/evaluation.js';
 import type { Simd } from '../session/host.js';
 
 /** Weights from a file, by name and by the hash of their parameters. */
@@ -35,9 +36,8 @@ export interface StartMetric {
   readonly init: InitialWeights | null;
 }
 
-/** Every 100 steps of an epoch. */
-export interface StepMetric {
-  readonly kind: 'step';
+/** Where a step stands. */
+export interface StepPlace {
   /** Steps since training began. */
   readonly step: number;
   /** From 1. */
@@ -45,51 +45,77 @@ export interface StepMetric {
   readonly epochs: number;
   readonly stepInEpoch: number;
   readonly stepsPerEpoch: number;
-  /** Mean loss of this step's global batch. */
-  readonly loss: number;
   /** The rate after the scheduler's step. */
   readonly learningRate: number;
-  /** Since the last logged step. */
+}
+
+/** Every 100 steps of an epoch, what the reference program prints. It is no line of `metrics.jsonl`. */
+export interface BatchMetric extends StepPlace {
+  readonly kind: 'batch';
+  /** Mean loss of this step's global batch. */
+  readonly loss: number;
+}
+
+/** Every `logEvery` steps of an epoch, at its end, and at that of the run. */
+export interface StepMetric extends StepPlace {
+  readonly kind: 'step';
+  /** Mean loss of the steps since the last of these metrics. */
+  readonly loss: number;
+  /** How many steps that are. */
+  readonly steps: number;
+  /** Of those steps, as far as this process has trained them. */
   readonly imagesPerSecond: number;
 }
 
+/** Of the test set after each epoch; where rows are held out, of those, and of the test set at the end of the run alone. */
 export interface EvaluationMetric extends Accuracy {
   readonly kind: 'evaluation';
+  readonly split: Split;
   readonly step: number;
   readonly epoch: number;
+  /** Mean loss of the epoch's steps so far, which are all where it ends here; null where none is known. */
+  readonly trainLoss: number | null;
 }
 
 /** What a run came to; `summary.json` holds the same. */
-export interface Summary extends Accuracy {
+export interface Summary extends Omit<Accuracy, 'loss'> {
   readonly kind: 'summary';
+  /** Mean loss of the test set. */
+  readonly testLoss: number;
+  /** How the held-out rows were scored at the end, and the best score of an epoch; null where none are held out. */
+  readonly validation: Accuracy | null;
+  readonly best: ValidationScore | null;
   readonly dataset: string;
   readonly step: number;
   readonly steps: number;
-  readonly epochs: number;
+  readonly config: TrainConfig;
   /** Of all processes. */
   readonly workers: number;
   readonly processes: number;
   readonly engine: string;
   /** Bits of the kernels' vectors, of this process; null for an engine without kernels. No bit of the result depends on them. */
   readonly simdBits: SimdBits | null;
-  readonly batchNorm: TrainConfig['batchNorm'];
-  readonly batchSize: number;
-  readonly microBatch: number;
-  readonly learningRate: number;
-  readonly seed: number;
+  /** Of mnist-ddp, and of Node; null in a page. */
+  readonly version: string | null;
+  readonly node: string | null;
+  /** When this process started training and when it ended, ISO 8601; the run may have begun before, and been resumed. */
+  readonly startedAt: string;
+  readonly endedAt: string;
   /** Over the steps of this process alone, evaluation and checkpoints excluded. */
   readonly imagesPerSecond: number;
   readonly trainSeconds: number;
+  readonly evaluationSeconds: number;
   /** What process 0 sent to the others in this run's steps; null where there are none. */
   readonly traffic: Traffic | null;
-  readonly finalLoss: number | null;
+  /** Mean loss of the last epoch's steps; null where none is known. */
+  readonly trainLoss: number | null;
   readonly parametersSha256: string;
   /** Over parameters, moments, running statistics, counters and step. */
   readonly stateSha256: string;
   readonly out: string;
 }
 
-export type TrainMetric = StartMetric | StepMetric | EvaluationMetric | Summary;
+export type TrainMetric = StartMetric | BatchMetric | StepMetric | EvaluationMetric | Summary;
 
 /** Where training stands, a few times a second. */
 export interface Progress {
@@ -103,8 +129,9 @@ export interface Progress {
   /** Steps of this epoch that are done. */
   readonly stepInEpoch: number;
   readonly stepsPerEpoch: number;
-  /** Mean loss of the last step's global batch; null before the first. */
+  /** Mean loss of the epoch's steps so far, and of the last few steps; null before the first. */
   readonly loss: number | null;
+  readonly recentLoss: number | null;
   readonly learningRate: number;
   /** Of the last few steps. */
   readonly imagesPerSecond: number;

@@ -21,7 +21,8 @@ export function reproductionOf(checkpoint: Checkpoint, perEpoch: number, exact: 
   if (checkpoint.overridden.length > 0) return null;
   const { config, engine, step, dataset, worldSize, init } = checkpoint;
   const keys = Object.keys(defaultConfig) as (keyof TrainConfig)[];
-  const changed = keys.filter((key) => config[key] !== defaultConfig[key]);
+  // When training was to end shows in its steps.
+  const changed = keys.filter((key) => key !== 'patience' && config[key] !== defaultConfig[key]);
   return {
     ...Object.fromEntries(changed.map((key) => [key, config[key]])),
     // Engines on TensorFlow.js, and batch norm over shards, are what the number of workers changes the result of.

@@ -17,12 +17,16 @@ export interface RunStore {
   /** Makes it ready to be written; called before each write. */
   keep(): Promise<void>;
   writeCheckpoint(checkpoint: Checkpoint): Promise<void>;
+  /** Replaces the best network. */
+  writeBest(checkpoint: Checkpoint): Promise<void>;
+  /** Removes the best network where it is one of a step after that: of steps that the run does once more, or otherwise. */
+  cutBest(step: number): Promise<void>;
   appendMetric(metric: Metric): Promise<void>;
   /**
-   * Drops metrics of steps after that one, and of `droppedKind` those of that step too.
+   * Drops metrics of steps after that one, and of `droppedKinds` those of that step too.
    * @returns whether there are metrics, and no evaluation of that step among them any more
    */
-  cutMetrics(step: number, droppedKind?: string): Promise<boolean>;
+  cutMetrics(step: number, droppedKinds?: readonly string[]): Promise<boolean>;
   writeSummary(summary: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
@@ -69,6 +73,17 @@ export class RunRecorder {
     await this.#folder?.keep();
     await this.#folder?.writeCheckpoint(checkpoint);
     this.#savedStep = checkpoint.step;
+  }
+
+  /** Writes the best network; where that fails the run goes on, and the file stays that of an earlier step. */
+  async best(checkpoint: Checkpoint): Promise<void> {
+    try {
+      await this.#folder?.keep();
+      await this.#folder?.writeBest(checkpoint);
+    } catch (error) {
+      if (!isUnwritten(error)) throw error;
+      this.#onNote(`warning: the best network, of step ${String(checkpoint.step)}, is not kept: ${error.message}`);
+    }
   }
 
   /** Appends a line to the metrics, which are no part of the training state: the first failure is a warning. */

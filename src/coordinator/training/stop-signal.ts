@@ -10,6 +10,15 @@ import type { TrainingRequest } from './training-request.js';
 const stuckMs = 500;
 
 /**
+ * What an aborted run throws: the signal's reason where that is an OperationalError, else ABORTED, with the reason as its cause.
+ * @param when goes on from "training was aborted"
+ */
+export function abortOf({ reason }: AbortSignal, when: string): OperationalError {
+  if (reason instanceof OperationalError) return reason;
+  return new OperationalError('ABORTED', `training was aborted ${when}`, { cause: reason });
+}
+
+/**
  * Has the group stop after its step once the signal is aborted, which it may be already.
  * @returns what undoes it
  */

@@ -105,7 +105,7 @@ function unreadable(path: string, cause: unknown, advice: string): OperationalEr
 }
 
 async function weightsOf({ run, onNote }: DemoOptions): Promise<OpenWeights | null> {
-  if (run !== undefined) return openWeights(run, onNote);
+  if (run !== undefined) return openWeights(run, { onNote });
   try {
     return await openWeights(await newestRun());
   } catch (error) {

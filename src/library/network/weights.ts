@@ -11,7 +11,7 @@ import { resolveCheckpointPath } from '../../coordinator/node/run-folder.js';
 import { openRegularFile, readRegularFile } from '../../files/regular-file.js';
 import { maxWeightsFileBytes, readWeights } from '../../interchange/formats.js';
 import type { Weights } from '../../interchange/weights.js';
-import { OperationalError } from '../../shared/errors.js';
+import { OperationalError, usageError } from '../../shared/errors.js';
 import { ignore } from '../options.js';
 
 export interface OpenWeights {
@@ -28,16 +28,26 @@ export async function loadCheckpoint(runOrFile: string): Promise<Checkpoint> {
   return readCheckpoint(await resolveCheckpointPath(runOrFile));
 }
 
+export interface OpenWeightsOptions {
+  /** Whether the best network of a run's folder is meant, not the newest. */
+  readonly best?: boolean | undefined;
+  /** Is told what was left out of a file that holds more than weights. */
+  readonly onNote?: ((text: string) => void) | undefined;
+}
+
 /** Names of what a file holds besides weights, in a note. */
 const maxNamed = 5;
 
 /**
  * Reads a run's folder, a checkpoint, PyTorch's `.pth` or a safetensors file: told apart by their contents, not their names.
- * @param onNote is told what was left out of a file that holds more than weights
- * @throws OperationalError CHECKPOINT_MISSING, CHECKPOINT_INVALID or WEIGHTS_INVALID
+ * @throws OperationalError CHECKPOINT_MISSING, CHECKPOINT_INVALID, WEIGHTS_INVALID or USAGE
  */
-export async function openWeights(runOrFile: string, onNote: (text: string) => void = ignore): Promise<OpenWeights> {
-  const path = await resolveCheckpointPath(runOrFile);
+export async function openWeights(
+  runOrFile: string,
+  { best = false, onNote = ignore }: OpenWeightsOptions = {},
+): Promise<OpenWeights> {
+  if (typeof best !== 'boolean') throw usageError(`the option \`best\` is true or false, not ${typeof best}`);
+  const path = await resolveCheckpointPath(runOrFile, best);
   // What a folder's checkpoint is, its name tells: were it damaged, the one before it is the advice.
   if (path === runOrFile && (await isForeign(path))) {
     const { prefix, leftOut, ...weights } = await readWeights(path, await readRegularFile(path));

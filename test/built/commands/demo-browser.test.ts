@@ -101,10 +101,10 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
     const bytes = await page.evaluate<string>("document.getElementById('pad').toDataURL('image/png')");
     await writeFile(picture, Buffer.from(bytes.split(',')[1] ?? '', 'base64'));
     const [prediction] = await predict({ files: [picture], checkpoint: run });
-    expect(prediction?.digit).toBe(0);
+    expect(prediction?.number).toBe('0');
     // The page reads the drawing at half its size.
     const shown = parseFloat((await page.textContent('#probabilities .best :last-child')) ?? '');
-    expect(Math.abs(shown - 100 * (prediction?.probabilities[0] ?? 0))).toBeLessThan(3);
+    expect(Math.abs(shown - 100 * (prediction?.digits[0]?.probabilities[0] ?? 0))).toBeLessThan(3);
     await page.focus('#pad');
     await page.keyboard.press('Delete');
     await page.locator('#answer', { hasText: 'Draw a digit' }).waitFor();

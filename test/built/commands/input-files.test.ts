@@ -99,11 +99,11 @@ describe.runIf(hasPipes)('what else is no regular file', () => {
         ['/dev/null', 'a device'],
         ['/dev/zero', 'a device'],
       ] as const) {
-        const picture = await operationalError(() => predict({ files: [path], checkpoint: run }));
-        expect([picture.code, picture.message]).toEqual([
-          'IMAGE_INVALID',
-          expect.stringContaining(`${path} is ${kind}`),
-        ]);
+        const [picture] = await predict({ files: [path], checkpoint: run });
+        expect(picture?.error).toEqual({
+          code: 'IMAGE_INVALID',
+          message: expect.stringContaining(`${path} is ${kind}`) as string,
+        });
         if (kind === 'a folder') continue;
         const { message } = await operationalError(() => evaluate({ checkpoint: path, data }));
         expect(message).toBe(`${path} is ${kind}; name a file`);

@@ -32,6 +32,7 @@ const progress: Progress = {
   stepInEpoch: 212,
   stepsPerEpoch: 469,
   loss: 1.47021,
+  recentLoss: 1.5,
   learningRate: 1e-3,
   imagesPerSecond: 938.4,
 };
@@ -94,10 +95,13 @@ describe('the live line', () => {
 });
 
 describe('the line of an epoch', () => {
-  const figures = { ...progress, stepInEpoch: 469, seconds: 51.2, accuracy: 99.314 };
+  const figures = { ...progress, stepInEpoch: 469, seconds: 51.2, split: 'test' as const, accuracy: 99.314 };
 
   it('sums the epoch up', () => {
     expect(epochLine(figures, wide)).toBe('Epoch 3/13: test accuracy 99.31 %, loss 1.4702, 938 images/s, 51 s');
+    expect(epochLine({ ...figures, split: 'validation' }, wide)).toMatch(
+      'Epoch 3/13: validation accuracy 99.31 %, loss',
+    );
     expect(epochLine({ ...figures, seconds: 3723 }, wide)).toMatch(/, 1:02:03$/);
   });
 
@@ -231,7 +235,7 @@ function play({ line, note, warn, update, evaluated, close }: ProgressDisplay): 
       if (stepInEpoch === 200) warn('rank 1 failed');
     }
     update({ ...progress, epoch, stepInEpoch: 469, phase: 'evaluation' });
-    evaluated(99);
+    evaluated({ split: 'test', step: 469 * epoch, accuracy: 99 });
   }
   line('Accuracy on test set: 99.00 %');
   close();

@@ -31,10 +31,10 @@ const flags = '--batch-size 32 --micro-batch 2 --seed 9'.split(' ');
 const summaryIn = async (folder: string): Promise<Summary> =>
   JSON.parse(await readFile(join(folder, 'summary.json'), 'utf8')) as Summary;
 /** What is the same for any number of processes and workers. */
-const resultOf = ({ parametersSha256, stateSha256, finalLoss, correct, step }: Summary): object => ({
+const resultOf = ({ parametersSha256, stateSha256, trainLoss, correct, step }: Summary): object => ({
   parametersSha256,
   stateSha256,
-  finalLoss,
+  trainLoss,
   correct,
   step,
 });
@@ -71,6 +71,20 @@ describe.skipIf(mpiMissing !== null)(title, () => {
     ]);
     if (processes === 1) expect(summary.traffic).toBeNull();
     else expect(summary.traffic?.statistics.exchanges).toBe(6 * whole.steps);
+  });
+
+  it('share held-out rows, and choose as one process does', async () => {
+    const more = ['--epochs', '2', '--validation', '19', '--keep-best', '--log-every', '1'];
+    const [folder, wholeFolder] = [out(), out()];
+    await cli(trainArgs(wholeFolder, 2, ...more));
+    const { code, stderr } = await mpirun([{ count: 3, args: trainArgs(folder, 1, ...more) }]);
+    expect(code, stderr).toBe(0);
+    const [summary, alone] = [await summaryIn(folder), await summaryIn(wholeFolder)];
+    expect(resultOf(summary)).toEqual(resultOf(alone));
+    expect([summary.validation, summary.best]).toEqual([alone.validation, alone.best]);
+    expect(await metricsOf(folder)).toEqual(await metricsOf(wholeFolder));
+    const best = await Promise.all([folder, wholeFolder].map((run) => loadCheckpoint(join(run, 'best.msgpack'))));
+    expect(best[0]?.parametersSha256).toBe(best[1]?.parametersSha256);
   });
 
   it('train together with vectors of different widths, to the same hash', async () => {

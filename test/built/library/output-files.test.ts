@@ -295,7 +295,7 @@ describe('the files of a run', () => {
       const [out, elsewhere] = [at('run'), await mkdtemp(join(place, 'mnist-ddp-test-'))];
       onTestFinished(() => rm(elsewhere, { recursive: true }));
       await mkdir(out);
-      const names = ['checkpoint.msgpack', 'summary.json', 'metrics.jsonl'];
+      const names = ['checkpoint.msgpack', 'summary.json', 'metrics.jsonl', 'metrics.csv'];
       for (const name of names) await symlink(join(elsewhere, name), join(out, name));
       await trainRun({ ...config, data, maxSteps: 3, checkpointEvery: 1, out });
       await trainRun({ ...config, data, maxSteps: 5, resume: out });

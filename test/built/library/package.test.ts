@@ -84,7 +84,7 @@ export async function all(): Promise<readonly unknown[]> {
     known(await ddp.evaluate({ checkpoint: 'x' }), false).accuracy,
     known(await ddp.exportWeights({ format: 'onnx', out: 'x.onnx' }), false),
     known(await ddp.loadCheckpoint('x'), false).parameters[0],
-    known(await ddp.predict({ files: ['x.png'] }), false)[0]?.digit,
+    known(await ddp.predict({ files: ['x.png'] }), false)[0]?.digits[0]?.digit,
     known(await ddp.report({}), false).out,
     known(await ddp.verify({}), false).golden,
   ];

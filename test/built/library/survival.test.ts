@@ -81,6 +81,7 @@ describe('a place to write to that fails while training', () => {
     expect((await readdir(folder)).sort()).toEqual([
       'checkpoint.msgpack',
       'checkpoint.previous.msgpack',
+      'metrics.csv',
       'metrics.jsonl',
       'summary.json',
     ]);

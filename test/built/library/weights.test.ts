@@ -134,8 +134,8 @@ it('an accuracy little better than guessing is told, with what may be behind it'
   const warning = /^warning: \d+\.\d\d % is little better than guessing: .*not upright/;
   expect(notes.filter((note) => warning.test(note))).toHaveLength(1);
   const before = notes.length;
-  noteChance({ correct: 20, total: 100, accuracy: 20 }, (note) => notes.push(note));
-  noteChance({ correct: 9, total: 99, accuracy: 9 }, (note) => notes.push(note));
+  noteChance({ total: 100, accuracy: 20 }, (note) => notes.push(note));
+  noteChance({ total: 99, accuracy: 9 }, (note) => notes.push(note));
   expect(notes).toHaveLength(before);
 });
 
