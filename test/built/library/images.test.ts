@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { kinds, numberPicture, paperPicture, randomNumbers } from '../../../bench/paper-pictures.mjs';
 import { decodePicture } from '../../../src/images/decode.js';
 import { findDigits } from '../../../src/images/digits.js';
 import type { GreyPicture } from '../../../src/images/grey.js';
@@ -192,6 +193,33 @@ describe('what does not belong to the digit changes nothing', () => {
     // A row of MNIST whose 5 has its bar apart, at the left edge.
     const { images: five } = mnistRows('t10k', 1911, 1);
     expect(largestDifference(five, onlyRow({ width: 28, height: 28, pixels: five }))).toBeLessThan(6);
+  });
+});
+
+describe('what is printed on the paper, a hard shadow and a missing margin change little', () => {
+  it.each(kinds)('%s', async (kind) => {
+    const random = randomNumbers(5);
+    for (const row of rows.slice(0, 6)) {
+      expect(similarity(row, await rowOf(await paperPicture(row, kind, random)))).toBeGreaterThan(0.85);
+    }
+  });
+
+  it('several digits in a box are found from left to right', async () => {
+    const shown = rows.slice(0, 4);
+    const { picture } = await decodePicture('picture', await numberPicture(shown, 'box', randomNumbers(6)));
+    const found = findDigits(picture);
+    expect(found).toHaveLength(4);
+    for (const [i, { row }] of found.entries()) expect(similarity(shown[i] ?? first, row)).toBeGreaterThan(0.85);
+  });
+
+  it('a straight stroke stays, however thin and long, where nothing is printed', () => {
+    const pixels = Uint8Array.from({ length: 200 * 200 }, (_, at) => {
+      const [x, y] = [at % 200, Math.floor(at / 200)];
+      return x >= 99 && x < 102 && y >= 20 && y < 180 ? 20 : 230;
+    });
+    expect(findDigits({ width: 200, height: 200, pixels }).map(({ box }) => box)).toEqual([
+      { left: 99, top: 20, right: 102, bottom: 180 },
+    ]);
   });
 });
 
