@@ -40,7 +40,7 @@ function numbersTable({ steps, evaluations: all }: ReportData): Markup {
       <th scope="row">${count(epoch)}</th>
       <td>${count(step)}</td>
       <td>${percent(accuracy)}</td>
-      <td>${scored === null ? 'none' : scored.toFixed(4)}</td>
+      <td>${Number.isFinite(scored) ? Number(scored).toFixed(4) : 'none'}</td>
       <td>${Number.isFinite(loss) ? loss.toFixed(4) : 'none'}</td>
       <td>${last === undefined ? 'none' : short(last.learningRate)}</td>
       <td>${speed === null ? 'none' : count(speed)}</td>

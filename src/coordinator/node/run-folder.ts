@@ -204,9 +204,11 @@ export async function runFolders(runs: string = runsName): Promise<string[]> {
  * @throws OperationalError CHECKPOINT_MISSING where there is nothing; CHECKPOINT_INVALID where that cannot be told; USAGE
  */
 export async function resolveCheckpointPath(runOrFile: string, best = false): Promise<string> {
-  const stats = await stat(runOrFile).catch((cause: unknown) => {
+  const named = join(runsName, basename(runOrFile));
+  const isName = basename(runOrFile) === runOrFile;
+  const stats = await stat(runOrFile).catch(async (cause: unknown) => {
     const code = errorCode(cause);
-    if (code === 'ENOENT' && basename(runOrFile) === runOrFile) return null;
+    if (code === 'ENOENT' && isName && (await isThere(named))) return null;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       const message = `there is no run or checkpoint at ${runOrFile}; name a run folder or a checkpoint file`;
       throw new OperationalError('CHECKPOINT_MISSING', message, { cause });
@@ -214,7 +216,7 @@ export async function resolveCheckpointPath(runOrFile: string, best = false): Pr
     const message = `cannot read ${runOrFile} (${code}); check its permissions, or name another run or checkpoint`;
     throw new OperationalError('CHECKPOINT_INVALID', message, { cause });
   });
-  if (stats === null) return resolveCheckpointPath(join(runsName, runOrFile), best);
+  if (stats === null) return resolveCheckpointPath(named, best);
   if (best) return bestIn(runOrFile, stats.isDirectory());
   if (!stats.isDirectory()) return runOrFile;
   const path = await checkpointIn(runOrFile);

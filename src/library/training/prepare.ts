@@ -9,7 +9,6 @@ import { fromFirst } from '../../coordinator/session/agreement.js';
 import { defaultLogEvery } from '../../coordinator/training/losses.js';
 import type { TrainingRequest } from '../../coordinator/training/training-request.js';
 import { checkProcesses, checkSelection, integer } from '../../coordinator/validate.js';
-import { usageError } from '../../shared/errors.js';
 import { processName, type Job } from '../../shared/group/job.js';
 import type { Device } from '../../shared/group/protocol.js';
 import type { TrainConfig } from '../../shared/model/config.js';
@@ -17,7 +16,6 @@ import { leafCount } from '../../shared/sums/tree.js';
 import { selectEngine, selectEngineToResume, type SelectedEngine } from '../engines/engines.js';
 import { version } from '../version.js';
 import { datasetOf, ignore, positive, workersOn } from '../options.js';
-import { namedRun } from '../runs.js';
 import { changed, configOf, openFolder, openStart } from './starting-point.js';
 import type { TrainOptions } from './train-options.js';
 
@@ -32,9 +30,8 @@ export interface PreparedTraining extends TrainingRequest {
 export async function prepareTraining(
   job: Job | null,
   timeoutMs: number,
-  given: TrainOptions,
+  options: TrainOptions,
 ): Promise<PreparedTraining> {
-  const options = { ...given, out: outOf(given) };
   const { resumed, init } = await fromFirst(job, () => openStart(options));
   const resume = resumed?.checkpoint ?? null;
   const config = configOf(resume, options);
@@ -74,14 +71,6 @@ export async function prepareTraining(
     wantsCheckpoint: first ? options.wantsCheckpoint : undefined,
     onProgress: first ? options.onProgress : undefined,
   };
-}
-
-/** The folder that `out` or `name` asks for. */
-function outOf({ out, name }: TrainOptions): string | undefined {
-  if (name === undefined) return out;
-  if (out !== undefined)
-    throw usageError('`name` is the name of a folder under runs/, and `out` a folder: give one of them');
-  return namedRun(name);
 }
 
 /** Who computes: the engine, and on how many workers and which devices. */

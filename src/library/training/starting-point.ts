@@ -9,6 +9,7 @@ import { OperationalError, usageError } from '../../shared/errors.js';
 import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
 import { openWeights, type OpenWeights } from '../network/weights.js';
 import { ignore } from '../options.js';
+import { namedRun } from '../runs.js';
 import type { TrainOptions } from './train-options.js';
 
 export interface StartingPoint {
@@ -45,7 +46,9 @@ async function openCheckpoint(runOrFile: string): Promise<OpenCheckpoint> {
 }
 
 /** The run in `out`, for `resumeOrStart`: nobody may be there to name the checkpoint before a damaged one. */
-async function openWhatIsThere({ out, resume, onNote = ignore }: TrainOptions): Promise<OpenCheckpoint | null> {
+async function openWhatIsThere(options: TrainOptions): Promise<OpenCheckpoint | null> {
+  const { resume, onNote = ignore } = options;
+  const out = outOf(options);
   if (out === undefined)
     throw usageError('`resumeOrStart` needs `out`, the folder of the run to begin or to go on with');
   if (resume !== undefined) throw usageError('`resume` and `resumeOrStart` exclude each other: give one of them');
@@ -88,7 +91,7 @@ export function changed(field: string, was: unknown, is: unknown): OperationalEr
 /** Opens the folder to write to: `out`, or that of the run to resume, or a new one. Throws OperationalError. */
 export async function openFolder(options: TrainOptions, resumed: OpenCheckpoint | null): Promise<RunFolder> {
   const own = resumed?.folder ?? null;
-  const directory = options.out ?? own ?? undefined;
+  const directory = outOf(options) ?? own ?? undefined;
   // A resumed run may take its own folder over, but no other run's.
   const goesOn = resumed !== null && own !== null && directory !== undefined && (await leadToSame(directory, own));
   const { takeOver, tensorboard, onNote } = options;
@@ -108,4 +111,12 @@ async function refuseOvertaken({ path, checkpoint }: OpenCheckpoint, directory: 
   const { step, parametersSha256 } = await readCheckpoint(path);
   if (step === checkpoint.step && parametersSha256 === checkpoint.parametersSha256) return;
   throw new OperationalError('OUT_IN_USE', `another run has written to ${directory} just now; resume it again`);
+}
+
+/** The folder that `out` or `name` asks for. */
+function outOf({ out, name }: TrainOptions): string | undefined {
+  if (name === undefined) return out;
+  if (out !== undefined)
+    throw usageError('`name` is the name of a folder under runs/, and `out` a folder: give one of them');
+  return namedRun(name);
 }

@@ -319,7 +319,7 @@ describe('a request that cannot be carried out as written', () => {
     [['train', '--workers', '0'], '--workers must be auto or a whole number from 1 to 16, not "0"'],
     [['train', '--workers', '17'], '--workers must be auto or a whole number from 1 to 16, not "17"'],
     [['train', '--workers', '5', '--batch-size', '32'], '32'],
-    [['train', '--devices', 'gpu'], '"gpu", is not a device'],
+    [['train', '--devices', 'npu'], '"npu", is not a device'],
     [['train', '--devices', 'cpu,cpu', '--workers', '3'], '3'],
     [['train', '--engine', 'tpu'], 'Given: "tpu"'],
     [['train', '--batch-norm', 'none'], 'Given: "none"'],

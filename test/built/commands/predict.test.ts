@@ -155,7 +155,7 @@ describe('the command', () => {
     ['a file that is not there', ['missing.png'], 1, /missing\.png \(ENOENT\)/],
     ['rows without an IDX file', ['0.png', '--rows', '3'], 2, /none of the files is one/],
     ['rows that are none', ['0.png', '--rows', '3-'], 2, /not "3-"/],
-    ['no file', [], 2, /see mnist-ddp --help/],
+    ['no file', [], 2, /see mnist-ddp predict --help/],
     ['stdin twice', ['-', '-'], 2, /- is stdin, which can be read once/],
   ])('%s: one line, and nothing is printed', async (_name, args, exitCode, message) => {
     await drawing(images.subarray(0, 784), 28).png().toFile(join(directory, '0.png'));

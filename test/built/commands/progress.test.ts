@@ -415,7 +415,9 @@ describe('mnist-ddp train', () => {
     expect(code).toBe(0);
     const terminal = new Terminal(80);
     terminal.write(output);
-    const lines = terminal.screen.filter((line) => line !== '');
+    const shown = terminal.screen.filter((line) => line !== '');
+    // The first note may be longer than a line.
+    const lines = shown.slice(shown.findIndex((line) => line.startsWith('Using device')));
     const order = [0, 1, 2, 3, 4].map((i) => expected[i]);
     const [first, second] = epochs;
     expect(lines.filter((line) => !/^\d+ workers|writing to|^[^ ]*run \d+$/.test(line))).toEqual(

@@ -318,7 +318,7 @@ describe('a run goes on from a checkpoint', () => {
     }).not.toThrow();
     expect(() => {
       refuseOtherBits({ ...other, engine: 'tfjs-webgpu' }, other, []);
-    }).toThrow('add `override` engine');
+    }).toThrow('add `override: engine`');
   });
 
   it('of another engine with one override: kernels are part of an engine', () => {

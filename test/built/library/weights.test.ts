@@ -47,7 +47,13 @@ describe.each([
     expect([code, stdout, stderr]).toEqual([0, `${file}\n`, '']);
     const of = { dataset: run.dataset, parametersSha256: run.parametersSha256, correct: run.correct, total: 60 };
     const { accuracy } = run;
-    expect(await evaluate({ checkpoint: file, data })).toEqual({ ...of, accuracy, checkpoint: file, step: null });
+    expect(await evaluate({ checkpoint: file, data })).toEqual({
+      ...of,
+      accuracy,
+      loss: run.testLoss,
+      checkpoint: file,
+      step: null,
+    });
     const other = join(directory, `${format}-without-suffix`);
     await writeFile(other, await readFile(file));
     expect(await evaluate({ checkpoint: other, data })).toMatchObject(of);

@@ -1,4 +1,4 @@
-/** What kernels compute and move, by the formula: for `bench --profile`. Each array is counted once each way. */
+/** What kernels compute and move, by the formula: for a profile. Each array is counted once each way. */
 import type { Work } from '../../../shared/compute-device.js';
 import { convolutions, imagePixels } from '../../../shared/model/network.js';
 import { floatBytes, productLayers, unitLength, outputPanels } from '../winograd/geometry.js';
