@@ -4,8 +4,8 @@
  */
 import { centred } from './centre.js';
 import type { GreyPicture } from './grey.js';
-import { inkOf } from './ink.js';
-import { strokesOf, type Box, type Ink, type Stroke } from './strokes.js';
+import { inkOf } from './ink/ink.js';
+import { strokesOf, type Box, type Ink, type Stroke } from './ink/strokes.js';
 
 export interface FoundDigit {
   /** uint8 [784], bright on black, as MNIST's are. */

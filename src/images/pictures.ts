@@ -6,7 +6,7 @@ import { decodePicture } from './decode.js';
 import { findDigits } from './digits.js';
 import { parseRows, readIdxRows, type RowRange } from './idx-rows.js';
 import { openInput } from './input.js';
-import type { Box } from './strokes.js';
+import type { Box } from './ink/strokes.js';
 
 export interface PictureSource {
   readonly file: string;

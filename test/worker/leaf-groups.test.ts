@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { at } from '../../src/shared/errors.js';
 import { mergesOfLeaves, mergesOfRun, subtreesOf, type LeafRange } from '../../src/shared/sums/tree.js';
-import { leafGroups } from '../../src/worker/engines/opencl/backward.js';
+import { leafGroups } from '../../src/worker/engines/opencl/passes/backward.js';
 
 /** Each subtree's sum, as the merges of leaves make it, with its brackets. */
 function wanted(range: LeafRange): string[] {

@@ -25,5 +25,5 @@ export async function loadEngine(name: EngineName): Promise<Engine> {
  * @returns null where it does, else what failed, in a few words
  */
 export async function proveDevice(cl: OpenCl, device: DeviceFacts, module: WebAssembly.Module): Promise<string | null> {
-  return (await import('./opencl/proof.js')).proveDevice(cl, device, module);
+  return (await import('./opencl/proofs/proof.js')).proveDevice(cl, device, module);
 }

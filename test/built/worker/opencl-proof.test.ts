@@ -10,7 +10,7 @@ import { normalisationSource } from '../../../src/worker/engines/opencl/kernels/
 import { blockSideOf, productsSource } from '../../../src/worker/engines/opencl/kernels/products.js';
 import { buildOptions, kernelsSource } from '../../../src/worker/engines/opencl/kernels/source.js';
 import { transformsSource } from '../../../src/worker/engines/opencl/kernels/transforms.js';
-import { proveDevice } from '../../../src/worker/engines/opencl/proof.js';
+import { proveDevice } from '../../../src/worker/engines/opencl/proofs/proof.js';
 import { firstWrongAnswer } from '../../../src/worker/engines/opencl/proofs/probes.js';
 import { trials } from '../../../src/worker/engines/opencl/proofs/trials.js';
 import { Workbench } from '../../../src/worker/engines/opencl/proofs/workbench.js';

@@ -24,14 +24,14 @@ import { factsOf } from './driver/device.js';
 import { loadOpenCl } from './driver/library.js';
 import type { Mark } from './driver/mark.js';
 import { Ledger } from './driver/owned.js';
-import { Evaluation } from './evaluation.js';
+import { Evaluation } from './passes/evaluation.js';
 import { keptSteps, planHostMemory, type HostMemory } from './host-memory.js';
 import { allFinite } from './kernels/optimiser.js';
 import { blockSideOf } from './kernels/products.js';
 import { buildOptions, kernelsSource } from './kernels/source.js';
-import { Optimiser } from './optimiser.js';
-import { Pass } from './pass.js';
-import { ShardPass } from './shard-pass.js';
+import { Optimiser } from './passes/optimiser.js';
+import { Pass } from './passes/pass.js';
+import { ShardPass } from './passes/shard-pass.js';
 
 export async function createOpenClReplica(binding: ReplicaBinding): Promise<DeviceReplica> {
   const { device, module, libraries } = binding;

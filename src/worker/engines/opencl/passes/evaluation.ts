@@ -1,8 +1,8 @@
 /** Evaluation on the device: test rows go there as they are asked for, so that a split may change between two calls. */
-import type { ReplicaBinding } from '../../../shared/engine.js';
-import { batchNormChannels, classes, imagePixels } from '../../../shared/model/network.js';
-import type { Kernel } from './driver/program.js';
-import { floatBytes } from '../winograd/geometry.js';
+import type { ReplicaBinding } from '../../../../shared/engine.js';
+import { batchNormChannels, classes, imagePixels } from '../../../../shared/model/network.js';
+import type { Kernel } from '../driver/program.js';
+import { floatBytes } from '../../winograd/geometry.js';
 import { forwardParts } from './forward.js';
 import { evaluationKernel } from './norms.js';
 import type { Pass } from './pass.js';

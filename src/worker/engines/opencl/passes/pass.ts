@@ -2,19 +2,26 @@
  * What the passes of a replica share: its device, its arrays, and how kernels are made, each with its arguments and sizes set once.
  * A step launches them and makes nothing.
  */
-import type { DeviceShape } from '../../../shared/engine.js';
-import { batchNorms, type BatchNorm } from '../../../shared/model/network.js';
-import type { DeviceArrays } from './arrays.js';
-import type { DeviceBuffer } from './driver/buffer.js';
-import type { Context } from './driver/context.js';
-import type { Argument, Kernel, Program } from './driver/program.js';
-import { floatBytes, inputPanels, lineBytes, outputPanels, panelWidth, productLayers } from '../winograd/geometry.js';
-import type { ConvolutionName, ProductLayer, ProductName } from '../winograd/geometry.js';
-import { preparedOffsets } from '../winograd/units.js';
-import { panelTiles } from './geometry.js';
-import { blockSums, type BlockSide } from './kernels/products.js';
-import { sizeItems, sizeLines } from './launch-sizes.js';
-import { tileWork, type TileKernel } from './works.js';
+import type { DeviceShape } from '../../../../shared/engine.js';
+import { batchNorms, type BatchNorm } from '../../../../shared/model/network.js';
+import type { DeviceArrays } from '../arrays.js';
+import type { DeviceBuffer } from '../driver/buffer.js';
+import type { Context } from '../driver/context.js';
+import type { Argument, Kernel, Program } from '../driver/program.js';
+import {
+  floatBytes,
+  inputPanels,
+  lineBytes,
+  outputPanels,
+  panelWidth,
+  productLayers,
+} from '../../winograd/geometry.js';
+import type { ConvolutionName, ProductLayer, ProductName } from '../../winograd/geometry.js';
+import { preparedOffsets } from '../../winograd/units.js';
+import { panelTiles } from '../geometry.js';
+import { blockSums, type BlockSide } from '../kernels/products.js';
+import { sizeItems, sizeLines } from '../launch-sizes.js';
+import { tileWork, type TileKernel } from '../works.js';
 
 export type NormName = BatchNorm['name'];
 

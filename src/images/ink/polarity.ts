@@ -2,7 +2,7 @@
  * Whether ink is darker or lighter than what it is on, whatever the light and however much of the picture it fills: strokes are
  * thinner than what lies between them. Portable: nothing of Node here.
  */
-import type { GreyPicture } from './grey.js';
+import type { GreyPicture } from '../grey.js';
 import { closed } from './morphology.js';
 
 /** Told on a picture whose shorter side has at most so many pixels, with windows of up to this radius. */

@@ -2,7 +2,7 @@
  * The background of a picture: a quadratic surface through what most of its frame is. That follows a lamp's falloff and a
  * lens's vignetting; it does not follow the edge of a hard shadow, as shadow.ts does. Portable: nothing of Node here.
  */
-import type { GreyPicture } from './grey.js';
+import type { GreyPicture } from '../grey.js';
 import { isInkDark } from './polarity.js';
 import { otsuThreshold } from './threshold.js';
 

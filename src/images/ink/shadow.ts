@@ -4,7 +4,7 @@
  *
  * Portable: nothing of Node here.
  */
-import type { GreyPicture } from './grey.js';
+import type { GreyPicture } from '../grey.js';
 import type { WithoutLighting } from './lighting.js';
 import { closed } from './morphology.js';
 import { isInkDark } from './polarity.js';

@@ -2,10 +2,10 @@
  * The forward pass, from pixels to logits, as kernels in the order of their launches. Between them stand the batch norms, whose
  * statistics are the caller's: each part ends where the next one's coefficients are needed.
  */
-import type { DeviceBuffer } from './driver/buffer.js';
-import type { Kernel } from './driver/program.js';
-import { outputPanels, panelWidth, productLayers } from '../winograd/geometry.js';
-import type { ConvolutionName } from '../winograd/geometry.js';
+import type { DeviceBuffer } from '../driver/buffer.js';
+import type { Kernel } from '../driver/program.js';
+import { outputPanels, panelWidth, productLayers } from '../../winograd/geometry.js';
+import type { ConvolutionName } from '../../winograd/geometry.js';
 import type { Pass } from './pass.js';
 
 export interface ForwardParts {

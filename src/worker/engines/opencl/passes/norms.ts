@@ -1,10 +1,15 @@
 /** The kernels of the batch norms around their exchanges: sums of the leaves before, coefficients behind. */
-import { batchNormChannels, batchNormEpsilon, batchNormMomentum, parameterOf } from '../../../shared/model/network.js';
-import type { DeviceSet } from './arrays.js';
-import type { DeviceBuffer } from './driver/buffer.js';
-import type { Kernel } from './driver/program.js';
+import {
+  batchNormChannels,
+  batchNormEpsilon,
+  batchNormMomentum,
+  parameterOf,
+} from '../../../../shared/model/network.js';
+import type { DeviceSet } from '../arrays.js';
+import type { DeviceBuffer } from '../driver/buffer.js';
+import type { Kernel } from '../driver/program.js';
 import { normOf, type NormName, type Pass } from './pass.js';
-import { each, worked } from './works.js';
+import { each, worked } from '../works.js';
 
 /** Of one batch norm, over the rows of one shard. */
 export interface NormKernels {

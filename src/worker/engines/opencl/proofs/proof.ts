@@ -2,14 +2,14 @@
  * Proof, before training, that a device gives the bits of the CPU: the arithmetic that kernels are made of, then each kernel beside
  * its counterpart in WebAssembly. The promise of equal bits rests on it.
  */
-import { Context } from './driver/context.js';
-import { lacksOf, type DeviceFacts } from './driver/facts.js';
-import type { OpenCl } from './driver/library.js';
-import { buildOptions, kernelsSource } from './kernels/source.js';
-import { blockSideOf } from './kernels/products.js';
-import { firstWrongAnswer } from './proofs/probes.js';
-import { trials } from './proofs/trials.js';
-import { Workbench } from './proofs/workbench.js';
+import { Context } from '../driver/context.js';
+import { lacksOf, type DeviceFacts } from '../driver/facts.js';
+import type { OpenCl } from '../driver/library.js';
+import { buildOptions, kernelsSource } from '../kernels/source.js';
+import { blockSideOf } from '../kernels/products.js';
+import { firstWrongAnswer } from './probes.js';
+import { trials } from './trials.js';
+import { Workbench } from './workbench.js';
 
 /**
  * @param module the compiled kernels of the wasm engine

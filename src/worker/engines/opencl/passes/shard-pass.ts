@@ -1,11 +1,11 @@
 /** Forward and backward over shards on the device, with the batch norms' exchanges between. */
-import type { ReplicaBinding, Shard, StatisticsExchange } from '../../../shared/engine.js';
-import { imagePixels } from '../../../shared/model/network.js';
-import { mergesOfRun } from '../../../shared/sums/tree.js';
+import type { ReplicaBinding, Shard, StatisticsExchange } from '../../../../shared/engine.js';
+import { imagePixels } from '../../../../shared/model/network.js';
+import { mergesOfRun } from '../../../../shared/sums/tree.js';
 import { backwardParts, gradientKernels, type BackwardParts } from './backward.js';
-import type { Kernel } from './driver/program.js';
+import type { Kernel } from '../driver/program.js';
 import { forwardParts, type ForwardParts } from './forward.js';
-import type { HostMemory } from './host-memory.js';
+import type { HostMemory } from '../host-memory.js';
 import { normKernels, setValues, type NormKernels } from './norms.js';
 import { normOf, type NormName, type Pass } from './pass.js';
 

@@ -3,11 +3,11 @@
  * gradients of the activations, with the batch norms' statistics between their parts, then those of the weights, which follow the
  * summation tree.
  */
-import type { LeafRange } from '../../../shared/sums/tree.js';
-import { leafSchedule } from '../../../shared/sums/tree.js';
-import { batchNormChannels, batchNorms, convolutions, imagePixels } from '../../../shared/model/network.js';
-import type { DeviceBuffer } from './driver/buffer.js';
-import type { Kernel } from './driver/program.js';
+import type { LeafRange } from '../../../../shared/sums/tree.js';
+import { leafSchedule } from '../../../../shared/sums/tree.js';
+import { batchNormChannels, batchNorms, convolutions, imagePixels } from '../../../../shared/model/network.js';
+import type { DeviceBuffer } from '../driver/buffer.js';
+import type { Kernel } from '../driver/program.js';
 import {
   conv1Panels,
   inputPanels,
@@ -15,14 +15,14 @@ import {
   panelWidth,
   productLayers,
   productNames,
-} from '../winograd/geometry.js';
-import { floatBytes, lineBytes, unitLength, type ConvolutionName, type ProductLayer } from '../winograd/geometry.js';
-import { accumulatorLength, conv1Taps, productOffset } from '../winograd/units.js';
-import { panelTiles, slotCount } from './geometry.js';
-import { biasColumns } from './kernels/gradients.js';
-import { blockSums } from './kernels/products.js';
+} from '../../winograd/geometry.js';
+import { floatBytes, lineBytes, unitLength, type ConvolutionName, type ProductLayer } from '../../winograd/geometry.js';
+import { accumulatorLength, conv1Taps, productOffset } from '../../winograd/units.js';
+import { panelTiles, slotCount } from '../geometry.js';
+import { biasColumns } from '../kernels/gradients.js';
+import { blockSums } from '../kernels/products.js';
 import type { Pass } from './pass.js';
-import { tileWork, worked } from './works.js';
+import { tileWork, worked } from '../works.js';
 
 export interface BackwardParts {
   /** From the loss to the gradient of bn5's output, from its input's to bn4's output, then bn2's, then to conv1. */

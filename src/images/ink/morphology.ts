@@ -1,5 +1,5 @@
 /** Morphology of grey pictures with square windows. Portable: nothing of Node here. */
-import type { GreyPicture } from './grey.js';
+import type { GreyPicture } from '../grey.js';
 
 /**
  * Morphological closing: at each pixel the least of the greatest values of all windows that cover it. What is darker

@@ -1,13 +1,13 @@
 /** The optimiser's step on the device: the tree over subtrees, Adam on all parameters, and what is prepared of them. */
-import type { AdamScalars, DeviceStep, SumTree } from '../../../shared/engine.js';
-import type { DeviceBuffer } from './driver/buffer.js';
-import type { Mark } from './driver/mark.js';
-import type { Kernel } from './driver/program.js';
-import { floatBytes } from '../winograd/geometry.js';
-import { accumulatorLength } from '../winograd/units.js';
-import { updateKernels } from './kernels/optimiser.js';
+import type { AdamScalars, DeviceStep, SumTree } from '../../../../shared/engine.js';
+import type { DeviceBuffer } from '../driver/buffer.js';
+import type { Mark } from '../driver/mark.js';
+import type { Kernel } from '../driver/program.js';
+import { floatBytes } from '../../winograd/geometry.js';
+import { accumulatorLength } from '../../winograd/units.js';
+import { updateKernels } from '../kernels/optimiser.js';
 import type { Pass } from './pass.js';
-import { updateWork, worked } from './works.js';
+import { updateWork, worked } from '../works.js';
 
 const accumulatorBytes = accumulatorLength * floatBytes;
 

@@ -8,7 +8,7 @@
  *
  * Portable: nothing of Node here.
  */
-import type { GreyPicture } from './grey.js';
+import type { GreyPicture } from '../grey.js';
 import { subtractLighting, type WithoutLighting } from './lighting.js';
 import { withoutLines } from './lines.js';
 import { subtractShadow } from './shadow.js';
