@@ -21,6 +21,8 @@ const portable = [
   'src/browser',
   'src/commands/shell/flags.ts',
   'src/coordinator/session',
+  'src/coordinator/dataset',
+  'src/coordinator/metrics',
   'src/coordinator/training',
   'src/coordinator/checkpoint',
   'src/coordinator/validate.ts',
@@ -31,26 +33,16 @@ const portable = [
   'src/worker/engines/reference',
   'src/worker/engines/wasm',
   'src/worker/engines/winograd',
-  ...[
-    'grey',
-    'threshold',
-    'morphology',
-    'polarity',
-    'lighting',
-    'shadow',
-    'ink',
-    'lines',
-    'strokes',
-    'digits',
-    'centre',
-  ].map((name) => `src/images/${name}.ts`),
+  'src/images/ink',
+  ...['grey', 'digits', 'centre'].map((name) => `src/images/${name}.ts`),
 ].map(sources);
 
 /** What decides bits of the result. */
 const exact = [
   'src/shared',
   'src/worker',
-  'src/coordinator/session/sampler.ts',
+  'src/coordinator/dataset/sampler.ts',
+  'src/coordinator/session/initialisation.ts',
   'src/coordinator/session/batch-norm.ts',
   'src/coordinator/session/row-loss.ts',
 ].map(sources);
@@ -61,7 +53,8 @@ const numeric = [
   'src/images',
   'src/shared/sums/rows.ts',
   'src/shared/model/philox.ts',
-  'src/coordinator/session/sampler.ts',
+  'src/coordinator/dataset/sampler.ts',
+  'src/coordinator/session/initialisation.ts',
   'src/coordinator/session/batch-norm.ts',
   'src/coordinator/session/evaluation.ts',
   'src/coordinator/session/row-loss.ts',
@@ -175,7 +168,7 @@ function layers() {
   }));
   return [
     ...zones,
-    ...storeys('src/coordinator', ['node', 'training', 'session', 'checkpoint']),
+    ...storeys('src/coordinator', ['node', 'training', 'metrics', 'session', 'checkpoint', 'dataset']),
     ...storeys('src/shared', ['group', 'sums', 'model']),
     {
       target: './src/library',

@@ -2,7 +2,7 @@
 //
 // In Node jax-js has its `wasm` device, with one thread: its own threads are browsers' Workers.
 import { readFile } from 'node:fs/promises';
-import { initialiseParameters } from '../dist/coordinator/session/sampler.js';
+import { initialiseParameters } from '../dist/coordinator/session/initialisation.js';
 import {
   batchNormEpsilon,
   batchNormMomentum,

@@ -5,7 +5,7 @@
 // node is libtensorflow, looked for where the engine looks: MNIST_DDP_TFJS_NODE, the project's node_modules, .tfjs-node. It
 // spreads each operation over TF_NUM_INTRAOP_THREADS threads, by default all cores. wasm and cpu have one thread in Node.
 import { availableParallelism } from 'node:os';
-import { initialiseParameters } from '../dist/coordinator/session/sampler.js';
+import { initialiseParameters } from '../dist/coordinator/session/initialisation.js';
 import { findLibraries } from '../dist/library/engines/packages.js';
 import {
   batchNormEpsilon,

@@ -42,7 +42,7 @@ export type {
   StepPlace,
   Summary,
   TrainMetric,
-} from './coordinator/training/metrics.js';
+} from './coordinator/metrics/metrics.js';
 export type { Reproduction } from './coordinator/training/reproduction.js';
 export type { Verification, VerificationRow } from './coordinator/verification.js';
 export { weightFormats, type WeightFormat } from './interchange/formats.js';

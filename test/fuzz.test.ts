@@ -8,16 +8,13 @@ import { join } from 'node:path';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { pack } from 'msgpackr';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  decodeCheckpoint,
-  encodeCheckpoint,
-  parametersSha256,
-} from '../src/coordinator/checkpoint/checkpoint-format.js';
+import { parametersSha256 } from '../src/coordinator/checkpoint/checkpoint.js';
+import { decodeCheckpoint, encodeCheckpoint } from '../src/coordinator/checkpoint/checkpoint-format.js';
 import { locateDataset, openDataset } from '../src/coordinator/node/dataset-files.js';
 import { decodePicture } from '../src/images/decode.js';
 import { findDigits } from '../src/images/digits.js';
 import { readPictures } from '../src/images/pictures.js';
-import { parseMetrics } from '../src/coordinator/training/metric-lines.js';
+import { parseMetrics } from '../src/coordinator/metrics/metric-lines.js';
 import { renderReport } from '../src/report/report.js';
 import type { StepPoint, EvaluationPoint } from '../src/report/report-data.js';
 import { defaultConfig } from '../src/shared/model/config.js';

@@ -25,7 +25,8 @@ describe('arithmetic', () => {
     'src/shared/model/schedule.ts',
     'src/worker/step.ts',
     'src/worker/engines/wasm/replica.ts',
-    'src/coordinator/session/sampler.ts',
+    'src/coordinator/dataset/sampler.ts',
+    'src/coordinator/session/initialisation.ts',
     'src/coordinator/session/batch-norm.ts',
   ];
 

@@ -1,6 +1,6 @@
 /** The page's entry: says what this browser lacks, and starts both sections. */
 import { synchroniseStatistics } from '../coordinator/session/batch-norm.js';
-import { initialiseParameters, initialiseRunningStatistics } from '../coordinator/session/sampler.js';
+import { initialiseParameters, initialiseRunningStatistics } from '../coordinator/session/initialisation.js';
 import type { NetworkState } from '../coordinator/session/state.js';
 import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
 import { OperationalError } from '../shared/errors.js';

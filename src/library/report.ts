@@ -8,7 +8,7 @@ import {
   type Checkpoint,
 } from '../coordinator/node/checkpoint-files.js';
 import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js';
-import type { StartMetric } from '../coordinator/training/metrics.js';
+import type { StartMetric } from '../coordinator/metrics/metrics.js';
 import { csvName, metricsName } from '../coordinator/node/metrics-files.js';
 import { newestRun, summaryName } from '../coordinator/node/run-folder.js';
 import { reproductionOf, type Reproduction } from '../coordinator/training/reproduction.js';
@@ -21,7 +21,7 @@ import { visible } from '../shared/text.js';
 import { loadEngine } from '../worker/engines/registry.js';
 import { engineNames } from './engines/engines.js';
 import { infer, noteChance } from './network/inference.js';
-import { parseMetrics, type ReportedEvaluation, type ReportedMetric } from '../coordinator/training/metric-lines.js';
+import { parseMetrics, type ReportedEvaluation, type ReportedMetric } from '../coordinator/metrics/metric-lines.js';
 import { groupOptions, ignore, checkOptions } from './options.js';
 import type { GroupOptions, OptionKinds } from './options.js';
 import { refuseInputs, writeOutput } from '../files/output.js';

@@ -5,7 +5,7 @@ import { readCheckpoint } from '../coordinator/node/checkpoint-files.js';
 import { metricsName } from '../coordinator/node/metrics-files.js';
 import { checkpointIn, resolveCheckpointPath, runFolders } from '../coordinator/node/run-folder.js';
 import { RunLock } from '../coordinator/node/run-lock.js';
-import { parseMetrics, type ReportedMetric } from '../coordinator/training/metric-lines.js';
+import { parseMetrics, type ReportedMetric } from '../coordinator/metrics/metric-lines.js';
 import { readRegularFile } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { checkOptions } from './options.js';

@@ -1,6 +1,6 @@
 /** `train`: a training run, from its options to its metrics. */
 import { together } from '../coordinator/session/agreement.js';
-import type { TrainMetric } from '../coordinator/training/metrics.js';
+import type { TrainMetric } from '../coordinator/metrics/metrics.js';
 import { runTraining } from '../coordinator/training/training.js';
 import type { Job } from '../shared/group/job.js';
 import { inJob } from './job.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LossMeans } from '../../src/coordinator/training/losses.js';
+import { LossMeans } from '../../src/coordinator/metrics/losses.js';
 import { randomBits } from '../support/random.js';
 
 const random = randomBits(5);

@@ -1,11 +1,7 @@
 /** Shuffling and initialisation: functions of the seed alone. */
 import { describe, expect, it } from 'vitest';
-import {
-  fillPermutation,
-  holdOut,
-  initialiseParameters,
-  initialiseRunningStatistics,
-} from '../../src/coordinator/session/sampler.js';
+import { fillPermutation, holdOut } from '../../src/coordinator/dataset/sampler.js';
+import { initialiseParameters, initialiseRunningStatistics } from '../../src/coordinator/session/initialisation.js';
 import { batchNormChannels, parameterCount, parameters } from '../../src/shared/model/network.js';
 
 function permutation(rows: number, seed: number, epoch: number): number[] {

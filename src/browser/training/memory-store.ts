@@ -1,5 +1,5 @@
 /** A run's store in a page: its last checkpoint, and nothing of what the page shows anyway. */
-import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
+import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
 import type { RunStore } from '../../coordinator/training/run-recorder.js';
 
 const done = Promise.resolve();

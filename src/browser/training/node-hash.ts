@@ -1,5 +1,5 @@
 /** What Node is known to give for the same seed and steps. */
-import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
+import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
 import { goldenHashes } from '../../coordinator/checkpoint/golden-hashes.js';
 import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
 import type { DemoNetwork } from '../../shared/demo.js';

@@ -6,7 +6,7 @@ import {
   mapParts,
   nameOf,
   type OpenDataset,
-} from '../../coordinator/session/dataset-parts.js';
+} from '../../coordinator/dataset/dataset-parts.js';
 import { demoPaths } from '../../shared/demo.js';
 import { parseIdxHeader } from '../../shared/idx.js';
 import { hexSha256 } from '../../shared/sha256.js';

@@ -1,8 +1,8 @@
 /** Training in a page: Node's training run over Web Workers, which pauses into a checkpoint and goes on from it. */
-import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
-import type { OpenDataset } from '../../coordinator/session/dataset-parts.js';
-import type { Progress, Summary } from '../../coordinator/training/metrics.js';
-import { defaultLogEvery } from '../../coordinator/training/losses.js';
+import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
+import type { OpenDataset } from '../../coordinator/dataset/dataset-parts.js';
+import type { Progress, Summary } from '../../coordinator/metrics/metrics.js';
+import { defaultLogEvery } from '../../coordinator/metrics/losses.js';
 import { runTraining } from '../../coordinator/training/training.js';
 import { defaultConfig } from '../../shared/model/config.js';
 import { OperationalError } from '../../shared/errors.js';

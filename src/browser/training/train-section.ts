@@ -1,8 +1,9 @@
 /** Train: the form, the figures of the run, and what it came to. The next start goes on from a pause's checkpoint, or a failure's. */
 import { trainCommandLine } from '../../commands/shell/flags.js';
-import { encodeCheckpoint, type Checkpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
-import type { OpenDataset } from '../../coordinator/session/dataset-parts.js';
-import type { Progress, Summary } from '../../coordinator/training/metrics.js';
+import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
+import { encodeCheckpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
+import type { OpenDataset } from '../../coordinator/dataset/dataset-parts.js';
+import type { Progress, Summary } from '../../coordinator/metrics/metrics.js';
 import { reproductionOf } from '../../coordinator/training/reproduction.js';
 import { defaultConfig, maxGroupSize } from '../../shared/model/config.js';
 import type { DemoFacts } from '../../shared/demo.js';

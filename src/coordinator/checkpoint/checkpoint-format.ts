@@ -9,86 +9,18 @@
  *
  * Reading trusts nothing: each length is checked before it is used, and the checksum before anything is decoded.
  */
-import { Packr, Unpackr } from '../../shared/msgpack.js';
-import type { TrainConfig } from '../../shared/model/config.js';
 import { assert, OperationalError } from '../../shared/errors.js';
+import type { TrainConfig } from '../../shared/model/config.js';
 import { batchNormChannels, batchNorms, parameterCount, parameters } from '../../shared/model/network.js';
-import { hexSha256, sha256 } from '../../shared/sha256.js';
+import { Packr, Unpackr } from '../../shared/msgpack.js';
+import { sha256 } from '../../shared/sha256.js';
+import { resolveConfig } from '../validate.js';
+import { floatBytes, parametersSha256, unsoundField } from './checkpoint.js';
+import type { Checkpoint, LossSum, SavedLosses, ValidationScore } from './checkpoint.js';
+import { CheckpointFormatError, fieldsOf, floatsOf, integerIn, malformed, maxTextLength } from './fields.js';
+import { numberIn, textIn, textsOf, type Fields } from './fields.js';
 import { firstArithmeticSha256 } from './golden-hashes.js';
 import { isPlainMessagePack } from './plain-msgpack.js';
-import { resolveConfig } from '../validate.js';
-
-/** All that a run needs to go on, and all that evaluation needs. */
-export interface Checkpoint {
-  readonly config: TrainConfig;
-  /** Name of the data set it was trained on: `mnist`, or a hash. */
-  readonly dataset: string;
-  readonly engine: string;
-  /** The golden hash that names the engine's arithmetic, see golden-hashes.ts; null for an engine that is not exact. */
-  readonly arithmetic: string | null;
-  /** Optimiser steps taken since training began. */
-  readonly step: number;
-  readonly worldSize: number;
-  /** float32 [parameterCount] each, in PyTorch's order and layout. */
-  readonly parameters: Float32Array;
-  readonly firstMoments: Float32Array;
-  readonly secondMoments: Float32Array;
-  /**
-   * float32 [2][batchNormChannels] each, running means then running variances: one array for batch norm `sync`, one for
-   * each rank for `local`.
-   */
-  readonly runningStatistics: readonly Float32Array[];
-  /** beta1^step and beta2^step, as the optimiser multiplied them. */
-  readonly beta1Power: number;
-  readonly beta2Power: number;
-  readonly parametersSha256: string;
-  /** The weights that training began with, by file name and hash; null where it drew its own from the seed. */
-  readonly init: { readonly file: string; readonly parametersSha256: string } | null;
-  /** What the run has been allowed to differ in from what it went on from, such as `seed`: no options of one run give its bits then. */
-  readonly overridden: readonly string[];
-  /** What the means of the loss go on from; null in files up to mnist-ddp 0.3.0. */
-  readonly losses: SavedLosses | null;
-  /** Whether the run keeps its best network beside the newest. */
-  readonly keepBest: boolean;
-  /** The best score of the held-out rows, of those before this checkpoint was written; null where there is none. */
-  readonly best: ValidationScore | null;
-}
-
-/** How the network of a step did on the rows that are held out. */
-export interface ValidationScore {
-  readonly step: number;
-  /** From 1. */
-  readonly epoch: number;
-  readonly correct: number;
-  readonly total: number;
-  /** Mean over the rows. */
-  readonly loss: number;
-}
-
-/** A sum of losses, in the order of their steps. */
-export interface LossSum {
-  readonly steps: number;
-  readonly sum: number;
-}
-
-export interface SavedLosses {
-  /** Steps of an interval. */
-  readonly logEvery: number;
-  /** Over the steps since an interval last ended, and over those of the epoch, which may just have ended. */
-  readonly interval: LossSum;
-  readonly epoch: LossSum;
-}
-
-/** Why bytes are no checkpoint: `problem` goes on from the file's name. */
-export class CheckpointFormatError extends Error {
-  constructor(
-    readonly problem: string,
-    readonly advice = 'choose another checkpoint',
-  ) {
-    super(problem);
-    this.name = 'CheckpointFormatError';
-  }
-}
 
 export const checkpointVersion = 2;
 const oldestVersion = 1;
@@ -102,10 +34,6 @@ const maxStep = 0x7fffffff;
 export const checkpointHeaderLength = 48;
 /** No payload of this network comes near; a file that declares more is not read. */
 export const maxPayloadLength = 64 * 1024 * 1024;
-/** Characters of a name or a hash, all of which find their way into messages. */
-const maxTextLength = 256;
-/** Of one field; there are fewer things to override. */
-const maxTexts = 64;
 /** Characters of a path, which systems hold to 4096 bytes. */
 const maxPathLength = 4096;
 
@@ -119,53 +47,6 @@ const tensorTable = [
   ...batchNorms.map(({ name, channels }) => ({ name: `${name}.running_mean`, shape: [channels] })),
   ...batchNorms.map(({ name, channels }) => ({ name: `${name}.running_var`, shape: [channels] })),
 ];
-
-/** Hex SHA-256 over the little-endian float32 bytes of the parameters, in PyTorch's order and layout. */
-export function parametersSha256(values: Float32Array): Promise<string> {
-  return hexSha256(floatBytes(values));
-}
-
-/** The training state of one step: all that the rest of a run depends on besides data and configuration. */
-export type TrainingStep = Pick<
-  Checkpoint,
-  'step' | 'parameters' | 'firstMoments' | 'secondMoments' | 'runningStatistics' | 'beta1Power' | 'beta2Power'
->;
-
-/**
- * Hex SHA-256 over the whole state, little-endian: step, beta1Power and beta2Power as float64, then parameters, first and
- * second moments and each running statistics as float32. A lost statistic or moment shows here and not in the parameters.
- */
-export function stateSha256(state: TrainingStep): Promise<string> {
-  const scalars = new DataView(new ArrayBuffer(24));
-  [state.step, state.beta1Power, state.beta2Power].forEach((value, i) => {
-    scalars.setFloat64(8 * i, value, true);
-  });
-  const arrays = [state.parameters, state.firstMoments, state.secondMoments, ...state.runningStatistics];
-  return hexSha256(new Uint8Array(scalars.buffer), ...arrays.map(floatBytes));
-}
-
-/**
- * The first field of a state that no training which goes well leaves behind, such as a negative variance; null where all are
- * sound. Readers refuse such a state, so it is not to be written.
- */
-export function unsoundField(state: Omit<TrainingStep, 'step'>): keyof TrainingStep | null {
-  for (const name of ['parameters', 'firstMoments'] as const) if (!state[name].every(isFinite)) return name;
-  if (!state.secondMoments.every(isSquare)) return 'secondMoments';
-  for (const statistics of state.runningStatistics) {
-    const [means, variances] = [statistics.subarray(0, batchNormChannels), statistics.subarray(batchNormChannels)];
-    if (!means.every(isFinite) || !variances.every(isSquare)) return 'runningStatistics';
-  }
-  return (['beta1Power', 'beta2Power'] as const).find((name) => !(state[name] >= 0 && state[name] <= 1)) ?? null;
-}
-
-function isFinite(value: number): boolean {
-  return Number.isFinite(value);
-}
-
-/** Whether a mean of squares can be that. */
-function isSquare(value: number): boolean {
-  return value >= 0 && value < Infinity;
-}
 
 /**
  * The bytes of a checkpoint. Its arrays are read before the first wait.
@@ -252,8 +133,6 @@ export async function decodeCheckpoint(bytes: Uint8Array): Promise<Checkpoint> {
   if (!isPlainMessagePack(payload)) throw malformed('payload');
   return checkpointOf(fieldsOf(unpackr.unpack(payload), 'payload'));
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 
 async function checkpointOf(fields: Fields): Promise<Checkpoint> {
   checkTensors(fields['tensors']);
@@ -362,56 +241,6 @@ function scoreOf(value: unknown): ValidationScore | null {
 function statisticsOf(value: unknown, count: number): Float32Array[] {
   if (!Array.isArray(value) || value.length !== count) throw malformed('runningStatistics');
   return value.map((item: unknown) => floatsOf(item, 'runningStatistics', 2 * batchNormChannels));
-}
-
-function fieldsOf(value: unknown, name: string): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(name);
-  return { ...value };
-}
-
-function textsOf(value: unknown, name: string): string[] {
-  if (!Array.isArray(value) || value.length > maxTexts) throw malformed(name);
-  return value.map((item: unknown) => textIn({ [name]: item }, name));
-}
-
-function textIn(fields: Fields, name: string): string {
-  const value = fields[name];
-  if (typeof value !== 'string' || value.length > maxTextLength) throw malformed(name);
-  return value;
-}
-
-function numberIn(fields: Fields, name: string): number {
-  const value = fields[name];
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw malformed(name);
-  return value;
-}
-
-function integerIn(fields: Fields, name: string, least: number, most: number): number {
-  const value = numberIn(fields, name);
-  if (!Number.isInteger(value) || value < least || value > most) throw malformed(name);
-  return value;
-}
-
-function floatsOf(value: unknown, name: string, length: number): Float32Array {
-  if (!(value instanceof Uint8Array) || value.length !== length * 4) throw malformed(name);
-  assertLittleEndian();
-  const floats = new Float32Array(length);
-  new Uint8Array(floats.buffer).set(value);
-  return floats;
-}
-
-function floatBytes(values: Float32Array): Uint8Array {
-  assertLittleEndian();
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-/** WebAssembly's memory is little-endian, and so is every machine that runs Node; this would say if one were not. */
-function assertLittleEndian(): void {
-  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, 'the processor is little-endian');
-}
-
-function malformed(field: string): CheckpointFormatError {
-  return new CheckpointFormatError(`is corrupted: its field "${field}" is not what mnist-ddp writes`);
 }
 
 /** Throws, naming the first tensor that differs, where the tensors are not those of this network. */

@@ -4,17 +4,18 @@ import { IrregularFileError, openRegularFile } from '../../files/regular-file.js
 import { OperationalError } from '../../shared/errors.js';
 import { shellWord } from '../../shared/text.js';
 import { errorCode, writeFileAtomically } from '../../files/atomic-file.js';
+import { CheckpointFormatError } from '../checkpoint/fields.js';
 import {
   checkpointHeaderLength,
-  CheckpointFormatError,
   decodeCheckpoint,
   encodeCheckpoint,
   payloadLengthOf,
 } from '../checkpoint/checkpoint-format.js';
-import type { Checkpoint } from '../checkpoint/checkpoint-format.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 
-export { isCheckpoint, parametersSha256, stateSha256 } from '../checkpoint/checkpoint-format.js';
-export type { Checkpoint } from '../checkpoint/checkpoint-format.js';
+export { parametersSha256, stateSha256 } from '../checkpoint/checkpoint.js';
+export { isCheckpoint } from '../checkpoint/checkpoint-format.js';
+export type { Checkpoint } from '../checkpoint/checkpoint.js';
 
 export const checkpointName = 'checkpoint.msgpack';
 /** The generation before, in the same folder. */

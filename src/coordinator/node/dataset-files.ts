@@ -12,10 +12,10 @@ import { assert, OperationalError } from '../../shared/errors.js';
 import { checkIdxExpansion, checkIdxLength, idxHeaderLength, invalidIdx, parseIdxHeader } from '../../shared/idx.js';
 import type { IdxHeader } from '../../shared/idx.js';
 import type { DatasetFile, DatasetLocation } from './dataset-location.js';
-import { checkLabels, countRows, kindOf, mapParts, nameOf, type OpenDataset } from '../session/dataset-parts.js';
+import { checkLabels, countRows, kindOf, mapParts, nameOf, type OpenDataset } from '../dataset/dataset-parts.js';
 
 export { locateDataset } from './dataset-location.js';
-export type { OpenDataset } from '../session/dataset-parts.js';
+export type { OpenDataset } from '../dataset/dataset-parts.js';
 
 const readBytes = 1 << 20;
 const gunzipBytes = 1 << 16;

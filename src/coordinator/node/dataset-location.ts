@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { openRegularFile } from '../../files/regular-file.js';
 import { OperationalError } from '../../shared/errors.js';
 import { isEmnistName, isGzip } from '../../shared/idx.js';
-import { datasetParts, type DatasetPart, type EachPart } from '../session/dataset-parts.js';
+import { datasetParts, type DatasetPart, type EachPart } from '../dataset/dataset-parts.js';
 
 export interface DatasetFile {
   readonly part: DatasetPart;

@@ -6,7 +6,7 @@ import type { MemoryShape } from '../../shared/group/memory.js';
 import type { TrainConfig } from '../../shared/model/config.js';
 import type { JobPosition } from '../../shared/sums/tree.js';
 import { counted } from '../../shared/text.js';
-import type { OpenDataset } from './dataset-parts.js';
+import type { OpenDataset } from '../dataset/dataset-parts.js';
 import { memoryShape } from './memory-shape.js';
 
 /** A driver needs some of it for itself. */

@@ -3,7 +3,7 @@ import type { TrainConfig } from '../../shared/model/config.js';
 import type { MemoryShape } from '../../shared/group/memory.js';
 import { trainedRows } from '../../shared/model/schedule.js';
 import { leafCount, rowsOf, sharesOf, shardWithin, subtreesOf, type JobPosition } from '../../shared/sums/tree.js';
-import type { OpenDataset } from './dataset-parts.js';
+import type { OpenDataset } from '../dataset/dataset-parts.js';
 
 export function memoryShape(
   config: TrainConfig,

@@ -4,8 +4,8 @@
  */
 import { stateSetOf, type MemoryLayout } from '../../shared/group/memory.js';
 import { batchNormChannels, parameterCount } from '../../shared/model/network.js';
-import type { Checkpoint } from '../checkpoint/checkpoint-format.js';
-import { initialiseParameters, initialiseRunningStatistics } from './sampler.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { initialiseParameters, initialiseRunningStatistics } from './initialisation.js';
 
 interface SetViews {
   readonly parameters: Float32Array;

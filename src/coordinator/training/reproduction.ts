@@ -1,6 +1,6 @@
 /** What trains to the same parameters again. */
 import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
-import type { Checkpoint } from '../checkpoint/checkpoint-format.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 
 /** Options of `train`; those that are left out have their defaults. */
 export interface Reproduction extends Partial<TrainConfig> {

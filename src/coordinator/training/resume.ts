@@ -1,7 +1,7 @@
 /** What a run has to have in common with the one that it goes on with. */
 import { OperationalError } from '../../shared/errors.js';
 import { shellWord } from '../../shared/text.js';
-import type { Checkpoint } from '../checkpoint/checkpoint-format.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 
 /**
  * A resumed run goes on with the same bits only on the same data and with the same arithmetic, which exact engines share.

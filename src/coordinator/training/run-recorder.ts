@@ -3,7 +3,7 @@
  * deleted folder is worth a warning while the run goes on, and an error only where there is no later chance to write.
  */
 import { OperationalError } from '../../shared/errors.js';
-import type { Checkpoint } from '../checkpoint/checkpoint-format.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 
 /** One line of metrics.jsonl: JSON values beside the optimiser step that they belong to. */
 export type Metric = Readonly<Record<string, unknown>> & { readonly step: number };

@@ -1,5 +1,5 @@
 /** Which epoch is the best by the score of the held-out rows, and for how long none has been better. */
-import type { ValidationScore } from '../checkpoint/checkpoint-format.js';
+import type { ValidationScore } from '../checkpoint/checkpoint.js';
 
 export class Selection {
   readonly #patience: number;

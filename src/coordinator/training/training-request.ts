@@ -1,7 +1,7 @@
 /** What a training run is asked to do, and with what. */
 import type { Job } from '../../shared/group/job.js';
-import type { Checkpoint } from '../checkpoint/checkpoint-format.js';
-import type { InitialWeights, Progress, StartMetric } from './metrics.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import type { InitialWeights, Progress, StartMetric } from '../metrics/metrics.js';
 import type { RunStore } from './run-recorder.js';
 import type { SessionRequest } from '../session/session.js';
 import type { NetworkState } from '../session/state.js';
@@ -37,7 +37,7 @@ export interface TrainingRequest extends Omit<SessionRequest, 'trains'> {
   readonly signal: AbortSignal | undefined;
   /** How often failed workers are started again before the run ends with the failure. */
   readonly maxRestarts: number;
-  /** Asked between stretches of steps, see `progressMs`: whether to write a checkpoint. */
+  /** Asked between stretches of steps, a few times a second: whether to write a checkpoint. */
   readonly wantsCheckpoint?: (() => boolean) | undefined;
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }

@@ -1,16 +1,14 @@
 /** A training run: commands stretches of steps to the group, and writes down what comes of them. */
 import { messageOf, OperationalError } from '../../shared/errors.js';
-import { lossSlots } from '../../shared/group/memory.js';
-import { classes } from '../../shared/model/network.js';
-import { learningRateAt, positionOf } from '../../shared/model/schedule.js';
 import { counted, shellWord } from '../../shared/text.js';
 import { CommonEnd, fromFirst, together } from '../session/agreement.js';
-import { parametersSha256, stateSha256, unsoundField, type Checkpoint } from '../checkpoint/checkpoint-format.js';
+import { parametersSha256, stateSha256, unsoundField, type Checkpoint } from '../checkpoint/checkpoint.js';
 import type { Accuracy, Split } from '../session/evaluation.js';
 import { arithmeticOf } from '../checkpoint/golden-hashes.js';
-import { LossMeans } from './losses.js';
-import type { BatchMetric, EvaluationMetric, InitialWeights, Progress, StartMetric, StepMetric } from './metrics.js';
-import type { StepPlace, Summary, TrainMetric } from './metrics.js';
+import type { EvaluationMetric, InitialWeights, StartMetric } from '../metrics/metrics.js';
+import type { Progress, StepMetric, Summary, TrainMetric } from '../metrics/metrics.js';
+import { RunFigures } from '../metrics/run-figures.js';
+import { diverged, extended, hasLearnedNothing, learnedNothing } from './endings.js';
 import { LostRank, Restarts } from './restarts.js';
 import { refuseOtherBits } from './resume.js';
 import { RunRecorder } from './run-recorder.js';
@@ -21,12 +19,6 @@ import type { TrainingRequest } from './training-request.js';
 
 /** Steps of an epoch between two lines of the reference program. */
 const referenceSteps = 100;
-/** Steps after which a network has learned something. */
-const warnedFrom = 100;
-/** What equal probabilities of the classes come to, but for rounding. */
-const chanceLoss = 0.999 * Math.log(classes);
-/** How often progress is told: a stretch of steps ends there, which costs the group one wake-up. */
-const progressMs = 400;
 
 /**
  * Trains to the end, yielding metrics on the way; the last is the summary. Ending the iteration early, an abort or an error
@@ -67,21 +59,12 @@ class TrainingRun {
   readonly #session: Session;
   readonly #recorder: RunRecorder;
   readonly #restarts: Restarts;
-  readonly #losses: LossMeans;
+  readonly #figures: RunFigures;
   readonly #selection: Selection;
   /** Of the held-out rows, at this step. */
   #validation: Accuracy | null = null;
-  /** Steps that were trained before, or are in the figures below. */
-  #counted: number;
   readonly #startedAt = new Date();
-  #trainMs = 0;
   #evaluationMs = 0;
-  #images = 0;
-  #lastLog = { images: 0, trainMs: 0 };
-  /** Of the last few steps: what progress shows, and how many steps go between two reports of it. */
-  #recent: { loss: number | null; imagesPerSecond: number; stepMs: number } = {
-    ...{ loss: null, imagesPerSecond: 0, stepMs: progressMs },
-  };
 
   constructor(request: TrainingRequest, session: Session) {
     const { config, maxSteps, maxRestarts, onNote, job, logEvery, resume, override } = request;
@@ -90,8 +73,7 @@ class TrainingRun {
     this.#recorder = new RunRecorder(request.folder, onNote);
     // Other processes may have committed the step that this one would have to do again.
     this.#restarts = new Restarts(session, { max: job === null ? maxRestarts : 0, onNote });
-    this.#counted = resume?.step ?? 0;
-    this.#losses = new LossMeans(session.perEpoch, logEvery, resume?.losses ?? null);
+    this.#figures = new RunFigures(session, logEvery, resume);
     // Scores of other rows, or of another network, compare with none of this run.
     const comparable = !['validation', 'seed', 'data'].some((name) => override.includes(name));
     this.#selection = new Selection(config.patience, comparable ? (resume?.best ?? null) : null);
@@ -115,7 +97,10 @@ class TrainingRun {
     const atEnd = resume.step > 0 && resume.step % perEpoch === 0 && goesOn;
     const evaluated = atEnd && config.validation === 0;
     // Nor is the mean over a part of an interval, with which a run ended that now goes on.
-    const dropped = [...(evaluated ? [] : ['evaluation']), ...(this.#losses.steps > 0 && goesOn ? ['step'] : [])];
+    const dropped = [
+      ...(evaluated ? [] : ['evaluation']),
+      ...(this.#figures.hasOpenInterval && goesOn ? ['step'] : []),
+    ];
     const missing = await folder?.cutMetrics(resume.step, dropped);
     this.owesEvaluation = evaluated ? missing === true : atEnd;
     await folder?.cutBest(resume.step);
@@ -164,8 +149,8 @@ class TrainingRun {
     }
     const stepInEpoch = step % perEpoch;
     this.#tell('training');
-    if (stepInEpoch !== 0 && stepInEpoch % referenceSteps === 0) yield this.#batch();
-    if (this.#lineIsDue) yield await this.#log();
+    if (stepInEpoch !== 0 && stepInEpoch % referenceSteps === 0) yield this.#figures.batch();
+    if (this.#figures.lineIsDue(step === this.lastStep)) yield await this.#log();
     if (stepInEpoch === 0 || step === this.lastStep) {
       // The checkpoint comes first: an evaluation may take long, and what comes in it must not cost the epoch.
       let unsaved = await this.#saveEpoch();
@@ -250,7 +235,7 @@ class TrainingRun {
     else this.#validation = accuracy;
     const { step, perEpoch } = this.#session;
     const epoch = Math.ceil(step / perEpoch);
-    const trainLoss = this.#losses.ofEpoch;
+    const trainLoss = this.#figures.lossOfEpoch;
     const metric: EvaluationMetric = { kind: 'evaluation', split, step, epoch, ...accuracy, trainLoss };
     await this.#recorder.metric({ ...metric });
     return metric;
@@ -260,6 +245,7 @@ class TrainingRun {
   async summary(): Promise<Summary> {
     const { config, engine, folder, job, version, node, onNote } = this.#request;
     const { allWorkers, dataset, simd, step } = this.#session;
+    const { trainMs, images } = this.#figures;
     if (this.accuracy === null) throw new Error('a summary needs an evaluation');
     const saved = this.#session.save();
     const { loss: testLoss, ...accuracy } = this.accuracy;
@@ -281,23 +267,17 @@ class TrainingRun {
       node,
       startedAt: this.#startedAt.toISOString(),
       endedAt: new Date().toISOString(),
-      imagesPerSecond: this.#trainMs === 0 ? 0 : (1000 * this.#images) / this.#trainMs,
-      trainSeconds: this.#trainMs / 1000,
+      imagesPerSecond: trainMs === 0 ? 0 : (1000 * images) / trainMs,
+      trainSeconds: trainMs / 1000,
       evaluationSeconds: this.#evaluationMs / 1000,
       traffic: (await job?.traffic()) ?? null,
-      trainLoss: this.#losses.ofEpoch,
+      trainLoss: this.#figures.lossOfEpoch,
       parametersSha256: await parametersSha256(saved.parameters),
       stateSha256: await stateSha256({ step, ...saved }),
       out: folder?.directory ?? '',
     };
     await this.#recorder.summary({ ...summary });
-    const { trainLoss } = summary;
-    if (folder !== null && step >= warnedFrom && trainLoss !== null && trainLoss >= chanceLoss) {
-      onNote(
-        `warning: the loss of the last epoch, ${trainLoss.toFixed(4)}, is that of guessing: the network has learned nothing; ` +
-          'try a smaller learning rate',
-      );
-    }
+    if (folder !== null && hasLearnedNothing(summary)) onNote(learnedNothing(summary));
     return summary;
   }
 
@@ -307,10 +287,9 @@ class TrainingRun {
     const epochStart = step - (step % perEpoch);
     const next = (every: number, start = epochStart): number => start + nextMultiple(every, step - start);
     const nextCheckpoint = checkpointEvery === undefined ? Infinity : next(checkpointEvery, 0);
-    const slice = Math.max(1, Math.round(progressMs / this.#recent.stepMs));
-    const nextProgress = onProgress === undefined && wantsCheckpoint === undefined ? Infinity : step + slice;
-    const due = [next(referenceSteps), next(logEvery), nextCheckpoint, nextProgress];
-    return Math.min(...due, step + lossSlots, epochStart + perEpoch, this.lastStep);
+    const nextFigures = this.#figures.nextStop(onProgress !== undefined || wantsCheckpoint !== undefined);
+    const due = [next(referenceSteps), next(logEvery), nextCheckpoint, nextFigures];
+    return Math.min(...due, epochStart + perEpoch, this.lastStep);
   }
 
   /** Trains up to step `end`, or less where the group was asked to stop. */
@@ -322,54 +301,14 @@ class TrainingRun {
       try {
         await this.#session.trainTo(end);
       } finally {
-        this.#count(performance.now() - start);
+        this.#figures.count(performance.now() - start);
       }
     });
     this.#throwIfNotFinite();
   }
 
-  /** Counts the steps that were committed in the last `ms`. */
-  #count(ms: number): void {
-    const { step, config, layout } = this.#session;
-    let [images, sum] = [0, 0];
-    for (let counted = this.#counted; counted < step; counted++) {
-      const loss = this.#session.lossOf(counted);
-      this.#losses.add(counted, loss);
-      sum += loss;
-      images += positionOf(config, layout.shape.trainCount, counted).rows;
-    }
-    const steps = step - this.#counted;
-    if (steps > 0) this.#recent = { loss: sum / steps, imagesPerSecond: (1000 * images) / ms, stepMs: ms / steps };
-    this.#counted = step;
-    this.#trainMs += ms;
-    this.#images += images;
-  }
-
   #tell(phase: Progress['phase']): void {
-    const { loss: recentLoss, imagesPerSecond } = this.#recent;
-    const loss = this.#losses.ofEpoch;
-    this.#request.onProgress?.({
-      phase,
-      lastStep: this.lastStep,
-      ...this.#place(),
-      loss,
-      recentLoss,
-      imagesPerSecond,
-    });
-  }
-
-  #place(): StepPlace {
-    const { config } = this.#request;
-    const { step, perEpoch } = this.#session;
-    const epoch = Math.max(1, Math.ceil(step / perEpoch));
-    return {
-      step,
-      epoch,
-      epochs: config.epochs,
-      stepInEpoch: step - (epoch - 1) * perEpoch,
-      stepsPerEpoch: perEpoch,
-      learningRate: learningRateAt(config, step),
-    };
+    this.#request.onProgress?.(this.#figures.progress(phase, this.lastStep));
   }
 
   async #withRestarts<T>(work: () => Promise<T>): Promise<T> {
@@ -384,7 +323,7 @@ class TrainingRun {
   async #giveUp(error: OperationalError): Promise<OperationalError> {
     const { folder, job } = this.#request;
     await this.#session.close();
-    if (this.#lineIsDue) await this.#log();
+    if (this.#figures.lineIsDue(this.#session.step === this.lastStep)) await this.#log();
     const step = String(this.#session.step);
     const saving = this.#checkpoint().then((checkpoint) => this.#recorder.lastCheckpoint(checkpoint));
     const saved = await saving.then(
@@ -395,11 +334,7 @@ class TrainingRun {
       (failure: unknown) => `; step ${step} is not saved: ${messageOf(failure)}`,
     );
     const restarts = job === null ? `; gave up after ${counted(this.#restarts.count, 'restart')}` : '';
-    const message = `${error.message}${restarts}${saved}`;
-    return new OperationalError(error.code, message, {
-      cause: error,
-      ...(error.rank === undefined ? {} : { rank: error.rank }),
-    });
+    return extended(error, `${restarts}${saved}`);
   }
 
   #throwIfNotFinite(): void {
@@ -411,13 +346,8 @@ class TrainingRun {
 
   #diverged(what: string): OperationalError {
     const { config, folder, resume } = this.#request;
-    const grown = config.lrGamma > 1 && this.#session.step >= config.lrStep;
     const none = this.#recorder.savedStep === null && resume === null;
-    const left = none ? 'there is no checkpoint yet' : `the last checkpoint in ${folder?.directory ?? ''} is whole`;
-    return new OperationalError(
-      'NOT_FINITE',
-      `${what}, and ${left}: try a smaller ${grown ? '`lrGamma`' : '`learningRate`'}`,
-    );
+    return diverged(what, { config, step: this.#session.step, kept: none ? null : (folder?.directory ?? '') });
   }
 
   /** What to throw for a reason that all processes have. */
@@ -425,30 +355,8 @@ class TrainingRun {
     return this.#request.job === null ? reason : new CommonEnd(reason);
   }
 
-  #batch(): BatchMetric {
-    return { kind: 'batch', ...this.#place(), loss: this.#session.lossOf(this.#session.step - 1) };
-  }
-
-  /** Whether a line of the metrics is to be written after this step. */
-  get #lineIsDue(): boolean {
-    const { step, stepInEpoch } = this.#place();
-    return this.#losses.steps > 0 && (step === this.lastStep || this.#losses.endsAt(stepInEpoch));
-  }
-
   async #log(): Promise<StepMetric> {
-    const place = this.#place();
-    const images = this.#images - this.#lastLog.images;
-    const ms = this.#trainMs - this.#lastLog.trainMs;
-    this.#lastLog = { images: this.#images, trainMs: this.#trainMs };
-    const metric: StepMetric = {
-      kind: 'step',
-      ...place,
-      loss: this.#losses.ofInterval ?? NaN,
-      steps: this.#losses.steps,
-      imagesPerSecond: (1000 * images) / ms,
-    };
-    // A run that goes on from here goes on with the interval too.
-    if (this.#losses.endsAt(place.stepInEpoch)) this.#losses.startInterval();
+    const metric = this.#figures.line();
     await this.#recorder.metric({ ...metric });
     return metric;
   }
@@ -458,7 +366,7 @@ class TrainingRun {
     const history = {
       init: this.#init(),
       overridden: this.#overridden(),
-      losses: this.#losses.save(),
+      losses: this.#figures.saveLosses(),
       keepBest: this.#request.keepBest,
       best: this.#selection.best,
     };

@@ -2,7 +2,7 @@
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { locateDataset, openDataset } from '../../coordinator/node/dataset-files.js';
-import { datasetParts } from '../../coordinator/session/dataset-parts.js';
+import { datasetParts } from '../../coordinator/dataset/dataset-parts.js';
 import { newestRun } from '../../coordinator/node/run-folder.js';
 import { integer } from '../../coordinator/validate.js';
 import { demoPaths, type DemoFacts, type DemoNetwork } from '../../shared/demo.js';

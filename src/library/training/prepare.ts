@@ -6,7 +6,7 @@ import { nodeHost } from '../../coordinator/node/node-host.js';
 import type { RunFolder } from '../../coordinator/node/run-folder.js';
 import { parseDevices, parseWorkers, resolveGroupSize, type Workers } from '../../coordinator/node/topology.js';
 import { fromFirst } from '../../coordinator/session/agreement.js';
-import { defaultLogEvery } from '../../coordinator/training/losses.js';
+import { defaultLogEvery } from '../../coordinator/metrics/losses.js';
 import type { TrainingRequest } from '../../coordinator/training/training-request.js';
 import { checkProcesses, checkSelection, integer } from '../../coordinator/validate.js';
 import { processName, type Job } from '../../shared/group/job.js';

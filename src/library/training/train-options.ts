@@ -1,5 +1,5 @@
 /** What `train` is given. */
-import type { Progress } from '../../coordinator/training/metrics.js';
+import type { Progress } from '../../coordinator/metrics/metrics.js';
 import { usageError } from '../../shared/errors.js';
 import type { TrainConfig } from '../../shared/model/config.js';
 import { checkOptions, groupOptions, type GroupOptions, type OptionKinds } from '../options.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stateSha256 } from '../../../src/coordinator/node/checkpoint-files.js';
 import { openRunFolder } from '../../../src/coordinator/node/run-folder.js';
-import { holdOut } from '../../../src/coordinator/session/sampler.js';
+import { holdOut } from '../../../src/coordinator/dataset/sampler.js';
 import {
   evaluate,
   exportWeights,

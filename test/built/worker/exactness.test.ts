@@ -1,6 +1,6 @@
 /** The promise of equal bits: across workers, against the golden hashes, and the proofs and hashes that guard it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { stateSha256, type TrainingStep } from '../../../src/coordinator/checkpoint/checkpoint-format.js';
+import { stateSha256, type TrainingStep } from '../../../src/coordinator/checkpoint/checkpoint.js';
 import { goldenHashes } from '../../../src/coordinator/checkpoint/golden-hashes.js';
 import { defaultConfig, verify } from '../../../src/index.js';
 import { batchNormChannels, parameterCount } from '../../../src/shared/model/network.js';

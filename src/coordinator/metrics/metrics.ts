@@ -2,7 +2,7 @@
 import type { TrainConfig } from '../../shared/model/config.js';
 import type { SimdBits } from '../../shared/engine.js';
 import type { Traffic } from '../../shared/group/job.js';
-import type { ValidationScore } from '../checkpoint/checkpoint-format.js';
+import type { ValidationScore } from '../checkpoint/checkpoint.js';
 import type { Accuracy, Split } from '../session/evaluation.js';
 import type { Simd } from '../session/host.js';
 

@@ -1,5 +1,5 @@
 /** Means of the loss: over the steps since the last line of the metrics, and over those of the epoch. */
-import type { LossSum, SavedLosses } from '../checkpoint/checkpoint-format.js';
+import type { LossSum, SavedLosses } from '../checkpoint/checkpoint.js';
 
 /** Steps of an interval, where nothing else is asked for. */
 export const defaultLogEvery = 100;
