@@ -195,6 +195,7 @@ describe('checkpoints', () => {
         overridden: [],
         losses: { logEvery: 100, interval: { steps: 2, sum: 3.5 }, epoch: { steps: 3, sum: 5 } },
         keepBest: true,
+        average: null,
         best: { step: 2, epoch: 1, correct: 9, total: 10, loss: 1.5 },
       },
       ...{ parameters: floats, firstMoments: floats, secondMoments: floats },

@@ -1,5 +1,5 @@
 /** The page's entry: says what this browser lacks, and starts both sections. */
-import { synchroniseStatistics } from '../coordinator/session/batch-norm.js';
+import { trainedNetwork } from '../coordinator/session/trained-network.js';
 import { initialiseParameters, initialiseRunningStatistics } from '../coordinator/session/initialisation.js';
 import type { NetworkState } from '../coordinator/session/state.js';
 import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
@@ -24,9 +24,9 @@ async function start(): Promise<void> {
     forbidTraining();
     return;
   }
-  new TrainSection(facts, async ({ config, parameters, runningStatistics, step }) => {
-    await draw?.use({ parameters, runningStatistics: synchroniseStatistics(config, runningStatistics) });
-    setText('network', `Reads with the network trained below, after step ${String(step)}.`);
+  new TrainSection(facts, async (checkpoint) => {
+    await draw?.use(trainedNetwork(checkpoint));
+    setText('network', `Reads with the network trained below, after step ${String(checkpoint.step)}.`);
   });
 }
 

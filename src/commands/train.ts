@@ -47,6 +47,7 @@ export function trainCommand(exit: (code: number) => void): CommandModule {
 /** What a run that goes on has from its checkpoint, or has done. */
 const remembered = new Set([
   ...Object.keys(defaultConfig),
+  'recipe',
   'engine',
   'logEvery',
   'keepBest',

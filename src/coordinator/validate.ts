@@ -1,8 +1,17 @@
 /** What a user asked for, completed with the defaults and checked before anything starts. */
-import { defaultConfig } from '../shared/model/config.js';
-import type { TrainConfig } from '../shared/model/config.js';
+import {
+  batchNormModes,
+  defaultConfig,
+  inputScales,
+  losses,
+  recipeNames,
+  recipes,
+  schedules,
+} from '../shared/model/config.js';
+import type { Recipe, TrainConfig } from '../shared/model/config.js';
 import { usageError } from '../shared/errors.js';
 import { counted } from '../shared/text.js';
+import { imageSize } from '../shared/model/network.js';
 import { trainedRows } from '../shared/model/schedule.js';
 import { leafCount, rowsOf, shardOf } from '../shared/sums/tree.js';
 
@@ -26,10 +35,27 @@ export function resolveConfig(options: ConfigOptions): TrainConfig {
     lrStep: integer('lrStep', options.lrStep ?? defaultConfig.lrStep, 1, Number.MAX_SAFE_INTEGER),
     lrGamma: nonNegative('lrGamma', options.lrGamma ?? defaultConfig.lrGamma),
     seed: integer('seed', options.seed ?? defaultConfig.seed, 0, maxUint32),
-    batchNorm: batchNormMode(options.batchNorm ?? defaultConfig.batchNorm),
+    batchNorm: word('batchNorm', options.batchNorm ?? defaultConfig.batchNorm, batchNormModes),
     validation: integer('validation', options.validation ?? defaultConfig.validation, 0, maxRows),
     patience: integer('patience', options.patience ?? defaultConfig.patience, 0, maxEpochs),
+    loss: word('loss', options.loss ?? defaultConfig.loss, losses),
+    inputScale: word('inputScale', options.inputScale ?? defaultConfig.inputScale, inputScales),
+    schedule: word('schedule', options.schedule ?? defaultConfig.schedule, schedules),
+    warmUp: within('warmUp', options.warmUp ?? defaultConfig.warmUp, 0, 1),
+    rotation: within('rotation', options.rotation ?? defaultConfig.rotation, 0, 180),
+    translation: within('translation', options.translation ?? defaultConfig.translation, 0, imageSize),
+    scaling: within('scaling', options.scaling ?? defaultConfig.scaling, 0, 0.9),
+    shear: within('shear', options.shear ?? defaultConfig.shear, 0, 60),
+    averageDecay: within('averageDecay', options.averageDecay ?? defaultConfig.averageDecay, 0, 0.999_999),
   };
+}
+
+/**
+ * What a recipe sets; nothing where none is given.
+ * @throws OperationalError USAGE
+ */
+export function recipeOf(name: Recipe | undefined): Partial<TrainConfig> {
+  return name === undefined ? {} : recipes[word('recipe', name, recipeNames)];
 }
 
 /**
@@ -57,9 +83,15 @@ function nonNegative(option: string, value: unknown): number {
   throw usageError(`\`${option}\` must be a finite number of at least 0, not ${show(value)}`);
 }
 
-function batchNormMode(value: unknown): TrainConfig['batchNorm'] {
-  if (value === 'sync' || value === 'local') return value;
-  throw usageError(`\`batchNorm\` must be sync or local, not ${show(value)}`);
+function within(option: string, value: unknown, least: number, most: number): number {
+  if (typeof value === 'number' && value >= least && value <= most) return value;
+  throw usageError(`\`${option}\` must be a number from ${String(least)} to ${String(most)}, not ${show(value)}`);
+}
+
+function word<Word extends string>(option: string, value: unknown, words: readonly Word[]): Word {
+  const found = words.find((candidate) => candidate === value);
+  if (found !== undefined) return found;
+  throw usageError(`\`${option}\` must be ${words.join(' or ')}, not ${show(value)}`);
 }
 
 function show(value: unknown): string {

@@ -28,7 +28,7 @@ export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluatio
     options.checkpoint ?? (await newestRun()),
     options,
   );
-  const inference = await infer(weights, await datasetOf(options.data), options);
+  const inference = await infer(weights, await datasetOf(options.data), options, checkpoint?.config.loss);
   noteChance(inference, options.onNote ?? ignore);
   const { correct, total, accuracy, loss, dataset } = inference;
   return {

@@ -2,9 +2,9 @@
 import { together } from '../coordinator/session/agreement.js';
 import { nodeHost } from '../coordinator/node/node-host.js';
 import { resolveGroupSize } from '../coordinator/node/topology.js';
-import { checkProcesses } from '../coordinator/validate.js';
+import { checkProcesses, recipeOf, resolveConfig } from '../coordinator/validate.js';
 import { runVerification, type Verification } from '../coordinator/verification.js';
-import { defaultConfig } from '../shared/model/config.js';
+import type { Recipe } from '../shared/model/config.js';
 import type { Job } from '../shared/group/job.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { selectEngine, type EngineChoice, type SelectedEngine } from './engines/engines.js';
@@ -16,6 +16,8 @@ import type { GroupOptions, OptionKinds } from './options.js';
 export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
   /** One of the exact engines, `wasm` (the default) or `opencl`. */
   readonly engine?: EngineChoice | undefined;
+  /** What is trained; default `reference`. */
+  readonly recipe?: Recipe | undefined;
   /** Numbers of workers to compare; default 1, 2 and 4. */
   readonly workers?: readonly number[] | undefined;
   /** Steps to train with each; default 20. */
@@ -23,7 +25,7 @@ export interface VerifyOptions extends Pick<GroupOptions, 'data' | 'onNote'> {
 }
 
 /**
- * Trains the same steps of the default configuration with several numbers of workers, and once stopped and resumed, and
+ * Trains the same steps of a recipe with several numbers of workers, and once stopped and resumed, and
  * compares the hashes, with the golden ones too where they are known. Where a launcher of MPI started several processes,
  * they train together, and all return the same. Sets V8's flags for a moment, as `train` does. Throws OperationalError.
  */
@@ -43,13 +45,14 @@ async function* verifyIn(
 ): AsyncGenerator<Verification, void, undefined> {
   const workers = options.workers ?? [1, 2, 4];
   const onNote = once(options.onNote ?? ignore);
+  const config = resolveConfig(recipeOf(options.recipe));
   const { dataset, steps, selected } = await together(job, async () => {
     checkWorkerCounts(workers);
     if (job === null && workers.length === 1 && options.steps === 1) {
       throw usageError('`steps` 1 with one number of `workers` leaves nothing to compare: give more of either');
     }
-    for (const count of workers) resolveGroupSize(count, null, defaultConfig);
-    if (job !== null) checkProcesses(job.processes, defaultConfig);
+    for (const count of workers) resolveGroupSize(count, null, config);
+    if (job !== null) checkProcesses(job.processes, config);
     const steps = positive('steps', options.steps) ?? 20;
     return {
       steps,
@@ -62,7 +65,7 @@ async function* verifyIn(
     engine: selected.engine,
     libraries: selected.libraries,
     pool: selected.pool,
-    config: defaultConfig,
+    config,
     workers,
     steps,
     dataset,
@@ -88,6 +91,7 @@ async function selectExact(
 const optionKinds: OptionKinds<VerifyOptions> = {
   engine: 'other',
   workers: 'other',
+  recipe: 'other',
   steps: 'other',
   data: 'text',
   onNote: 'function',

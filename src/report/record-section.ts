@@ -1,6 +1,6 @@
 /** What the result depends on, and how to have it again. */
 import type { TrainConfig } from '../shared/model/config.js';
-import { count, counted, short } from './format.js';
+import { count, counted, percent, short } from './format.js';
 import { html, type Markup, type Part } from './html.js';
 import type { ReportData } from './report-data.js';
 
@@ -55,21 +55,33 @@ function initialWeights({ file, parametersSha256 }: NonNullable<ReportData['init
   return html`<code>${file}</code>, parameters <code>${parametersSha256.slice(0, 12)}…</code>`;
 }
 
-/** Every field has its line: one that is added to the configuration is asked for here. */
+/** Every field has its line, or none where it says nothing: one that is added to the configuration is asked for here. */
 function configurationOf(config: TrainConfig): [string, string][] {
-  const lines: Record<keyof TrainConfig, [string, string]> = {
+  const stepwise = config.schedule === 'step';
+  const upTo = (name: string, value: number, unit: string): [string, string] | null =>
+    value === 0 ? null : [name, `up to \u00b1${short(value)}${unit}`];
+  const lines: Record<keyof TrainConfig, [string, string] | null> = {
     epochs: ['Epochs', count(config.epochs)],
     batchSize: ['Batch size', count(config.batchSize)],
     microBatch: ['Micro-batch', count(config.microBatch)],
     learningRate: ['Learning rate', short(config.learningRate)],
-    lrStep: ['Decay every', `${count(config.lrStep)} steps`],
-    lrGamma: ['Decay factor', short(config.lrGamma)],
+    schedule: stepwise ? null : ['Schedule', 'one cycle'],
+    lrStep: stepwise ? ['Decay every', `${count(config.lrStep)} steps`] : null,
+    lrGamma: stepwise ? ['Decay factor', short(config.lrGamma)] : null,
+    warmUp: stepwise ? null : ['Rate goes up for', percent(100 * config.warmUp, 0)],
     seed: ['Seed', String(config.seed)],
     batchNorm: ['Batch norm', config.batchNorm],
+    loss: ['Loss', config.loss],
+    inputScale: config.inputScale === 'raw' ? null : ['Pixels', '0 to 1'],
+    rotation: upTo('Rotation', config.rotation, '\u00b0'),
+    translation: upTo('Translation', config.translation, ' pixels'),
+    scaling: upTo('Scaling', 100 * config.scaling, ' %'),
+    shear: upTo('Shear', config.shear, '\u00b0'),
+    averageDecay: config.averageDecay === 0 ? null : ['Average of the weights', `decay ${short(config.averageDecay)}`],
     validation: ['Held-out rows', config.validation === 0 ? 'none' : count(config.validation)],
     patience: ['Patience', config.patience === 0 ? 'none' : counted(config.patience, 'epoch')],
   };
-  return Object.values(lines);
+  return Object.values(lines).filter((line) => line !== null);
 }
 
 function list(pairs: readonly (readonly [string, Part])[]): Markup {

@@ -9,6 +9,8 @@
  * to the static data of an engine's module.
  */
 import type { ComputeDevice, DeviceTime } from './compute-device.js';
+import { assert } from './errors.js';
+import type { Loss } from './model/config.js';
 import type { LeafRange, Merge } from './sums/tree.js';
 
 /** Engines on TensorFlow.js, by the package or backend that computes. */
@@ -62,6 +64,8 @@ export interface DeviceShape extends WorkspaceShape {
   readonly subtrees: number;
   /** Nodes of a `SumTree` at most, where some are not the replica's own; else 0. */
   readonly nodes: number;
+  /** Whether the weights are averaged. */
+  readonly averages: boolean;
   readonly trainCount: number;
   readonly testCount: number;
 }
@@ -92,6 +96,15 @@ export interface StateSet {
   readonly secondMoments: number;
   /** Running mean, then running (unbiased) variance, over all batch-norm channels, as this rank sees them. */
   readonly runningStatistics: number;
+  /** The averages of parameters and running statistics; null where none are taken. */
+  readonly average: { readonly parameters: number; readonly runningStatistics: number } | null;
+}
+
+/** Where the parameters of a state set, or their averages, are. */
+export function parametersOf({ parameters, average }: StateSet, averaged: boolean): number {
+  if (!averaged) return parameters;
+  assert(average !== null, 'averages are taken');
+  return average.parameters;
 }
 
 export interface SplitBinding {
@@ -114,6 +127,13 @@ export interface ReplicaBinding {
   /** What to compute on besides the processor; null for an engine that computes there, or finds its device itself. */
   readonly device: ComputeDevice | null;
   readonly shape: WorkspaceShape;
+  /** What rows are trained by. */
+  readonly loss: Loss;
+  /**
+   * What pixels are divided by within the network, which is done to conv1's weights where they are used, and to the gradient of
+   * what was used: they are the same numbers, and a network of the weights so divided is one of plain pixels.
+   */
+  readonly inputDivisor: number;
   readonly sets: readonly [StateSet, StateSet];
   /** float32 [parameterCount], the mean gradient in PyTorch's layout; each unit is written by its owner. */
   readonly gradients: number;
@@ -137,6 +157,8 @@ export interface Shard {
   /** Byte offset of this shard's row numbers: uint32 [rows], positions in the training split. */
   readonly rowNumbers: number;
   readonly rows: number;
+  /** Byte offset of what is done to their images, float32 [rows][transformLength], see augmentation.ts; null for nothing. */
+  readonly transforms: number | null;
   /** The shard's leaves in the global batch. */
   readonly leaves: LeafRange;
 }
@@ -162,7 +184,7 @@ export interface StatisticsExchange {
   reduce(leaves: Float64Array, length: number, total: Float64Array): void;
 }
 
-/** Scalars of one Adam step (Kingma and Ba 2015), all float64. */
+/** Scalars of one step, all float64: of Adam (Kingma and Ba 2015), and of the average of the weights. */
 export interface AdamScalars {
   readonly learningRate: number;
   readonly beta1: number;
@@ -171,6 +193,8 @@ export interface AdamScalars {
   /** beta^t of this step, by repeated multiplication. */
   readonly beta1Power: number;
   readonly beta2Power: number;
+  /** What the average keeps of itself; null where none is taken. */
+  readonly averageDecay: number | null;
 }
 
 /** What every replica does: an engine bound to one device and one rank. Called from that rank's thread only. */
@@ -180,8 +204,9 @@ interface AnyReplica {
   /**
    * Test rows [start, end) in evaluation mode, by the `evaluationStatistics`: fills their `probabilities`. A promise is awaited
    * before the next call.
+   * @param averaged whether by the averages of that state set; what was prepared last must be that, too
    */
-  evaluate(start: number, end: number, set: 0 | 1): void | Promise<void>;
+  evaluate(start: number, end: number, set: 0 | 1, averaged?: boolean): void | Promise<void>;
   /** What the device ran since the last call, where `ComputeDevice.profiling` asks for it; called between commands. */
   takeTimes?(): readonly DeviceTime[];
   /** Gives back what the replica has on its device; nothing is called afterwards. */
@@ -191,8 +216,8 @@ interface AnyReplica {
 /** A replica that computes on the state in shared memory, of which each rank updates its own units. */
 export interface UnitReplica extends AnyReplica {
   readonly keepsState: false;
-  /** Derives what the engine needs from the parameters of a unit in that state set. */
-  prepare(unit: number, set: 0 | 1): void;
+  /** Derives what the engine needs from the parameters of a unit in that state set, or from their averages. */
+  prepare(unit: number, set: 0 | 1, averaged?: boolean): void;
   /**
    * Forward and backward over a shard in training mode. Leaves the sums of its subtrees in the rank's accumulators and the
    * updated running statistics in set `to`. A shard without rows makes exchanges only. A promise is awaited before the next call.
@@ -208,7 +233,10 @@ export interface UnitReplica extends AnyReplica {
    * @returns whether every value is finite
    */
   finish(unit: number, accumulator: number, globalRows: number): boolean;
-  /** Adam on the unit's parameters from set `from` into set `to`, then `prepare` on the result. Returns whether all is finite. */
+  /**
+   * Adam on the unit's parameters from set `from` into set `to`, and into their averages where there are some, then `prepare` on
+   * the result. Returns whether all is finite.
+   */
   update(unit: number, from: 0 | 1, to: 0 | 1, adam: AdamScalars): boolean;
 }
 
@@ -220,6 +248,8 @@ export interface DeviceReplica extends AnyReplica {
   readonly keepsState: true;
   /** Makes a state set on the device what it is in shared memory, and goes on from there. */
   load(set: 0 | 1): void;
+  /** Derives what evaluation needs from the averages of a state set on the device; `load` makes it fit for training again. */
+  prepareAverage(set: 0 | 1): void;
   /** As that of `UnitReplica`, but what it makes stays on the device. */
   forwardBackward(shard: Shard, exchange: StatisticsExchange): void;
   /** Brings the sums of the last shard's subtrees into the rank's accumulators. Waits. */

@@ -37,13 +37,14 @@ export class DeviceStep extends RankStep {
     this.#alone = context.groupSize === 1 && context.mailbox === null;
   }
 
-  prepare(): void {
+  protected prepareNetwork(averaged: boolean): void {
     this.#done = this.context.control.committed;
     this.#told = this.#done;
     const set = stateSetOf(this.#done);
     this.enter('prepare');
     this.#powers[set].set(this.betaPowers[set]);
-    this.#replica.load(set);
+    if (averaged) this.#replica.prepareAverage(set);
+    else this.#replica.load(set);
     this.barrier();
   }
 

@@ -47,7 +47,9 @@ async function runRank(
   const { rank, groupSize, layout } = config;
   const control = new Control(memory.buffer, layout.control, groupSize, config.timeoutMs);
   const mailbox = words === null ? null : new Mailbox(words);
-  const replica = await engine.createReplica(bindReplica(layout, memory, module, config.libraries, rank, device));
+  const replica = await engine.createReplica(
+    bindReplica(layout, config.config, memory, module, config.libraries, rank, device),
+  );
   const context: RankContext = { ...config, engine, buffer: memory.buffer, control, mailbox };
   const step = replica.keepsState ? new DeviceStep(context, replica) : new UnitStep(context, replica);
   try {
@@ -77,6 +79,7 @@ async function carryOut(command: Command, context: RankContext, replica: Replica
   const { control, rank, groupSize, config } = context;
   const stepMs: number[] = [];
   if (command.name === 'prepare') step.prepare();
+  if (command.name === 'prepareAverage') step.prepareAverage();
   if (command.name === 'evaluate') {
     const count = command.end - command.first;
     const share = rowsOf(shardOf(leafCount(count, config.microBatch), rank, groupSize), count, config.microBatch);
@@ -84,7 +87,7 @@ async function carryOut(command: Command, context: RankContext, replica: Replica
       control.setPhase(rank, 'evaluation');
       const begun = performance.now();
       const end = Math.min(start + rows, share.end);
-      await replica.evaluate(command.first + start, command.first + end, stateSetOf(control.committed));
+      await replica.evaluate(command.first + start, command.first + end, stateSetOf(control.committed), step.averaged);
       if (performance.now() - begun < shortMs) rows *= 2;
       start = end;
     }

@@ -13,7 +13,8 @@ import type { StepTimes } from '../shared/group/protocol.js';
 import { JobRank } from '../shared/group/job-collectives.js';
 import type { Mailbox } from '../shared/group/mailbox.js';
 import { ownedUnits } from '../shared/sums/batch-plan.js';
-import { adamDefaults, learningRateAt, positionOf } from '../shared/model/schedule.js';
+import { drawTransform, transformLength } from '../shared/model/augmentation.js';
+import { adamDefaults, averageDecayAt, learningRateAt, positionOf, stepsPerEpoch } from '../shared/model/schedule.js';
 import { leafCount, rowsOf } from '../shared/sums/tree.js';
 
 export interface RankContext {
@@ -52,6 +53,9 @@ export abstract class RankStep {
   /** Of rank 0: sums of the loss, by subtree. */
   readonly #sums: Float64Array;
   readonly #stepLosses: Float64Array;
+  /** This rank's, for the rows at hand; null where they are not augmented. */
+  readonly #transforms: Float32Array | null;
+  #averaged = false;
   #step = 0;
   readonly times: Mutable<StepTimes> = { data: 0, compute: 0, allReduce: 0, optimiser: 0, waiting: 0 };
 
@@ -65,6 +69,9 @@ export abstract class RankStep {
     this.losses = new Float64Array(buffer, layout.losses, groupSize * layout.shape.subtrees);
     this.#sums = new Float64Array(this.losses.length);
     this.#stepLosses = new Float64Array(buffer, layout.stepLosses, lossSlots);
+    const transforms = layout.transforms?.[rank];
+    const floats = layout.shape.shardRows * transformLength;
+    this.#transforms = transforms === undefined ? null : new Float32Array(buffer, transforms, floats);
     const [even, odd] = layout.sets;
     this.betaPowers = [new Float64Array(buffer, even.betaPowers, 2), new Float64Array(buffer, odd.betaPowers, 2)];
     let since = 0;
@@ -76,7 +83,23 @@ export abstract class RankStep {
   }
 
   /** Derives what the engine needs of the state that is committed. */
-  abstract prepare(): void;
+  prepare(): void {
+    this.#averaged = false;
+    this.prepareNetwork(false);
+  }
+
+  /** Derives what evaluation needs of the average of the weights that are committed. */
+  prepareAverage(): void {
+    this.#averaged = true;
+    this.prepareNetwork(true);
+  }
+
+  /** Whether what was prepared last is the average. */
+  get averaged(): boolean {
+    return this.#averaged;
+  }
+
+  protected abstract prepareNetwork(averaged: boolean): void;
 
   /** Runs step `step`. Returns false where a value ceased to be finite: nothing of it was committed then. */
   abstract run(step: number): Promise<boolean>;
@@ -97,8 +120,10 @@ export abstract class RankStep {
       to: stateSetOf(step + 1),
       rowNumbers: layout.permutation + (position.start + rows.start) * 4,
       rows: rows.end - rows.start,
+      transforms: this.#transforms?.byteOffset ?? null,
       leaves: plan.shard,
     };
+    this.#drawTransforms(position.epoch, shard);
     if (this.job !== null) this.job.step = step;
     const sync = config.batchNorm === 'sync';
     if (sync) this.#group.start(plan);
@@ -132,11 +157,13 @@ export abstract class RankStep {
 
   /** @param powers beta1^t and beta2^t before the step */
   protected adamOf(step: number, powers: Float64Array): AdamScalars {
+    const { config, layout } = this.context;
     return {
       ...adamDefaults,
-      learningRate: learningRateAt(this.context.config, step),
+      learningRate: learningRateAt(config, stepsPerEpoch(config, layout.shape.trainCount), step),
       beta1Power: (powers[0] ?? 1) * adamDefaults.beta1,
       beta2Power: (powers[1] ?? 1) * adamDefaults.beta2,
+      averageDecay: config.averageDecay > 0 ? averageDecayAt(config, step + 1) : null,
     };
   }
 
@@ -149,6 +176,16 @@ export abstract class RankStep {
     const start = performance.now();
     this.context.control.barrier(this.context.rank);
     this.times.waiting += performance.now() - start;
+  }
+
+  #drawTransforms(epoch: number, { rowNumbers, rows }: Shard): void {
+    const transforms = this.#transforms;
+    if (transforms === null) return;
+    const { config, buffer } = this.context;
+    const numbers = new Uint32Array(buffer, rowNumbers, rows);
+    numbers.forEach((row, i) => {
+      drawTransform(config, epoch, row, transforms, i * transformLength);
+    });
   }
 
   #planOf(rows: number): BatchPlan {

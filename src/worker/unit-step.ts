@@ -9,24 +9,38 @@
  * that did not reach it leaves nothing behind.
  */
 import type { UnitReplica } from '../shared/engine.js';
+import { at } from '../shared/errors.js';
 import { accumulatorOf, reduceUnit } from '../shared/group/collectives.js';
 import { sumBase } from '../shared/group/job-collectives.js';
 import { stateSetOf } from '../shared/group/memory.js';
+import { batchNormChannels } from '../shared/model/network.js';
 import type { BatchPlan } from '../shared/sums/batch-plan.js';
 import { RankStep, type RankContext } from './step.js';
 
 export class UnitStep extends RankStep {
   readonly #replica: UnitReplica;
+  /** This rank's running statistics, by set, and their averages where they are taken. */
+  readonly #statistics: readonly [Float32Array, Float32Array];
+  readonly #averages: readonly [Float32Array, Float32Array] | null;
 
   constructor(context: RankContext, replica: UnitReplica) {
     super(context);
     this.#replica = replica;
+    const { buffer, layout, rank } = context;
+    const views = (places: readonly (readonly number[])[]): readonly [Float32Array, Float32Array] => {
+      const view = (set: 0 | 1): Float32Array =>
+        new Float32Array(buffer, at(at(places, set), rank), 2 * batchNormChannels);
+      return [view(0), view(1)];
+    };
+    this.#statistics = views(layout.sets.map((set) => set.runningStatistics));
+    const averages = layout.sets.flatMap(({ average }) => (average === null ? [] : [average.runningStatistics]));
+    this.#averages = averages.length === 0 ? null : views(averages);
   }
 
-  prepare(): void {
+  protected prepareNetwork(averaged: boolean): void {
     const set = stateSetOf(this.context.control.committed);
     this.enter('prepare');
-    for (const unit of this.units) this.#replica.prepare(unit, set);
+    for (const unit of this.units) this.#replica.prepare(unit, set, averaged);
     this.barrier();
   }
 
@@ -61,6 +75,15 @@ export class UnitStep extends RankStep {
     return;
   }
 
+  /** Of this rank's running statistics: as the kernel `averageOf` does it, to the bit. */
+  #averageStatistics(from: 0 | 1, to: 0 | 1, decay: number | null): void {
+    const [averages, values] = [this.#averages, this.#statistics];
+    if (decay === null || averages === null) return;
+    const [old, next, added] = [averages[from], averages[to], values[to]];
+    const [kept, rest] = [Math.fround(decay), Math.fround(1 - decay)];
+    for (const [i, value] of old.entries()) next[i] = Math.fround(kept * value) + Math.fround(rest * at(added, i));
+  }
+
   #updateUnits(plan: BatchPlan, step: number): void {
     const { control, rank, layout, engine } = this.context;
     const [from, to] = [stateSetOf(step), stateSetOf(step + 1)];
@@ -69,6 +92,7 @@ export class UnitStep extends RankStep {
       this.betaPowers[to][0] = adam.beta1Power;
       this.betaPowers[to][1] = adam.beta2Power;
     }
+    this.#averageStatistics(from, to, adam.averageDecay);
     const accumulator = this.job === null ? accumulatorOf(layout, plan, 0) : sumBase(layout, plan);
     for (const index of this.units) {
       const unit = engine.units[index];

@@ -69,6 +69,7 @@ async function example(step: number, local = false): Promise<Checkpoint> {
     runningStatistics: Array.from({ length: local ? 3 : 1 }, (_, rank) => statistics(rank)),
     beta1Power: 0.9 * 0.9 * 0.9,
     beta2Power: 0.1 + 0.2,
+    average: null,
     parametersSha256: sha256,
     init: local ? { file: 'weights.pth', parametersSha256: sha256 } : null,
     overridden: local ? ['data', 'seed'] : [],

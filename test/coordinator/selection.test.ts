@@ -19,12 +19,22 @@ describe('the loss of a row', () => {
     for (const [i, row] of [...rows, new Float32Array(10).fill(1, 3, 4)].entries()) {
       const label = i % 10;
       const expected = Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0)) - (row[label] ?? NaN);
-      expect(Math.abs(meanLoss(lossUnits(row, 0, 10, label), 1) - expected)).toBeLessThan(2 ** -28);
+      expect(Math.abs(meanLoss(lossUnits('double-softmax', row, 0, 10, label), 1) - expected)).toBeLessThan(2 ** -28);
     }
   });
 
+  it('is minus the logarithm of its probability, of cross-entropy, and finite where there is none', () => {
+    for (const [i, row] of rows.entries()) {
+      const expected = -Math.log(row[i % 10] ?? NaN);
+      expect(Math.abs(meanLoss(lossUnits('cross-entropy', row, 0, 10, i % 10), 1) - expected)).toBeLessThan(2 ** -28);
+    }
+    const tiny = Float32Array.of(1, 1e-30, 2 ** -149, 0);
+    const losses = [0, 1, 2, 3].map((label) => meanLoss(lossUnits('cross-entropy', tiny, 0, 4, label), 1));
+    expect(losses.map((loss) => loss.toFixed(6))).toEqual(['0.000000', '69.077553', '103.278930', '103.278930']);
+  });
+
   it('adds up to the same in any order, and over any number of processes', () => {
-    const units = rows.map((row, i) => lossUnits(row, 0, 10, i % 10));
+    const units = rows.map((row, i) => lossUnits('double-softmax', row, 0, 10, i % 10));
     const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
     expect(units.every(Number.isSafeInteger)).toBe(true);
     expect(sum(units.toReversed())).toBe(sum(units));

@@ -1,11 +1,11 @@
 /** StepLR and which rows a step takes. */
 import { describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/shared/model/config.js';
-import { learningRateAt, positionOf, stepsPerEpoch } from '../../src/shared/model/schedule.js';
+import { averageDecayAt, learningRateAt, positionOf, stepsPerEpoch } from '../../src/shared/model/schedule.js';
 
 describe('StepLR', () => {
   it('decays by 0.1 every 938 optimiser steps from 1e-3', () => {
-    const rates = [0, 937, 938, 1875, 1876, 2814].map((step) => learningRateAt(defaultConfig, step));
+    const rates = [0, 937, 938, 1875, 1876, 2814].map((step) => learningRateAt(defaultConfig, 469, step));
     expect(rates.map((rate) => rate.toFixed(10))).toEqual([
       '0.0010000000',
       '0.0010000000',
@@ -19,18 +19,47 @@ describe('StepLR', () => {
   it('multiplies repeatedly, as PyTorch does, to the bit', () => {
     let rate = 1e-3;
     for (let decays = 0; decays < 7; decays++) {
-      expect(learningRateAt(defaultConfig, 938 * decays)).toBe(rate);
+      expect(learningRateAt(defaultConfig, 469, 938 * decays)).toBe(rate);
       rate *= 0.1;
     }
   });
 
   it('takes any period and factor, those that end at 0 too', () => {
     const config = { ...defaultConfig, learningRate: 0.5, lrStep: 3, lrGamma: 0.5 };
-    expect([0, 2, 3, 5, 6, 9].map((step) => learningRateAt(config, step))).toEqual([
+    expect([0, 2, 3, 5, 6, 9].map((step) => learningRateAt(config, 469, step))).toEqual([
       0.5, 0.5, 0.25, 0.25, 0.125, 0.0625,
     ]);
-    expect(learningRateAt({ ...config, lrGamma: 0 }, 3)).toBe(0);
-    expect(learningRateAt({ ...config, lrStep: 1, lrGamma: 1 }, 1000)).toBe(0.5);
+    expect(learningRateAt({ ...config, lrGamma: 0 }, 469, 3)).toBe(0);
+    expect(learningRateAt({ ...config, lrStep: 1, lrGamma: 1 }, 469, 1000)).toBe(0.5);
+  });
+});
+
+describe('one cycle', () => {
+  const config = { ...defaultConfig, schedule: 'one-cycle', learningRate: 4e-3, epochs: 10, warmUp: 0.2 } as const;
+  const rateAt = (step: number): number => learningRateAt(config, 100, step);
+
+  it('goes up to the learning rate in a straight line, and down to 0 along a cosine', () => {
+    expect([0, 50, 100, 200].map(rateAt)).toEqual([0, 1e-3, 2e-3, 4e-3]);
+    expect(rateAt(600)).toBeCloseTo(2e-3, 12);
+    expect(rateAt(400)).toBeCloseTo(4e-3 * (0.5 + Math.SQRT1_2 / 2), 12);
+    expect([1000, 1001].map(rateAt), 'what comes after the end').toEqual([0, 0]);
+    const rates = Array.from({ length: 1001 }, (_, step) => rateAt(step));
+    for (let step = 1; step <= 1000; step++) {
+      const change = (rates[step] ?? NaN) - (rates[step - 1] ?? NaN);
+      expect(step <= 200 ? change > 0 : change < 0, String(step)).toBe(true);
+    }
+  });
+
+  it.each([0, 1])('takes a warm-up of %d of all steps', (warmUp) => {
+    const rates = [0, 500, 1000].map((step) => learningRateAt({ ...config, warmUp }, 100, step));
+    expect(rates.map((rate) => Number(rate.toFixed(12)))).toEqual(warmUp === 0 ? [4e-3, 2e-3, 0] : [0, 2e-3, 0]);
+  });
+});
+
+describe("the average's decay", () => {
+  it('grows from a little to what was asked for', () => {
+    const config = { ...defaultConfig, averageDecay: 0.99 };
+    expect([1, 90, 890, 100_000].map((steps) => averageDecayAt(config, steps))).toEqual([2 / 11, 0.91, 0.99, 0.99]);
   });
 });
 

@@ -5,6 +5,7 @@
 import type { ComputeDevice } from '../../src/shared/compute-device.js';
 import { assert } from '../../src/shared/errors.js';
 import { staticBytes } from '../../src/shared/group/memory.js';
+import { parametersOf } from '../../src/shared/engine.js';
 import type {
   AdamScalars,
   Engine,
@@ -13,6 +14,8 @@ import type {
   StateSet,
   StatisticsExchange,
 } from '../../src/shared/engine.js';
+import { transformLength } from '../../src/shared/model/augmentation.js';
+import type { Loss } from '../../src/shared/model/config.js';
 import { batchNormChannels, classes, imagePixels, parameterCount } from '../../src/shared/model/network.js';
 import { leafCount, mergesOfSubtrees, subtreesOf } from '../../src/shared/sums/tree.js';
 import type { LeafRange } from '../../src/shared/sums/tree.js';
@@ -35,6 +38,10 @@ export interface ReplicaOptions {
   readonly libraries?: readonly string[];
   /** Of an engine that computes on one. */
   readonly device?: ComputeDevice;
+  readonly loss?: Loss;
+  readonly inputDivisor?: number;
+  /** Whether both sets have averages, which begin with what they are averages of. */
+  readonly averages?: boolean;
 }
 
 export interface ShardOptions {
@@ -43,6 +50,8 @@ export interface ShardOptions {
   /** The shard's leaves in the global batch; the rows are the whole batch if left out. */
   readonly leaves?: LeafRange;
   readonly from?: 0 | 1;
+  /** Of each row, [rows][transformLength]; none if left out. */
+  readonly transforms?: Float32Array;
   readonly exchange: StatisticsExchange;
 }
 
@@ -52,6 +61,8 @@ export interface TestReplica {
   readonly replica: Replica;
   /** float32 [parameterCount] */
   parameters(set: 0 | 1): Float32Array;
+  /** The averages of the parameters, float32 [parameterCount]. */
+  averages(set: 0 | 1): Float32Array;
   /** float32 [2][448]: running mean, then running variance */
   runningStatistics(set: 0 | 1): Float32Array;
   /** Byte offsets, one a subtree. */
@@ -64,6 +75,8 @@ export interface TestReplica {
   readonly evaluationStatistics: Float32Array;
   /** float32 [test rows][classes] */
   readonly probabilities: Float32Array;
+  /** Takes over what was written into a state set's weights, or its averages, for the next evaluation. */
+  prepare(set: 0 | 1, averaged: boolean): void;
   /** forwardBackward from one set into the other. */
   run(options: ShardOptions): Promise<ShardReport>;
   /** Adds the subtrees of a whole batch up in accumulator 0, as the group does. */
@@ -100,16 +113,26 @@ export async function makeReplica(engine: Engine, options: ReplicaOptions): Prom
     replica,
     accumulators,
     parameters: (set) => floats(sets[set].parameters, parameterCount),
+    averages: (set) => floats(parametersOf(sets[set], true), parameterCount),
     runningStatistics: (set) => floats(sets[set].runningStatistics, 2 * batchNormChannels),
     accumulator: (k) => floats(accumulatorAt(k), engine.accumulatorLength),
     gradient: floats(gradients, parameterCount),
     evaluationStatistics: floats(layout.evaluationStatistics, 2 * batchNormChannels),
     probabilities: floats(probabilities, layout.test.count * classes),
-    run: async ({ rowNumbers: positions, leaves, from = 0, exchange }) => {
+    prepare(set, averaged) {
+      if (!replica.keepsState) for (const unit of units) replica.prepare(unit, set, averaged);
+      else {
+        replica.load(set);
+        if (averaged) replica.prepareAverage(set);
+      }
+    },
+    run: async ({ rowNumbers: positions, leaves, from = 0, transforms, exchange }) => {
       const rows = positions.length;
       new Uint32Array(memory.buffer, rowNumbers, rows).set(positions);
       const range = leaves ?? { start: 0, end: leafCount(rows, options.microBatch) };
-      const shard = { from, to: other(from), rowNumbers, rows, leaves: range };
+      const place = transforms === undefined ? null : layout.transforms;
+      if (transforms !== undefined) floats(layout.transforms, transforms.length).set(transforms);
+      const shard = { from, to: other(from), rowNumbers, rows, transforms: place, leaves: range };
       if (!replica.keepsState) return await replica.forwardBackward(shard, exchange);
       replica.load(from);
       replica.forwardBackward(shard, exchange);
@@ -152,14 +175,15 @@ export function adamScalars(t: number): AdamScalars {
   const [beta1, beta2] = [0.9, 0.999];
   let [beta1Power, beta2Power] = [1, 1];
   for (let i = 0; i < t; i++) [beta1Power, beta2Power] = [beta1Power * beta1, beta2Power * beta2];
-  return { learningRate: 1e-3, beta1, beta2, epsilon: 1e-8, beta1Power, beta2Power };
+  return { learningRate: 1e-3, beta1, beta2, epsilon: 1e-8, beta1Power, beta2Power, averageDecay: null };
 }
 
 export function other(set: 0 | 1): 0 | 1 {
   return set === 0 ? 1 : 0;
 }
 
-function layOut(engine: Engine, { rows, microBatch, train, test }: ReplicaOptions) {
+function layOut(engine: Engine, options: ReplicaOptions) {
+  const { rows, microBatch, train, test, loss = 'double-softmax', inputDivisor = 1, averages = false } = options;
   let bytes = 0;
   const take = (length: number): number => {
     const offset = bytes;
@@ -173,11 +197,16 @@ function layOut(engine: Engine, { rows, microBatch, train, test }: ReplicaOption
     firstMoments: take(parameterCount * 4),
     secondMoments: take(parameterCount * 4),
     runningStatistics: take(2 * batchNormChannels * 4),
+    average: averages
+      ? { parameters: take(parameterCount * 4), runningStatistics: take(2 * batchNormChannels * 4) }
+      : null,
   });
   const split = (count: number) => ({ images: take(count * imagePixels), labels: take(count), count });
   const subtrees = 2 * Math.ceil(Math.log2(leafCount(rows, microBatch) + 1));
   const layout = {
     shape,
+    loss,
+    inputDivisor,
     sets: [stateSet(), stateSet()] as const,
     gradients: take(parameterCount * 4),
     prepared: take(engine.preparedBytes),
@@ -188,6 +217,7 @@ function layOut(engine: Engine, { rows, microBatch, train, test }: ReplicaOption
     evaluationStatistics: take(2 * batchNormChannels * 4),
     probabilities: take((test?.labels.length ?? 0) * classes * 4),
     rowNumbers: take(rows * 4),
+    transforms: take(rows * transformLength * 4),
     scratch: take(scratchBytes),
   };
   const pages = Math.ceil(bytes / 65536);
@@ -205,4 +235,6 @@ function fill(memory: WebAssembly.Memory, layout: ReturnType<typeof layOut>, opt
   const [first] = layout.sets;
   new Float32Array(memory.buffer, first.parameters, parameterCount).set(options.parameters);
   new Float32Array(memory.buffer, first.runningStatistics + batchNormChannels * 4, batchNormChannels).fill(1);
+  if (first.average === null) return;
+  new Float32Array(memory.buffer, first.average.parameters, parameterCount).set(options.parameters);
 }

@@ -26,6 +26,7 @@ function lonelyRank(failing: number | null = null) {
     keepsState: true,
     add: () => undefined,
     evaluate: () => undefined,
+    prepareAverage: () => undefined,
     load: (set) => (steps[set] = first(set)[0] ?? NaN),
     forwardBackward: () => undefined,
     shareSums: () => {

@@ -23,7 +23,9 @@ export class DigitReader {
     const shape = { groupSize: 1, shardRows: 1, subtrees: 1, microBatch, trainCount: 0, testCount: 1 };
     const layout = planMemory(wasmEngine, shape);
     const memory = allocateMemory(layout);
-    const replica = await wasmEngine.createReplica(bindReplica(layout, memory, kernels?.module ?? null, [], 0));
+    const replica = await wasmEngine.createReplica(
+      bindReplica(layout, defaultConfig, memory, kernels?.module ?? null, [], 0),
+    );
     return new DigitReader(replica, memory.buffer, layout);
   }
 

@@ -1,13 +1,18 @@
 /** A command made from its flags: what yargs takes, and the library's options that come of it. */
 import type { CommandModule, Options } from 'yargs';
 import { engineChoices, OperationalError, overridable, weightFormats } from '../../index.js';
+import { batchNormModes, inputScales, losses, recipeNames, schedules } from '../../shared/model/config.js';
 import { examples, flagsOf, type CommandName, type Flag, type Flags, type Kind } from './flags.js';
 import { begin } from './output.js';
 
 /** The words of options that take some of a few. */
 const choices = {
   engine: engineChoices,
-  batchNorm: ['sync', 'local'],
+  batchNorm: batchNormModes,
+  recipe: recipeNames,
+  loss: losses,
+  inputScale: inputScales,
+  schedule: schedules,
   format: weightFormats,
   override: overridable,
 } as const;

@@ -99,6 +99,13 @@ export const flags = {
       kind: 'text',
       describe: 'device of each worker: cpu, or cpu:N to pin it to core N, gpu, gpu:N or opencl:N, such as gpu:0,gpu:1',
     },
+    recipe: {
+      flag: 'recipe',
+      kind: 'choice',
+      describe:
+        'what the options below are by default: reference repeats the PyTorch project, better reads digits better',
+      otherwise: 'reference',
+    },
     epochs: {
       flag: 'epochs',
       kind: 'number',
@@ -108,6 +115,18 @@ export const flags = {
     batchSize,
     microBatch,
     learningRate: { flag: 'lr', kind: 'number', describe: 'learning rate', otherwise: defaultConfig.learningRate },
+    schedule: {
+      flag: 'schedule',
+      kind: 'choice',
+      describe: 'step: decays by steps; one-cycle: up to the learning rate, and down to 0 over all epochs',
+      otherwise: defaultConfig.schedule,
+    },
+    warmUp: {
+      flag: 'warm-up',
+      kind: 'number',
+      describe: 'of one-cycle, the share of the steps in which the rate goes up',
+      otherwise: defaultConfig.warmUp,
+    },
     lrStep: {
       flag: 'lr-step',
       kind: 'number',
@@ -118,8 +137,50 @@ export const flags = {
     seed: {
       flag: 'seed',
       kind: 'number',
-      describe: 'seed of initialisation and shuffling',
+      describe: 'seed of initialisation, shuffling and augmentation',
       otherwise: defaultConfig.seed,
+    },
+    loss: {
+      flag: 'loss',
+      kind: 'choice',
+      describe: 'cross-entropy of the logits, or, as in the reference, of their softmax (double-softmax)',
+      otherwise: defaultConfig.loss,
+    },
+    inputScale: {
+      flag: 'input-scale',
+      kind: 'choice',
+      describe: 'what the network is given of a pixel: raw 0 to 255, or unit 0 to 1',
+      otherwise: defaultConfig.inputScale,
+    },
+    rotation: {
+      flag: 'rotation',
+      kind: 'number',
+      describe: 'augmentation, drawn anew for every image of every epoch: degrees to either side at most',
+      otherwise: defaultConfig.rotation,
+    },
+    translation: {
+      flag: 'translation',
+      kind: 'number',
+      describe: 'augmentation: pixels in each direction at most',
+      otherwise: defaultConfig.translation,
+    },
+    scaling: {
+      flag: 'scaling',
+      kind: 'number',
+      describe: 'augmentation: of its size in each direction at most, 0.1 is 90 to 110 %',
+      otherwise: defaultConfig.scaling,
+    },
+    shear: {
+      flag: 'shear',
+      kind: 'number',
+      describe: 'augmentation: degrees of shear to either side at most',
+      otherwise: defaultConfig.shear,
+    },
+    averageDecay: {
+      flag: 'average',
+      kind: 'number',
+      describe: 'decay of an average of the weights, which is scored and used in their place; 0: none',
+      otherwise: defaultConfig.averageDecay,
     },
     engine,
     batchNorm,
@@ -275,6 +336,7 @@ export const flags = {
     json: jsonArray,
   },
   verify: {
+    recipe: { flag: 'recipe', kind: 'choice', describe: 'what is trained, as in train', otherwise: 'reference' },
     engine: { flag: 'engine', kind: 'choice', describe: 'wasm or opencl: what promises equal bits', otherwise: 'wasm' },
     workers: {
       flag: 'workers',

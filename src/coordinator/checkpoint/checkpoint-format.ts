@@ -10,7 +10,7 @@
  * Reading trusts nothing: each length is checked before it is used, and the checksum before anything is decoded.
  */
 import { assert, OperationalError } from '../../shared/errors.js';
-import type { TrainConfig } from '../../shared/model/config.js';
+import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
 import { batchNormChannels, batchNorms, parameterCount, parameters } from '../../shared/model/network.js';
 import { Packr, Unpackr } from '../../shared/msgpack.js';
 import { sha256 } from '../../shared/sha256.js';
@@ -24,10 +24,14 @@ import { isPlainMessagePack } from './plain-msgpack.js';
 
 export const checkpointVersion = 2;
 const oldestVersion = 1;
+/** What configurations had from the first. */
+const firstOptions = ['epochs', 'batchSize', 'microBatch', 'learningRate', 'lrStep', 'lrGamma', 'seed', 'batchNorm'];
 /** What was added since to the configuration, with the value that runs without it had; that is not written either. */
-const addedOptions: Partial<TrainConfig> = { validation: 0, patience: 0 };
+const addedOptions: Partial<TrainConfig> = Object.fromEntries(
+  Object.entries(defaultConfig).filter(([name]) => !firstOptions.includes(name)),
+);
 /** The same of other fields. */
-const addedFields: Partial<Checkpoint> = { losses: null, keepBest: false, best: null };
+const addedFields: Partial<Checkpoint> = { losses: null, keepBest: false, best: null, average: null };
 /** Threads tell each other a step as an int32. */
 const maxStep = 0x7fffffff;
 /** Bytes in front of the payload. */
@@ -55,7 +59,7 @@ const tensorTable = [
 export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Array<ArrayBuffer>> {
   checkLengths(checkpoint);
   assert(unsoundField(checkpoint) === null, 'a checkpoint that is written can be read');
-  const { config, parameters, firstMoments, secondMoments, runningStatistics, ...scalars } = checkpoint;
+  const { config, parameters, firstMoments, secondMoments, runningStatistics, average, ...scalars } = checkpoint;
   const payload = packr.pack({
     config: without(config, addedOptions),
     ...without(scalars, addedFields),
@@ -64,6 +68,14 @@ export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Arr
     firstMoments: floatBytes(firstMoments),
     secondMoments: floatBytes(secondMoments),
     runningStatistics: runningStatistics.map(floatBytes),
+    ...(average === null
+      ? {}
+      : {
+          average: {
+            parameters: floatBytes(average.parameters),
+            runningStatistics: average.runningStatistics.map(floatBytes),
+          },
+        }),
   });
   const bytes = new Uint8Array(checkpointHeaderLength + payload.length);
   const view = new DataView(bytes.buffer);
@@ -150,6 +162,7 @@ async function checkpointOf(fields: Fields): Promise<Checkpoint> {
     firstMoments: floatsOf(fields['firstMoments'], 'firstMoments', parameterCount),
     secondMoments: floatsOf(fields['secondMoments'], 'secondMoments', parameterCount),
     runningStatistics: statisticsOf(fields['runningStatistics'], statisticsCount(config, worldSize)),
+    average: averageOf(fields['average'] ?? null, config, worldSize),
     beta1Power: numberIn(fields, 'beta1Power'),
     beta2Power: numberIn(fields, 'beta2Power'),
     parametersSha256: textIn(fields, 'parametersSha256'),
@@ -180,8 +193,9 @@ function statisticsCount(config: TrainConfig, worldSize: number): number {
 
 /** What a caller hands over must fit; anything else is a bug, found before a file is touched. */
 function checkLengths(checkpoint: Checkpoint): void {
-  const { config, worldSize, runningStatistics } = checkpoint;
-  for (const values of [checkpoint.parameters, checkpoint.firstMoments, checkpoint.secondMoments]) {
+  const { config, worldSize, runningStatistics, average } = checkpoint;
+  const averages = average === null ? [] : [average.parameters];
+  for (const values of [checkpoint.parameters, checkpoint.firstMoments, checkpoint.secondMoments, ...averages]) {
     assert(values.length === parameterCount, 'parameters and moments have one value for each parameter');
   }
   assert(runningStatistics.length === statisticsCount(config, worldSize), 'running statistics fit the batch norm');
@@ -235,6 +249,15 @@ function scoreOf(value: unknown): ValidationScore | null {
     correct: integerIn(fields, 'correct', 0, total),
     total,
     loss: numberIn(fields, 'loss'),
+  };
+}
+
+function averageOf(value: unknown, config: TrainConfig, worldSize: number): Checkpoint['average'] {
+  if (value === null && config.averageDecay === 0) return null;
+  const fields = fieldsOf(value, 'average');
+  return {
+    parameters: floatsOf(fields['parameters'], 'average', parameterCount),
+    runningStatistics: statisticsOf(fields['runningStatistics'], statisticsCount(config, worldSize)),
   };
 }
 

@@ -27,6 +27,8 @@ export interface Checkpoint {
   /** beta1^step and beta2^step, as the optimiser multiplied them. */
   readonly beta1Power: number;
   readonly beta2Power: number;
+  /** Averages of parameters and running statistics, laid out as they are; null where none are taken. */
+  readonly average: { readonly parameters: Float32Array; readonly runningStatistics: readonly Float32Array[] } | null;
   readonly parametersSha256: string;
   /** The weights that training began with, by file name and hash; null where it drew its own from the seed. */
   readonly init: { readonly file: string; readonly parametersSha256: string } | null;
@@ -73,12 +75,19 @@ export function parametersSha256(values: Float32Array): Promise<string> {
 /** The training state of one step: all that the rest of a run depends on besides data and configuration. */
 export type TrainingStep = Pick<
   Checkpoint,
-  'step' | 'parameters' | 'firstMoments' | 'secondMoments' | 'runningStatistics' | 'beta1Power' | 'beta2Power'
+  | 'step'
+  | 'parameters'
+  | 'firstMoments'
+  | 'secondMoments'
+  | 'runningStatistics'
+  | 'beta1Power'
+  | 'beta2Power'
+  | 'average'
 >;
 
 /**
  * Hex SHA-256 over the whole state, little-endian: step, beta1Power and beta2Power as float64, then parameters, first and
- * second moments and each running statistics as float32. A lost statistic or moment shows here and not in the parameters.
+ * second moments and each running statistics as float32, then those of the average where there is one. A lost statistic or moment shows here and not in the parameters.
  */
 export function stateSha256(state: TrainingStep): Promise<string> {
   const scalars = new DataView(new ArrayBuffer(24));
@@ -86,6 +95,7 @@ export function stateSha256(state: TrainingStep): Promise<string> {
     scalars.setFloat64(8 * i, value, true);
   });
   const arrays = [state.parameters, state.firstMoments, state.secondMoments, ...state.runningStatistics];
+  if (state.average !== null) arrays.push(state.average.parameters, ...state.average.runningStatistics);
   return hexSha256(new Uint8Array(scalars.buffer), ...arrays.map(floatBytes));
 }
 
@@ -96,11 +106,15 @@ export function stateSha256(state: TrainingStep): Promise<string> {
 export function unsoundField(state: Omit<TrainingStep, 'step'>): keyof TrainingStep | null {
   for (const name of ['parameters', 'firstMoments'] as const) if (!state[name].every(isFinite)) return name;
   if (!state.secondMoments.every(isSquare)) return 'secondMoments';
-  for (const statistics of state.runningStatistics) {
-    const [means, variances] = [statistics.subarray(0, batchNormChannels), statistics.subarray(batchNormChannels)];
-    if (!means.every(isFinite) || !variances.every(isSquare)) return 'runningStatistics';
-  }
+  if (!state.runningStatistics.every(areStatistics)) return 'runningStatistics';
+  const { average } = state;
+  if (average !== null && !(average.parameters.every(isFinite) && average.runningStatistics.every(areStatistics)))
+    return 'average';
   return (['beta1Power', 'beta2Power'] as const).find((name) => !(state[name] >= 0 && state[name] <= 1)) ?? null;
+}
+
+function areStatistics(values: Float32Array): boolean {
+  return values.subarray(0, batchNormChannels).every(isFinite) && values.subarray(batchNormChannels).every(isSquare);
 }
 
 function isFinite(value: number): boolean {

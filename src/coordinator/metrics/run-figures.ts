@@ -115,7 +115,7 @@ export class RunFigures {
       epochs: config.epochs,
       stepInEpoch: step - (epoch - 1) * perEpoch,
       stepsPerEpoch: perEpoch,
-      learningRate: learningRateAt(config, step),
+      learningRate: learningRateAt(config, perEpoch, step),
     };
   }
 }

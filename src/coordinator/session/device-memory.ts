@@ -57,10 +57,12 @@ function deviceShapeOf({
   trainCount,
   testCount,
   groupSize,
+  averages = false,
   job,
 }: MemoryShape): DeviceShape {
   const all = groupSize > 1 ? groupSize * subtrees : 0;
-  return { rows: shardRows, microBatch, subtrees, nodes: job === undefined ? all : 1, trainCount, testCount };
+  const nodes = job === undefined ? all : 1;
+  return { rows: shardRows, microBatch, subtrees, nodes, averages, trainCount, testCount };
 }
 
 /** In whole micro-batches; null where not even the smallest batch with one for each rank fits. */

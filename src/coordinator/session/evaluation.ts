@@ -2,6 +2,7 @@
 import { OperationalError } from '../../shared/errors.js';
 import type { Job } from '../../shared/group/job.js';
 import type { MemoryLayout } from '../../shared/group/memory.js';
+import type { Loss, TrainConfig } from '../../shared/model/config.js';
 import { batchNormChannels, classes, imagePixels } from '../../shared/model/network.js';
 import { alone, shardOf } from '../../shared/sums/tree.js';
 import { CommonEnd, gatherValues } from './agreement.js';
@@ -43,12 +44,12 @@ export interface GroupMemory {
  * @throws OperationalError NOT_FINITE, in a job CommonEnd with it, where the network has no answer to an image
  */
 export async function evaluateGroup(
-  memory: GroupMemory & { readonly job: Job | null },
+  memory: GroupMemory & { readonly job: Job | null; readonly config: Pick<TrainConfig, 'loss'> },
   group: WorkerGroup,
   statistics: Float32Array,
   split: Split,
 ): Promise<Accuracy | null> {
-  const { layout, buffer, job } = memory;
+  const { layout, buffer, job, config } = memory;
   new Float32Array(buffer, layout.evaluationStatistics, 2 * batchNormChannels).set(statistics);
   const { testCount, validationCount = 0 } = layout.shape;
   const [before, total] = split === 'test' ? [0, testCount] : [testCount, validationCount];
@@ -57,7 +58,7 @@ export async function evaluateGroup(
   const [first, end] = [before + share.start, before + share.end];
   await group.run({ name: 'evaluate', first, end });
   const stopped = group.control.stopRequested;
-  const own = stopped ? null : scoreRows(rowsOf(memory, layout.test.count), first, end);
+  const own = stopped ? null : scoreRows(rowsOf(memory, layout.test.count), config.loss, first, end);
   const scores = job === null ? [own] : await gatherValues(job, own);
   let [correct, unanswered, units] = [0, 0, 0];
   for (const score of scores) {
@@ -81,7 +82,7 @@ interface Score {
   readonly lossUnits: number;
 }
 
-function scoreRows({ labels, probabilities }: TestSplit, first: number, end: number): Score {
+function scoreRows({ labels, probabilities }: TestSplit, loss: Loss, first: number, end: number): Score {
   let [correct, unanswered, units] = [0, 0, 0];
   for (let row = first; row < end; row++) {
     if (!isAnswer(probabilities.subarray(row * classes, (row + 1) * classes))) {
@@ -89,7 +90,7 @@ function scoreRows({ labels, probabilities }: TestSplit, first: number, end: num
       continue;
     }
     if (argmax(probabilities, row) === labels[row]) correct++;
-    units += lossUnits(probabilities, row * classes, classes, labels[row]!);
+    units += lossUnits(loss, probabilities, row * classes, classes, labels[row]!);
   }
   return { correct, unanswered, lossUnits: units };
 }

@@ -1,4 +1,5 @@
 /** How much of everything a group's memory must hold: the most over all batches that an epoch has. */
+import { augments } from '../../shared/model/augmentation.js';
 import type { TrainConfig } from '../../shared/model/config.js';
 import type { MemoryShape } from '../../shared/group/memory.js';
 import { trainedRows } from '../../shared/model/schedule.js';
@@ -30,6 +31,9 @@ export function memoryShape(
       subtrees = Math.max(subtrees, subtreesOf(shard).length);
     }
   }
-  const shape = { groupSize, shardRows, subtrees, microBatch, trainCount, testCount, validationCount };
+  const shape = {
+    ...{ groupSize, shardRows, subtrees, microBatch, trainCount, testCount, validationCount },
+    ...{ augments: augments(config), averages: config.averageDecay > 0 },
+  };
   return processes === 1 ? shape : { ...shape, job: { process, processes, nodes, roots } };
 }

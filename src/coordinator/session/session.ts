@@ -6,6 +6,7 @@ import { assert, at } from '../../shared/errors.js';
 import type { Job } from '../../shared/group/job.js';
 import { allocateMemory, lossSlots, planMemory, type MemoryLayout } from '../../shared/group/memory.js';
 import type { RankReport } from '../../shared/group/protocol.js';
+import { ofPlainPixels } from '../../shared/model/input-scale.js';
 import { stepsPerEpoch } from '../../shared/model/schedule.js';
 import { alone } from '../../shared/sums/tree.js';
 import { sumOver, together } from './agreement.js';
@@ -202,9 +203,10 @@ export class Session {
     await this.#begin(0);
   }
 
-  /** Begins with a trained network, of which the optimiser knows nothing. */
+  /** Begins with a trained network of plain pixels, of which the optimiser knows nothing. */
   async startFrom(network: NetworkState): Promise<void> {
-    this.#state.startFrom(network);
+    const { parameters, runningStatistics } = network;
+    this.#state.startFrom({ parameters: ofPlainPixels(parameters, this.config), runningStatistics });
     await this.#begin(0);
   }
 
@@ -235,13 +237,17 @@ export class Session {
   }
 
   /**
-   * Scores the network on the test split, or on the rows that are held out.
+   * Scores the network, or the average of its weights where one is taken, on the test split or on the rows that are held out.
    * @returns null where a stop was requested before the end
    * @throws OperationalError NOT_FINITE
    */
   async evaluate(split: Split = 'test'): Promise<Accuracy | null> {
-    const statistics = this.#state.runningStatistics(this.step).slice(0, this.groupSize);
-    return evaluateGroup(this, this.#group, synchroniseStatistics(this.config, statistics), split);
+    const statistics = this.#state.evaluatedStatistics(this.step).slice(0, this.groupSize);
+    const averages = this.config.averageDecay > 0;
+    if (averages) await this.#group.run({ name: 'prepareAverage', first: 0, end: 0 });
+    const accuracy = await evaluateGroup(this, this.#group, synchroniseStatistics(this.config, statistics), split);
+    if (averages) await this.#prepare();
+    return accuracy;
   }
 
   /** Views of the test split, with the probabilities of the last evaluation. */

@@ -14,6 +14,7 @@ interface SetViews {
   /** [rank] */
   readonly runningStatistics: readonly Float32Array[];
   readonly betaPowers: Float64Array;
+  readonly average: Pick<SetViews, 'parameters' | 'runningStatistics'> | null;
 }
 
 /** A network without the run that trained it: float32 [parameterCount], and [2][batchNormChannels]. */
@@ -25,7 +26,7 @@ export interface NetworkState {
 /** What a checkpoint holds of the state. */
 export type SavedState = Pick<
   Checkpoint,
-  'parameters' | 'firstMoments' | 'secondMoments' | 'runningStatistics' | 'beta1Power' | 'beta2Power'
+  'parameters' | 'firstMoments' | 'secondMoments' | 'runningStatistics' | 'beta1Power' | 'beta2Power' | 'average'
 >;
 
 export class TrainingState {
@@ -33,12 +34,17 @@ export class TrainingState {
 
   constructor(buffer: ArrayBufferLike, layout: MemoryLayout) {
     const floats = (offset: number, length = parameterCount): Float32Array => new Float32Array(buffer, offset, length);
+    const statistics = (offset: number): Float32Array => floats(offset, 2 * batchNormChannels);
     const views = (set: MemoryLayout['sets'][0]): SetViews => ({
       parameters: floats(set.parameters),
       firstMoments: floats(set.firstMoments),
       secondMoments: floats(set.secondMoments),
-      runningStatistics: set.runningStatistics.map((offset) => floats(offset, 2 * batchNormChannels)),
+      runningStatistics: set.runningStatistics.map(statistics),
       betaPowers: new Float64Array(buffer, set.betaPowers, 2),
+      average: set.average && {
+        parameters: floats(set.average.parameters),
+        runningStatistics: set.average.runningStatistics.map(statistics),
+      },
     });
     this.#sets = [views(layout.sets[0]), views(layout.sets[1])];
   }
@@ -48,6 +54,7 @@ export class TrainingState {
     const set = this.#fresh();
     initialiseParameters(set.parameters, seed);
     set.runningStatistics.forEach(initialiseRunningStatistics);
+    startAverage(set);
   }
 
   /** A trained network, as state of step 0: the optimiser knows nothing yet. */
@@ -55,21 +62,24 @@ export class TrainingState {
     const set = this.#fresh();
     set.parameters.set(parameters);
     for (const view of set.runningStatistics) view.set(runningStatistics);
+    startAverage(set);
   }
 
   /**
    * A checkpoint's state, as state of its step. Where it holds fewer running statistics than there are ranks, all ranks
-   * start from its first.
+   * start from its first; where it holds no average, that starts from its weights.
    */
   restore(saved: SavedState, step: number): void {
     const set = this.#of(step);
     set.parameters.set(saved.parameters);
     set.firstMoments.set(saved.firstMoments);
     set.secondMoments.set(saved.secondMoments);
-    set.runningStatistics.forEach((view, rank) => {
-      view.set(saved.runningStatistics[rank] ?? saved.runningStatistics[0] ?? []);
-    });
+    fillStatistics(set.runningStatistics, saved.runningStatistics);
     set.betaPowers.set([saved.beta1Power, saved.beta2Power]);
+    startAverage(set);
+    if (saved.average === null || set.average === null) return;
+    set.average.parameters.set(saved.average.parameters);
+    fillStatistics(set.average.runningStatistics, saved.average.runningStatistics);
   }
 
   /** A private copy of the state of that step, with the running statistics of the first `ranks` ranks. */
@@ -79,15 +89,20 @@ export class TrainingState {
       parameters: new Float32Array(set.parameters),
       firstMoments: new Float32Array(set.firstMoments),
       secondMoments: new Float32Array(set.secondMoments),
-      runningStatistics: set.runningStatistics.slice(0, ranks).map((view) => new Float32Array(view)),
+      runningStatistics: copies(set.runningStatistics.slice(0, ranks)),
       beta1Power: set.betaPowers[0] ?? 1,
       beta2Power: set.betaPowers[1] ?? 1,
+      average: set.average && {
+        parameters: new Float32Array(set.average.parameters),
+        runningStatistics: copies(set.average.runningStatistics.slice(0, ranks)),
+      },
     };
   }
 
-  /** Running statistics of every rank at that step; views of shared memory. */
-  runningStatistics(step: number): readonly Float32Array[] {
-    return this.#of(step).runningStatistics;
+  /** Running statistics of every rank at that step, or their averages where they are taken; views of shared memory. */
+  evaluatedStatistics(step: number): readonly Float32Array[] {
+    const { runningStatistics, average } = this.#of(step);
+    return (average ?? { runningStatistics }).runningStatistics;
   }
 
   #fresh(): SetViews {
@@ -101,4 +116,20 @@ export class TrainingState {
   #of(step: number): SetViews {
     return this.#sets[stateSetOf(step)];
   }
+}
+
+/** An average begins with what it is the average of. */
+function startAverage({ parameters, runningStatistics, average }: SetViews): void {
+  average?.parameters.set(parameters);
+  if (average !== null) fillStatistics(average.runningStatistics, runningStatistics);
+}
+
+function fillStatistics(views: readonly Float32Array[], values: readonly Float32Array[]): void {
+  views.forEach((view, rank) => {
+    view.set(values[rank] ?? values[0] ?? []);
+  });
+}
+
+function copies(views: readonly Float32Array[]): Float32Array[] {
+  return views.map((view) => new Float32Array(view));
 }

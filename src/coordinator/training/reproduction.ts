@@ -1,9 +1,10 @@
 /** What trains to the same parameters again. */
-import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
+import { defaultConfig, recipeNames, recipes, type Recipe, type TrainConfig } from '../../shared/model/config.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 
 /** Options of `train`; those that are left out have their defaults. */
 export interface Reproduction extends Partial<TrainConfig> {
+  readonly recipe?: Recipe;
   readonly engine?: string;
   readonly workers?: number;
   readonly maxSteps?: number;
@@ -20,10 +21,9 @@ export interface Reproduction extends Partial<TrainConfig> {
 export function reproductionOf(checkpoint: Checkpoint, perEpoch: number, exact: boolean): Reproduction | null {
   if (checkpoint.overridden.length > 0) return null;
   const { config, engine, step, dataset, worldSize, init } = checkpoint;
-  const keys = Object.keys(defaultConfig) as (keyof TrainConfig)[];
-  // When training was to end shows in its steps.
-  const changed = keys.filter((key) => key !== 'patience' && config[key] !== defaultConfig[key]);
+  const { recipe, changed } = nearestRecipe(config);
   return {
+    ...(recipe === 'reference' ? {} : { recipe }),
     ...Object.fromEntries(changed.map((key) => [key, config[key]])),
     // Engines on TensorFlow.js, and batch norm over shards, are what the number of workers changes the result of.
     ...(exact ? {} : { engine }),
@@ -32,4 +32,15 @@ export function reproductionOf(checkpoint: Checkpoint, perEpoch: number, exact: 
     ...(dataset === 'mnist' ? {} : { data: 'DIR' }),
     ...(init === null ? {} : { init: init.file }),
   };
+}
+
+/** The recipe from which a configuration differs in the fewest options, and in which. */
+function nearestRecipe(config: TrainConfig): { recipe: Recipe; changed: (keyof TrainConfig)[] } {
+  const keys = Object.keys(defaultConfig) as (keyof TrainConfig)[];
+  const all = recipeNames.map((recipe) => {
+    const own: TrainConfig = { ...defaultConfig, ...recipes[recipe] };
+    // When training was to end shows in its steps.
+    return { recipe, changed: keys.filter((key) => key !== 'patience' && config[key] !== own[key]) };
+  });
+  return all.reduce((nearest, other) => (other.changed.length < nearest.changed.length ? other : nearest));
 }

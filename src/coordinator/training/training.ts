@@ -14,6 +14,7 @@ import { refuseOtherBits } from './resume.js';
 import { RunRecorder } from './run-recorder.js';
 import { Selection } from './selection.js';
 import { Session } from '../session/session.js';
+import { trainedNetwork } from '../session/trained-network.js';
 import { abortOf, stopOnSignal } from './stop-signal.js';
 import type { TrainingRequest } from './training-request.js';
 
@@ -272,7 +273,7 @@ class TrainingRun {
       evaluationSeconds: this.#evaluationMs / 1000,
       traffic: (await job?.traffic()) ?? null,
       trainLoss: this.#figures.lossOfEpoch,
-      parametersSha256: await parametersSha256(saved.parameters),
+      parametersSha256: await parametersSha256(trainedNetwork({ config, ...saved }).parameters),
       stateSha256: await stateSha256({ step, ...saved }),
       out: folder?.directory ?? '',
     };

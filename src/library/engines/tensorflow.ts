@@ -2,6 +2,7 @@
 import { describeMachine } from '../../coordinator/node/machine.js';
 import { physicalCores } from '../../coordinator/node/topology.js';
 import type { Engine, StatisticsExchange, TensorFlowName } from '../../shared/engine.js';
+import { defaultConfig } from '../../shared/model/config.js';
 import { assert } from '../../shared/errors.js';
 import { allocateMemory, bindReplica, planMemory } from '../../shared/group/memory.js';
 import { loadTensorFlow, type TensorFlow } from '../../worker/engines/registry.js';
@@ -37,7 +38,7 @@ async function rehearse(engine: Engine, libraries: readonly string[]): Promise<v
   const shape = { groupSize: 1, shardRows: rows, subtrees: 1, microBatch: rows, trainCount: rows, testCount: rows };
   const layout = planMemory(engine, shape);
   const memory = allocateMemory(layout);
-  const replica = await engine.createReplica(bindReplica(layout, memory, null, libraries, 0));
+  const replica = await engine.createReplica(bindReplica(layout, defaultConfig, memory, null, libraries, 0));
   assert(!replica.keepsState, 'TensorFlow.js computes on the state in shared memory');
   for (let unit = 0; unit < engine.units.length; unit++) replica.prepare(unit, 0);
   const exchange: StatisticsExchange = {
@@ -47,7 +48,14 @@ async function rehearse(engine: Engine, libraries: readonly string[]): Promise<v
       total.set(leaves.subarray(0, length));
     },
   };
-  const shard = { from: 0, to: 1, rowNumbers: layout.permutation, rows, leaves: { start: 0, end: 1 } } as const;
+  const shard = {
+    from: 0,
+    to: 1,
+    rowNumbers: layout.permutation,
+    rows,
+    transforms: null,
+    leaves: { start: 0, end: 1 },
+  } as const;
   await replica.forwardBackward(shard, exchange);
   await replica.evaluate(0, rows, 0);
 }

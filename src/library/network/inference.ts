@@ -3,7 +3,7 @@ import type { OpenDataset } from '../../coordinator/node/dataset-files.js';
 import type { Accuracy, TestSplit } from '../../coordinator/session/evaluation.js';
 import { nodeHost } from '../../coordinator/node/node-host.js';
 import { Session } from '../../coordinator/session/session.js';
-import { maxGroupSize, defaultConfig } from '../../shared/model/config.js';
+import { maxGroupSize, defaultConfig, type Loss } from '../../shared/model/config.js';
 import { assert } from '../../shared/errors.js';
 import { classes } from '../../shared/model/network.js';
 import { leafCount } from '../../shared/sums/tree.js';
@@ -18,8 +18,16 @@ export interface Inference extends Accuracy {
   readonly test: TestSplit;
 }
 
-/** The same figures with any number of workers. Throws OperationalError. */
-export async function infer(network: NetworkState, dataset: OpenDataset, options: GroupOptions): Promise<Inference> {
+/**
+ * The same figures with any number of workers. Throws OperationalError.
+ * @param loss what rows are scored by: what the network was trained by, where that is known
+ */
+export async function infer(
+  network: NetworkState,
+  dataset: OpenDataset,
+  options: GroupOptions,
+  loss: Loss = defaultConfig.loss,
+): Promise<Inference> {
   const leaves = leafCount(dataset.testCount, defaultConfig.microBatch);
   const asked = parseWorkers(options.workers ?? 'auto');
   const most = Math.min(Math.max(1, leaves), maxGroupSize);
@@ -32,7 +40,7 @@ export async function infer(network: NetworkState, dataset: OpenDataset, options
     engine: selected.engine,
     libraries: selected.libraries,
     // Rows in evaluation mode depend on no batch: the default one shapes the workspaces.
-    config: defaultConfig,
+    config: { ...defaultConfig, loss },
     pool: selected.pool,
     groupSize: workersOn(selected, options.workers, workers, most),
     dataset,

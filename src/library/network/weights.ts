@@ -1,6 +1,6 @@
 /** Trained networks from wherever they come: runs, checkpoints, and files of other programs. */
 import { stat } from 'node:fs/promises';
-import { synchroniseStatistics } from '../../coordinator/session/batch-norm.js';
+import { trainedNetwork } from '../../coordinator/session/trained-network.js';
 import {
   isCheckpoint,
   parametersSha256,
@@ -55,7 +55,8 @@ export async function openWeights(
     return { path, weights, parametersSha256: await parametersSha256(weights.parameters), checkpoint: null };
   }
   const checkpoint = await readCheckpoint(path);
-  return { path, weights: weightsOf(checkpoint), parametersSha256: checkpoint.parametersSha256, checkpoint };
+  const weights = weightsOf(checkpoint);
+  return { path, weights, parametersSha256: await parametersSha256(weights.parameters), checkpoint };
 }
 
 function describeChoice(prefix: string, leftOut: readonly string[]): string {
@@ -65,9 +66,8 @@ function describeChoice(prefix: string, leftOut: readonly string[]): string {
   return `took ${from}, and left out ${others}`;
 }
 
-function weightsOf({ config, parameters, runningStatistics, step }: Checkpoint): Weights {
-  const synchronised = synchroniseStatistics(config, runningStatistics);
-  return { parameters, runningStatistics: synchronised, batchesTracked: step };
+function weightsOf(checkpoint: Checkpoint): Weights {
+  return { ...trainedNetwork(checkpoint), batchesTracked: checkpoint.step };
 }
 
 /** Whether a file is neither a checkpoint nor unreadable nor empty, which `readCheckpoint` says best. */

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { loadablePrevious, readCheckpoint, type Checkpoint } from '../../coordinator/node/checkpoint-files.js';
 import { checkpointIn, newestRun, openRunFolder, resolveCheckpointPath } from '../../coordinator/node/run-folder.js';
 import { runFolderOf, type RunFolder } from '../../coordinator/node/run-folder.js';
-import { resolveConfig } from '../../coordinator/validate.js';
+import { recipeOf, resolveConfig } from '../../coordinator/validate.js';
 import { leadToSame } from '../../files/atomic-file.js';
 import { OperationalError, usageError } from '../../shared/errors.js';
 import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
@@ -66,15 +66,16 @@ async function openWhatIsThere(options: TrainOptions): Promise<OpenCheckpoint | 
 
 /**
  * The configuration to train with: that of the checkpoint to go on from, where there is one, and what is asked for must agree with
- * it, the number of epochs excepted.
+ * it, the number of epochs excepted where the schedule does not go by it.
  */
 export function configOf(resume: Checkpoint | null, options: TrainOptions): TrainConfig {
-  if (resume === null) return resolveConfig(options);
   const given = Object.fromEntries(Object.keys(defaultConfig).map((key) => [key, options[key as keyof TrainConfig]]));
   const asked = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const config = resolveConfig({ ...resume.config, ...asked });
+  const config = resolveConfig({ ...resume?.config, ...recipeOf(options.recipe), ...asked });
+  if (resume === null) return config;
   for (const key of Object.keys(defaultConfig) as (keyof TrainConfig)[]) {
-    if (key === 'epochs' || key === 'patience' || options.override?.includes(key) === true) continue;
+    if (key === 'patience' || (key === 'epochs' && config.schedule === 'step')) continue;
+    if (options.override?.includes(key) === true) continue;
     if (config[key] !== resume.config[key]) throw changed(key, resume.config[key], config[key]);
   }
   return config;

@@ -1,10 +1,12 @@
 /** What `train` is given. */
 import type { Progress } from '../../coordinator/metrics/metrics.js';
 import { usageError } from '../../shared/errors.js';
-import type { TrainConfig } from '../../shared/model/config.js';
+import type { Recipe, TrainConfig } from '../../shared/model/config.js';
 import { checkOptions, groupOptions, type GroupOptions, type OptionKinds } from '../options.js';
 
 export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainConfig>> {
+  /** What other options are by default: `reference` (the default) repeats the PyTorch project, `better` reads digits better. */
+  readonly recipe?: Recipe | undefined;
   /** Comma-separated device of each rank, such as `cpu,cpu` or `cpu:0,cpu:2` (pinned to cores, on Linux). */
   readonly devices?: string | undefined;
   /** Folder for checkpoint, metrics and summary; default that of the run to resume, else a new one under `runs/`. */
@@ -49,8 +51,12 @@ export interface TrainOptions extends GroupOptions, Partial<Undefinable<TrainCon
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** What a resumed run must have in common with the one before, `epochs` and `patience` excepted, unless it is overridden. */
+/**
+ * What a resumed run must have in common with the one before, unless it is overridden: but for `patience`, and for `epochs` where the
+ * schedule does not go by it.
+ */
 export const overridable = [
+  'epochs',
   'batchSize',
   'microBatch',
   'learningRate',
@@ -59,6 +65,15 @@ export const overridable = [
   'seed',
   'batchNorm',
   'validation',
+  'loss',
+  'inputScale',
+  'schedule',
+  'warmUp',
+  'rotation',
+  'translation',
+  'scaling',
+  'shear',
+  'averageDecay',
   'data',
   'engine',
   'kernels',
@@ -110,6 +125,16 @@ const optionKinds: OptionKinds<TrainOptions> = {
   batchNorm: 'other',
   validation: 'other',
   patience: 'other',
+  recipe: 'other',
+  loss: 'other',
+  inputScale: 'other',
+  schedule: 'other',
+  warmUp: 'other',
+  rotation: 'other',
+  translation: 'other',
+  scaling: 'other',
+  shear: 'other',
+  averageDecay: 'other',
   keepBest: 'other',
   tensorboard: 'other',
   devices: 'text',

@@ -39,10 +39,13 @@ export function controlWords(groupSize: number): number {
   return firstRankWord + rankWords * groupSize;
 }
 
-export type CommandName = 'train' | 'evaluate' | 'prepare' | 'exit';
-const commandNames: readonly CommandName[] = ['train', 'evaluate', 'prepare', 'exit'];
+const commandNames = ['train', 'evaluate', 'prepare', 'prepareAverage', 'exit'] as const;
+export type CommandName = (typeof commandNames)[number];
 
-/** `train`: steps [first, end). `evaluate`: test rows of this rank's share of [first, end). */
+/**
+ * `train`: steps [first, end). `evaluate`: test rows of this rank's share of [first, end), by what was prepared last. `prepare`,
+ * `prepareAverage`: what the engine derives from the weights that are committed, or from their average.
+ */
 export interface Command {
   readonly name: CommandName;
   readonly first: number;

@@ -5,6 +5,8 @@
 import type { ComputeDevice } from '../compute-device.js';
 import { OperationalError } from '../errors.js';
 import type { Engine, ReplicaBinding, SplitBinding, StateSet } from '../engine.js';
+import { transformLength } from '../model/augmentation.js';
+import { inputDivisorOf, type TrainConfig } from '../model/config.js';
 import { batchNormChannels, classes, imagePixels, parameterCount } from '../model/network.js';
 import { controlWords } from './control.js';
 import { counted } from '../text.js';
@@ -27,6 +29,9 @@ export interface MemoryShape {
   readonly testCount: number;
   /** Rows of the training split that are held out; none by default. */
   readonly validationCount?: number;
+  /** Whether rows are augmented, and weights averaged; they are not by default. */
+  readonly augments?: boolean;
+  readonly averages?: boolean;
   /** Only where the group is one of several processes. */
   readonly job?: JobShape;
 }
@@ -62,6 +67,8 @@ export interface MemoryLayout {
   readonly stepLosses: number;
   /** uint32 [trainCount]: the epoch's permutation, of the rows that are not held out. */
   readonly permutation: number;
+  /** [rank]: float32 [shardRows][transformLength], see augmentation.ts; null where rows are not augmented. */
+  readonly transforms: readonly number[] | null;
   readonly train: SplitBinding;
   /** The test split, and behind it copies of the rows that are held out: whatever is evaluated. */
   readonly test: SplitBinding;
@@ -97,6 +104,8 @@ export interface SharedState {
   readonly runningStatistics: readonly number[];
   /** float64 [2]: beta1^t and beta2^t. */
   readonly betaPowers: number;
+  /** Averages of parameters and running statistics, laid out as they are; null where none are taken. */
+  readonly average: { readonly parameters: number; readonly runningStatistics: readonly number[] } | null;
 }
 
 /** Steps whose losses are kept; the coordinator reads them before a stretch of steps has come round. */
@@ -115,12 +124,14 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
   };
   const eachRank = <T>(make: () => T): T[] => Array.from({ length: shape.groupSize }, make);
   const takeParameters = (): number => take(parameterCount * floatBytes);
+  const takeStatistics = (): number[] => eachRank(() => take(2 * batchNormChannels * floatBytes));
   const takeSet = (): SharedState => ({
     parameters: takeParameters(),
     firstMoments: takeParameters(),
     secondMoments: takeParameters(),
-    runningStatistics: eachRank(() => take(2 * batchNormChannels * floatBytes)),
+    runningStatistics: takeStatistics(),
     betaPowers: take(2 * 8),
+    average: shape.averages === true ? { parameters: takeParameters(), runningStatistics: takeStatistics() } : null,
   });
   const takeSplit = (count: number): SplitBinding => ({
     images: take(count * imagePixels),
@@ -144,6 +155,7 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     losses: take(shape.groupSize * shape.subtrees * 8),
     stepLosses: take(lossSlots * 8),
     permutation: take(shape.trainCount * 4),
+    transforms: shape.augments === true ? eachRank(() => take(shape.shardRows * transformLength * floatBytes)) : null,
     train: takeSplit(shape.trainCount),
     test: takeSplit(evaluated),
     evaluationStatistics: take(2 * batchNormChannels * floatBytes),
@@ -200,6 +212,7 @@ export function allocateMemory(layout: MemoryLayout): WebAssembly.Memory {
 /** What the replica of one rank is bound to. */
 export function bindReplica(
   layout: MemoryLayout,
+  config: Pick<TrainConfig, 'loss' | 'inputScale'>,
   memory: WebAssembly.Memory,
   module: WebAssembly.Module | null,
   libraries: readonly string[],
@@ -212,6 +225,10 @@ export function bindReplica(
     firstMoments: state.firstMoments,
     secondMoments: state.secondMoments,
     runningStatistics: at(state.runningStatistics, rank),
+    average: state.average && {
+      parameters: state.average.parameters,
+      runningStatistics: at(state.average.runningStatistics, rank),
+    },
   });
   return {
     memory,
@@ -219,6 +236,8 @@ export function bindReplica(
     libraries,
     device,
     shape: { rows: shape.shardRows, microBatch: shape.microBatch },
+    loss: config.loss,
+    inputDivisor: inputDivisorOf(config),
     sets: [set(layout.sets[0]), set(layout.sets[1])],
     gradients: layout.gradients,
     prepared: layout.prepared,

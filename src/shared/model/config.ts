@@ -1,6 +1,19 @@
 /** What a training run is asked to do: with the data set, all that its result depends on. */
 
-export type BatchNormMode = 'sync' | 'local';
+export const batchNormModes = ['sync', 'local'] as const;
+export type BatchNormMode = (typeof batchNormModes)[number];
+
+/** `double-softmax`: cross-entropy of the softmax as if that were logits, as the reference program has it; or of the logits. */
+export const losses = ['double-softmax', 'cross-entropy'] as const;
+export type Loss = (typeof losses)[number];
+
+/** What the network's first layer is given of a pixel of 0..255: `raw` that, `unit` 0..1. */
+export const inputScales = ['raw', 'unit'] as const;
+export type InputScale = (typeof inputScales)[number];
+
+/** `step`: StepLR, by `lrStep` and `lrGamma`; `one-cycle`: up to the learning rate and down to 0, over all epochs. */
+export const schedules = ['step', 'one-cycle'] as const;
+export type Schedule = (typeof schedules)[number];
 
 export interface TrainConfig {
   readonly epochs: number;
@@ -19,6 +32,21 @@ export interface TrainConfig {
   readonly validation: number;
   /** Epochs without a better score of those rows after which training ends; 0 for never. */
   readonly patience: number;
+  readonly loss: Loss;
+  readonly inputScale: InputScale;
+  readonly schedule: Schedule;
+  /** Of the schedule `one-cycle`: the share of its steps in which the rate goes up. */
+  readonly warmUp: number;
+  /** Random affine augmentation, drawn anew for every row of every epoch: at most so many degrees to either side... */
+  readonly rotation: number;
+  /** ...pixels in each direction... */
+  readonly translation: number;
+  /** ...of its size, in each direction: 0.1 is 90 to 110 %... */
+  readonly scaling: number;
+  /** ...and degrees of shear. All of them 0: none. */
+  readonly shear: number;
+  /** Decay of the exponential moving average of the weights, which is then the network that is scored and used; 0 for none. */
+  readonly averageDecay: number;
 }
 
 export const defaultConfig: TrainConfig = {
@@ -32,6 +60,40 @@ export const defaultConfig: TrainConfig = {
   batchNorm: 'sync',
   validation: 0,
   patience: 0,
+  loss: 'double-softmax',
+  inputScale: 'raw',
+  schedule: 'step',
+  warmUp: 0.2,
+  rotation: 0,
+  translation: 0,
+  scaling: 0,
+  shear: 0,
+  averageDecay: 0,
 };
+
+/** Presets: what they set instead of the defaults. `reference` repeats the PyTorch project; `better` reads digits better. */
+export const recipes = {
+  reference: {},
+  better: {
+    epochs: 24,
+    learningRate: 3e-3,
+    loss: 'cross-entropy',
+    inputScale: 'unit',
+    schedule: 'one-cycle',
+    rotation: 12,
+    translation: 2.5,
+    scaling: 0.12,
+    shear: 8,
+    averageDecay: 0.999,
+  },
+} as const satisfies Readonly<Record<string, Partial<TrainConfig>>>;
+
+export type Recipe = keyof typeof recipes;
+export const recipeNames = Object.keys(recipes) as Recipe[];
+
+/** What pixels are divided by within the network. */
+export function inputDivisorOf({ inputScale }: Pick<TrainConfig, 'inputScale'>): number {
+  return inputScale === 'unit' ? 255 : 1;
+}
 
 export const maxGroupSize = 16;

@@ -10,7 +10,7 @@ const weylA = 0x9e3779b9;
 const weylB = 0xbb67ae85;
 
 /** What a stream of numbers is for; with the seed it is the key, so streams never overlap. */
-export const streams = { initialisation: 1, permutation: 2, validation: 3 } as const;
+export const streams = { initialisation: 1, permutation: 2, validation: 3, augmentation: 4 } as const;
 export type Stream = keyof typeof streams;
 
 export class Philox {

@@ -1,10 +1,27 @@
 /** The optimiser's scalars as functions of the step, by repeated multiplication: exact, and the same everywhere. */
 import type { TrainConfig } from './config.js';
+import { cosineOf } from './trigonometry.js';
 
 export const adamDefaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
 
-/** StepLR: the rate of optimiser step `step` (counted from 0); PyTorch's `scheduler.step()` after each step gives the same. */
-export function learningRateAt(config: TrainConfig, step: number): number {
+/**
+ * The rate of optimiser step `step` (counted from 0).
+ * @param perEpoch steps of one epoch
+ */
+export function learningRateAt(config: TrainConfig, perEpoch: number, step: number): number {
+  return config.schedule === 'step' ? stepRate(config, step) : oneCycleRate(config, perEpoch * config.epochs, step);
+}
+
+/** Up to the learning rate in a straight line and down to 0 along a cosine (Smith and Topin, "Super-convergence", 2018). */
+function oneCycleRate({ learningRate, warmUp }: TrainConfig, steps: number, step: number): number {
+  const top = warmUp * steps;
+  if (step < top) return (learningRate * step) / top;
+  const done = step < steps ? (step - top) / (steps - top) : 1;
+  return (learningRate * (1 + cosineOf(done))) / 2;
+}
+
+/** StepLR; PyTorch's `scheduler.step()` after each step gives the same. */
+function stepRate(config: TrainConfig, step: number): number {
   let rate = config.learningRate;
   for (let decays = Math.floor(step / config.lrStep); decays > 0; decays--) {
     const next = rate * config.lrGamma;
@@ -13,6 +30,11 @@ export function learningRateAt(config: TrainConfig, step: number): number {
     rate = next;
   }
   return rate;
+}
+
+/** Decay of the weights' average after so many steps: less at first, so that it forgets what training began with. */
+export function averageDecayAt({ averageDecay }: TrainConfig, steps: number): number {
+  return Math.min(averageDecay, (1 + steps) / (10 + steps));
 }
 
 export interface StepPosition {

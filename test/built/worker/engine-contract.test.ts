@@ -6,6 +6,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { ComputeDevice } from '../../../src/shared/compute-device.js';
 import type { Engine, ShardReport } from '../../../src/shared/engine.js';
 import { at } from '../../../src/shared/errors.js';
+import { drawTransform, transformLength } from '../../../src/shared/model/augmentation.js';
+import { forPlainPixels } from '../../../src/shared/model/input-scale.js';
 import { batchNormChannels, parameterCount, parameters } from '../../../src/shared/model/network.js';
 import { wasmEngine } from '../../../src/worker/engines/wasm/wasm-engine.js';
 import { openclEngine } from '../../../src/worker/engines/opencl/opencl-engine.js';
@@ -27,7 +29,7 @@ import { compileKernels } from '../../support/kernels.js';
 import { computeDevice, findOpenCl } from '../../support/opencl.js';
 import { mnistRows, pickMnistRows } from '../../support/mnist.js';
 import { adamScalars, makeReplica } from '../../support/replica.js';
-import type { TestReplica } from '../../support/replica.js';
+import type { ReplicaOptions, TestReplica } from '../../support/replica.js';
 import { findTensorFlow } from '../../support/tensorflow.js';
 
 interface Candidate {
@@ -114,8 +116,9 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, libraries =
   beforeAll(async () => {
     module = await compile?.();
   });
-  const replicaOf = (rows: number): Promise<TestReplica> =>
+  const replicaOf = (rows: number, more: Partial<ReplicaOptions> = {}): Promise<TestReplica> =>
     makeReplica(engine, {
+      ...more,
       rows,
       microBatch,
       train,
@@ -248,6 +251,55 @@ describe.each(candidates)('engine $engine.name', ({ engine, compile, libraries =
     expect(movementError(replica.runningStatistics(1), golden('running/3'), initialRunning)).toBeLessThan(
       tolerance.movement,
     );
+  });
+
+  it('trains on transformed images of 0 to 1 by cross-entropy, and averages, as the reference does', async () => {
+    const recipe = { loss: 'cross-entropy', inputDivisor: 255, averages: true } as const;
+    const transforms = new Float32Array(8 * transformLength);
+    const config = { seed: 3, rotation: 20, translation: 3, scaling: 0.2, shear: 15 };
+    for (let row = 0; row < 8; row++) drawTransform(config, 1, row, transforms, row * transformLength);
+    const trained = async (replica: TestReplica): Promise<ShardReport> => {
+      const exchange = recordingExchange(8);
+      const report = await replica.run({ rowNumbers: sequence(0, 8), transforms, exchange });
+      replica.mergeSubtrees(2);
+      expect(replica.finish(8)).toBe(true);
+      expect(replica.update(0, { ...adamScalars(1), averageDecay: 0.75 })).toBe(true);
+      return report;
+    };
+    const [own, reference] = [
+      await replicaOf(8, recipe),
+      await makeReplica(referenceEngine, { ...recipe, rows: 8, microBatch, train, test, parameters: start }),
+    ];
+    const [report, expected] = [await trained(own), await trained(reference)];
+    expect(relative(sum(report.losses), sum(expected.losses))).toBeLessThan(tolerance.forward);
+    for (const { name, offset, length } of parameters) {
+      const part = ({ gradient }: TestReplica): Float32Array => gradient.subarray(offset, offset + length);
+      expect(relativeL2(part(own), part(reference)), name).toBeLessThan(2 * tolerance.gradient);
+    }
+    expect(relativeL2(own.parameters(1), reference.parameters(1))).toBeLessThan(tolerance.movement);
+    const average = reference.parameters(1).map((value, p) => 0.75 * (start[p] ?? NaN) + 0.25 * value);
+    expect(relativeL2(own.averages(1), average)).toBeLessThan(tolerance.movement);
+    expect(relativeL2(own.averages(0), start), 'the averages of the other set are left alone').toBe(0);
+  });
+
+  it('evaluates the average of a state set, its input scaled', async () => {
+    const replica = await replicaOf(8, { inputDivisor: 255, averages: true });
+    replica.evaluationStatistics.set(initialRunning);
+    const evaluated = async (averaged: boolean): Promise<Float32Array> => {
+      replica.prepare(0, averaged);
+      await replica.replica.evaluate(0, 5, 0, averaged);
+      return replica.probabilities.slice(0, 50);
+    };
+    const [raw, averaged] = [await evaluated(false), await evaluated(true)];
+    expect(relativeL2(averaged, raw), 'the average begins with the weights').toBe(0);
+    const plain = await replicaOf(8);
+    plain.parameters(0).set(forPlainPixels(plain.parameters(0), { inputScale: 'unit' }));
+    plain.evaluationStatistics.set(initialRunning);
+    plain.prepare(0, false);
+    await plain.replica.evaluate(0, 5, 0);
+    expect([...raw], 'a network of plain pixels gives the same bits').toEqual([...plain.probabilities.slice(0, 50)]);
+    replica.averages(0).set(start.map((value) => value * 0.5));
+    expect(relativeL2(await evaluated(true), raw)).toBeGreaterThan(0.001);
   });
 
   it('reports values that are not finite, in whichever unit they are', async () => {

@@ -126,6 +126,7 @@ describe('stateSha256', () => {
     runningStatistics: [floats(2 * batchNormChannels), floats(2 * batchNormChannels)],
     beta1Power: 0.478,
     beta2Power: 0.993,
+    average: null,
   });
   const original = (): Promise<string> => stateSha256(state());
   /** The lowest bit of one value. */

@@ -4,11 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { drawTransform, transformLength } from '../../../src/shared/model/augmentation.js';
 import { convolutions } from '../../../src/shared/model/network.js';
 import { mergesOfLeaves, subtreesOf } from '../../../src/shared/sums/tree.js';
 import * as layers from '../../../src/worker/engines/reference/layers.js';
 import { batchNormBackwardSums, batchNormForwardSums } from '../../../src/worker/engines/reference/batch-norm.js';
-import { doubleSoftmaxCrossEntropy, softmax } from '../../../src/worker/engines/host/loss.js';
+import { transformImage } from '../../../src/worker/engines/host/augmentation.js';
+import { lossFunctions, softmax } from '../../../src/worker/engines/host/loss.js';
 import { signaturesSource } from '../../../src/worker/engines/wasm/emitters/emit-signatures.js';
 import { inputPanels, outputPanels, productLayers } from '../../../src/worker/engines/winograd/geometry.js';
 import type { ConvolutionName, ProductLayer } from '../../../src/worker/engines/winograd/geometry.js';
@@ -265,6 +267,65 @@ function sumGroups(
   }
 }
 
+describe('an image', () => {
+  const image = new Uint8Array(784).map((_, i) => (Math.imul(i + 1, 0x9e3779b1) >>> 24) * (i % 3));
+  const load = (transform: Float32Array): Float32Array => {
+    reset();
+    const source = take(784);
+    new Uint8Array(memory.buffer, source, 784).set(image);
+    const target = take(784 * 4);
+    kernels.loadTransformed(source, place(transform), target);
+    return floats(target, 784).slice();
+  };
+
+  it('stays what it is under the transform that is none', () => {
+    expect([...load(Float32Array.of(1, 0, 0, 0, 1, 0))]).toEqual([...image]);
+  });
+
+  it('is shifted by whole pixels exactly, with nothing beyond its edge', () => {
+    const shifted = load(Float32Array.of(1, 0, 2, 0, 1, -3));
+    for (let y = 0; y < 28; y++) {
+      for (let x = 0; x < 28; x++) {
+        const inside = x + 2 < 28 && y - 3 >= 0;
+        expect(shifted[28 * y + x]).toBe(inside ? image[28 * (y - 3) + x + 2] : 0);
+      }
+    }
+  });
+
+  it('has a middle between pixels half of each', () => {
+    const halves = load(Float32Array.of(1, 0, 0.5, 0, 1, 0));
+    for (let x = 0; x < 27; x++) expect(halves[x]).toBe(((image[x] ?? NaN) + (image[x + 1] ?? NaN)) / 2);
+  });
+
+  it('is transformed to the bits of plain loops, far beyond its edges too', () => {
+    const expected = new Float32Array(784);
+    for (let row = 0; row < 200; row++) {
+      const transform = new Float32Array(transformLength);
+      const config = { seed: row, rotation: 180, translation: row % 3 === 0 ? 28 : 4, scaling: 0.9, shear: 60 };
+      drawTransform(config, 0, row, transform, 0);
+      transformImage(image, transform, expected);
+      expect(Buffer.compare(Buffer.from(load(transform).buffer), Buffer.from(expected.buffer))).toBe(0);
+    }
+  });
+
+  it('comes near what one would see: a turned digit is that digit turned back', () => {
+    const blurred = new Uint8Array(784).map((_, i) => {
+      const [x, y] = [(i % 28) - 13.5, Math.floor(i / 28) - 13.5];
+      return 255 * Math.exp(-((x - 4) ** 2 + (y + 2) ** 2) / 18);
+    });
+    const [there, back] = [new Float32Array(transformLength), new Float32Array(784)];
+    const [cosine, sine] = [Math.cos(0.6), Math.sin(0.6)];
+    there.set([cosine, -sine, 13.5 - 13.5 * (cosine - sine), sine, cosine, 13.5 - 13.5 * (sine + cosine)]);
+    transformImage(blurred, there, back);
+    for (let i = 0; i < 784; i++) {
+      const [x, y] = [(i % 28) - 13.5, Math.floor(i / 28) - 13.5];
+      const [u, v] = [cosine * x - sine * y, sine * x + cosine * y];
+      const expected = 255 * Math.exp(-((u - 4) ** 2 + (v + 2) ** 2) / 18);
+      expect(Math.abs((back[i] ?? NaN) - expected)).toBeLessThan(8);
+    }
+  });
+});
+
 describe('conv1', () => {
   const shape = convolutions[0];
   const image = noise(784, 5).map((value) => Math.abs(Math.round(value * 255)));
@@ -422,7 +483,10 @@ describe('batch norm, loss and Adam', () => {
     expect(relativeL2(sums, batchNormBackwardSums(shape, rows, dy, x))).toBeLessThan(1e-14);
   });
 
-  it('gives loss and gradient of the double softmax', () => {
+  it.each([
+    ['lossGradient', 'double-softmax'],
+    ['crossEntropyGradient', 'cross-entropy'],
+  ] as const)('gives loss and gradient, %s, of %s', (kernel, loss) => {
     reset();
     const rows = 7;
     const labels = Uint8Array.from({ length: rows }, (_, row) => (row * 3) % 10);
@@ -436,11 +500,33 @@ describe('batch norm, loss and Adam', () => {
     const numbers = take(rows * 4);
     new Uint32Array(memory.buffer, numbers, rows).set(labels.map((_, row) => row));
     const losses = new Float64Array(memory.buffer, take(rows * 8), rows);
-    kernels.lossGradient(z, place(bias), rows, labelsAt, numbers, losses.byteOffset, take(256));
-    const expected = doubleSoftmaxCrossEntropy(rows, softmax(rows, shifted), labels);
+    kernels[kernel](z, place(bias), rows, labelsAt, numbers, losses.byteOffset, take(256));
+    const expected = lossFunctions[loss](rows, softmax(rows, shifted), labels);
     expect(losses.reduce((sum, loss) => sum + loss, 0)).toBeCloseTo(expected.loss, 12);
     const got = logits.map((_, p) => floats(z, rows * 16)[Math.floor(p / 10) * 16 + (p % 10)] ?? 0);
     expect(relativeL2(got, expected.logitsGradient)).toBeLessThan(1e-6);
+  });
+
+  it('gives a finite loss where a logit is far below the largest', () => {
+    reset();
+    const z = place([200, -900, ...new Float32Array(14)]);
+    const label = take(1);
+    new Uint8Array(memory.buffer, label, 1).set([1]);
+    const loss = new Float64Array(memory.buffer, take(8), 1);
+    kernels.crossEntropyGradient(z, place(new Float32Array(10)), 1, label, place([0]), loss.byteOffset, take(256));
+    expect(loss[0]).toBe(1100);
+    expect([...floats(z, 3)]).toEqual([1, -1, 0]);
+  });
+
+  it.each([3, 64, 67])('averages %i values, each operation rounded once', (length) => {
+    reset();
+    const [average, values] = [noise(length, 19), noise(length, 20)];
+    const next = take(length * 4);
+    kernels.averageOf(place(average), place(values), length, 0.999, next);
+    const { fround } = Math;
+    const [kept, added] = [fround(0.999), fround(1 - 0.999)];
+    const expected = average.map((value, i) => fround(fround(kept * value) + fround(added * (values[i] ?? NaN))));
+    expect([...floats(next, length)]).toEqual([...expected]);
   });
 
   it.each([3, 64, 67])("takes Adam's step of %i values at the default epsilon, tiny gradients included", (length) => {

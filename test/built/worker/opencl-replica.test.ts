@@ -93,7 +93,7 @@ describe.skipIf(missing !== '')(`opencl beside wasm${missing}`, () => {
     const [parameters, statistics] = [opencl.parameters(1).slice(), opencl.runningStatistics(1).slice()];
     opencl.accumulator(0).fill(NaN);
     step(1, { nodes: [at(opencl.accumulators, 0)], merges: [] });
-    const shard = { from: 0, to: 1, rowNumbers: 0, rows: 0, leaves: { start: 0, end: 0 } } as const;
+    const shard = { from: 0, to: 1, rowNumbers: 0, rows: 0, transforms: null, leaves: { start: 0, end: 0 } } as const;
     device.forwardBackward(shard, { ...exchange, rows: 0 });
     step(2, own);
     expect(device.notFinite()).toEqual({ unit: 0, step: 1 });

@@ -1,7 +1,8 @@
 /**
- * Softmax and the workload's loss: cross-entropy applied to softmax outputs as if they were logits (a double softmax), so
- * its floor is -ln(e / (e + 9)) = 1.46115 and not 0. All in float64.
+ * Softmax and the losses. That of the reference program is cross-entropy applied to softmax outputs as if they were logits (a double
+ * softmax), so its floor is -ln(e / (e + 9)) = 1.46115 and not 0. All in float64.
  */
+import type { Loss } from '../../../shared/model/config.js';
 
 export interface LossReport {
   /** Sum over the rows. */
@@ -9,6 +10,12 @@ export interface LossReport {
   /** Gradient of the summed loss with respect to the logits, [rows][classes]. */
   readonly logitsGradient: Float64Array;
 }
+
+/**
+ * @param probabilities softmax of the logits, [rows][classes]
+ * @param labels [rows]
+ */
+export type LossFunction = (rows: number, probabilities: Float64Array, labels: Uint8Array) => LossReport;
 
 /** @returns softmax of each row of [rows][classes] */
 export function softmax(rows: number, logits: Float64Array): Float64Array {
@@ -30,8 +37,6 @@ export function softmax(rows: number, logits: Float64Array): Float64Array {
 /**
  * loss = log(sum_j exp(p_j)) - p_label with p = softmax(logits). Twice the chain rule of a softmax:
  * dp = softmax(p) - oneHot(label), dLogits = p * (dp - sum_j dp_j p_j).
- * @param probabilities softmax of the logits, [rows][classes]
- * @param labels [rows]
  */
 export function doubleSoftmaxCrossEntropy(rows: number, probabilities: Float64Array, labels: Uint8Array): LossReport {
   const classes = probabilities.length / rows;
@@ -49,3 +54,20 @@ export function doubleSoftmaxCrossEntropy(rows: number, probabilities: Float64Ar
   }
   return { loss, logitsGradient };
 }
+
+/** loss = -log p_label with p = softmax(logits), dLogits = p - oneHot(label). */
+function crossEntropy(rows: number, probabilities: Float64Array, labels: Uint8Array): LossReport {
+  const classes = probabilities.length / rows;
+  const logitsGradient = probabilities.slice();
+  let loss = 0;
+  labels.forEach((label, n) => {
+    loss -= Math.log(probabilities[n * classes + label]!);
+    logitsGradient[n * classes + label]! -= 1;
+  });
+  return { loss, logitsGradient };
+}
+
+export const lossFunctions: Readonly<Record<Loss, LossFunction>> = {
+  'double-softmax': doubleSoftmaxCrossEntropy,
+  'cross-entropy': crossEntropy,
+};

@@ -2,6 +2,7 @@
  * The part of a replica that does not depend on who computes the network: sums, optimiser and running statistics, in plain
  * loops over shared memory. Arithmetic is float64, storage float32.
  */
+import { parametersOf } from '../../../shared/engine.js';
 import type {
   AdamScalars,
   ReplicaBinding,
@@ -12,6 +13,7 @@ import type {
   UnitReplica,
 } from '../../../shared/engine.js';
 import { assert } from '../../../shared/errors.js';
+import { transformLength } from '../../../shared/model/augmentation.js';
 import {
   batchNormChannels,
   batchNormMomentum,
@@ -19,15 +21,19 @@ import {
   classes,
   imagePixels,
   parameterCount,
+  parameterOf,
 } from '../../../shared/model/network.js';
+import { transformImage } from './augmentation.js';
 import { statisticsOf, type BatchNormStatistics } from './batch-norm.js';
 import { layerUnits } from './units.js';
+
+const conv1 = parameterOf('conv1', 'weight');
 
 /** Rows of a split, copied out of shared memory. */
 export interface Rows {
   readonly rows: number;
-  /** [rows][784], pixels 0..255 */
-  readonly images: Uint8Array;
+  /** [rows][784], pixels 0..255; between whole numbers where they are augmented. */
+  readonly images: Uint8Array | Float32Array;
   /** [rows] */
   readonly labels: Uint8Array;
 }
@@ -42,7 +48,7 @@ export abstract class HostReplica implements UnitReplica {
   }
 
   abstract forwardBackward(shard: Shard, exchange: StatisticsExchange): ShardReport | Promise<ShardReport>;
-  abstract evaluate(start: number, end: number, set: 0 | 1): void | Promise<void>;
+  abstract evaluate(start: number, end: number, set: 0 | 1, averaged?: boolean): void | Promise<void>;
 
   add(target: number, source: number, length: number): void {
     const [to, from] = [this.#floats(target, length), this.#floats(source, length)];
@@ -58,8 +64,9 @@ export abstract class HostReplica implements UnitReplica {
     const gradients = this.#floats(this.binding.gradients, parameterCount);
     let finite = true;
     for (const { offset, length } of unitOf(unit).parameters) {
+      const divisor = globalRows * (offset === conv1.offset ? this.binding.inputDivisor : 1);
       for (let p = offset; p < offset + length; p++) {
-        gradients[p] = sums[p]! / globalRows;
+        gradients[p] = sums[p]! / divisor;
         finite &&= Number.isFinite(gradients[p]);
       }
     }
@@ -86,16 +93,40 @@ export abstract class HostReplica implements UnitReplica {
         finite &&= Number.isFinite(target.parameters[p]);
       }
     }
+    if (adam.averageDecay !== null) this.#average(unit, from, to, adam.averageDecay);
     return finite;
   }
 
-  /** A copy of the parameters of a state set, [parameterCount]. */
-  protected parametersOf(set: 0 | 1): Float32Array {
-    return this.#floats(this.binding.sets[set].parameters, parameterCount).slice();
+  #average(unit: number, from: 0 | 1, to: 0 | 1, decay: number): void {
+    const { sets } = this.binding;
+    const [old, next] = [sets[from], sets[to]].map((set) => this.#floats(parametersOf(set, true), parameterCount));
+    const values = this.#stateOf(to).parameters;
+    for (const { offset, length } of unitOf(unit).parameters) {
+      for (let p = offset; p < offset + length; p++) next![p] = decay * old![p]! + (1 - decay) * values[p]!;
+    }
   }
 
-  protected shardRows({ rowNumbers, rows }: Shard): Rows {
-    return this.rowsOf(this.binding.train, new Uint32Array(this.binding.memory.buffer, rowNumbers, rows));
+  /** A copy of the parameters of a state set, or of their averages, [parameterCount], as a network of plain pixels. */
+  protected parametersOf(set: 0 | 1, averaged = false): Float32Array {
+    const values = this.#floats(parametersOf(this.binding.sets[set], averaged), parameterCount).slice();
+    for (let p = conv1.offset; p < conv1.offset + conv1.length; p++) values[p]! /= this.binding.inputDivisor;
+    return values;
+  }
+
+  /** The rows [start, end) of a shard, as they are trained on. */
+  protected shardRows({ rowNumbers, transforms }: Shard, start: number, end: number): Rows {
+    const { memory, train } = this.binding;
+    const numbers = new Uint32Array(memory.buffer, rowNumbers, end).subarray(start);
+    const rows = this.rowsOf(train, numbers);
+    if (transforms === null) return rows;
+    const images = new Float32Array(rows.images.length);
+    const values = new Float32Array(memory.buffer, transforms, end * transformLength);
+    for (let n = start; n < end; n++) {
+      const place = [(n - start) * imagePixels, (n - start + 1) * imagePixels] as const;
+      const transform = values.subarray(n * transformLength, (n + 1) * transformLength);
+      transformImage(rows.images.subarray(...place), transform, images.subarray(...place));
+    }
+    return { ...rows, images };
   }
 
   protected testRows(start: number, end: number): Rows {
@@ -103,7 +134,7 @@ export abstract class HostReplica implements UnitReplica {
     return this.rowsOf(this.binding.test, rowNumbers);
   }
 
-  protected rowsOf(split: SplitBinding, rowNumbers: ArrayLike<number>): Rows {
+  protected rowsOf(split: SplitBinding, rowNumbers: ArrayLike<number>): Rows & { readonly images: Uint8Array } {
     const { buffer } = this.binding.memory;
     const pixels = new Uint8Array(buffer, split.images, split.count * imagePixels);
     const splitLabels = new Uint8Array(buffer, split.labels, split.count);

@@ -1,5 +1,6 @@
 /** The arrays of one replica on its device, as geometry.ts plans them. */
 import type { DeviceShape } from '../../../shared/engine.js';
+import { assert } from '../../../shared/errors.js';
 import type { DeviceBuffer } from './driver/buffer.js';
 import type { Context } from './driver/context.js';
 import { eachProduct, type ProductName } from '../winograd/geometry.js';
@@ -11,6 +12,14 @@ export interface DeviceSet {
   readonly firstMoments: DeviceBuffer;
   readonly secondMoments: DeviceBuffer;
   readonly runningStatistics: DeviceBuffer;
+  readonly average: { readonly parameters: DeviceBuffer; readonly runningStatistics: DeviceBuffer } | null;
+}
+
+/** The parameters of a state set, or their averages. */
+export function parametersOn({ parameters, average }: DeviceSet, averaged: boolean): DeviceBuffer {
+  if (!averaged) return parameters;
+  assert(average !== null, 'averages are taken');
+  return average.parameters;
 }
 
 /** What a batch norm's kernels leave for one another, each float32 [channels], and the sums of leaves, float64. */
@@ -35,6 +44,9 @@ export function allocateArrays(context: Context, shape: DeviceShape) {
     firstMoments: take(plan.parameters),
     secondMoments: take(plan.parameters),
     runningStatistics: take(plan.runningStatistics),
+    average: shape.averages
+      ? { parameters: take(plan.parameters), runningStatistics: take(plan.runningStatistics) }
+      : null,
   });
   const norm = (name: 'bn2' | 'bn4' | 'bn5'): DeviceNorm => ({
     mean: take(plan.coefficients),
@@ -50,6 +62,8 @@ export function allocateArrays(context: Context, shape: DeviceShape) {
     trainImages: take(plan.trainImages),
     trainLabels: take(plan.trainLabels),
     rowNumbers: take(plan.rowNumbers),
+    pixels: take(plan.pixels),
+    transforms: take(plan.transforms),
     testImages: take(plan.testImages),
     testRows: take(plan.testRows),
     sets: [set(), set()] as const,

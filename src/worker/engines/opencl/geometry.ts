@@ -8,6 +8,7 @@ import {
   imagePixels,
   parameterCount,
 } from '../../../shared/model/network.js';
+import { transformLength } from '../../../shared/model/augmentation.js';
 import { statisticsLength } from '../../../shared/group/memory.js';
 import { leafCount } from '../../../shared/sums/tree.js';
 import {
@@ -61,6 +62,9 @@ export interface ArrayPlan {
   readonly trainLabels: number;
   /** uint32 [rows]: which of these are at hand. */
   readonly rowNumbers: number;
+  /** float32 [rows][784]: the images at hand as they go through the network; float32 [rows][transformLength]. */
+  readonly pixels: number;
+  readonly transforms: number;
   /** uint8 [rows][784]: test rows at hand, and uint32 [rows]: 0, 1, 2 and so on. */
   readonly testImages: number;
   readonly testRows: number;
@@ -112,6 +116,8 @@ export function planArrays(shape: DeviceShape): ArrayPlan {
     trainImages: shape.trainCount * imagePixels,
     trainLabels: shape.trainCount,
     rowNumbers: floats(rows),
+    pixels: floats(rows * imagePixels),
+    transforms: floats(rows * transformLength),
     testImages: rows * imagePixels,
     testRows: floats(rows),
     parameters: floats(parameterCount),
@@ -150,6 +156,7 @@ export function deviceBytes(shape: DeviceShape): number {
   const { inputs, outputs, leafSums, parameters, runningStatistics, coefficients, ...once } = planArrays(shape);
   const total = (...lists: readonly Readonly<Record<string, number>>[]): number =>
     lists.flatMap((list) => Object.values(list)).reduce((sum, bytes) => sum + bytes, 0);
-  const sets = 2 * (3 * parameters + runningStatistics) + runningStatistics;
+  const average = shape.averages ? parameters + runningStatistics : 0;
+  const sets = 2 * (3 * parameters + runningStatistics + average) + runningStatistics;
   return total(once, inputs, outputs, leafSums) + sets + 5 * batchNorms.length * coefficients;
 }

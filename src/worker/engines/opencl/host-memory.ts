@@ -1,8 +1,9 @@
 /** A rank's private part of the shared memory: where what its device makes arrives, and what it is given waits. */
 import type { WorkspaceShape } from '../../../shared/engine.js';
+import { transformLength } from '../../../shared/model/augmentation.js';
 import { statisticsLength } from '../../../shared/group/memory.js';
 import { leafCount } from '../../../shared/sums/tree.js';
-import { doubleBytes, lineBytes } from '../winograd/geometry.js';
+import { doubleBytes, floatBytes, lineBytes } from '../winograd/geometry.js';
 
 /** Steps whose losses are on the host: the device is at most two behind. */
 export const keptSteps = 3;
@@ -14,6 +15,8 @@ export interface HostMemory {
   readonly total: number;
   /** float64 [keptSteps][rows]. */
   readonly losses: number;
+  /** float32 [keptSteps][rows][transformLength]: what shards asked for that the device may not have reached yet. */
+  readonly transforms: number;
   /** int32 [2], see kernels/optimiser.ts. */
   readonly notFinite: number;
   /** uint32 [rows]: 0, 1, 2 and so on. */
@@ -34,6 +37,7 @@ export function planHostMemory({ rows, microBatch }: WorkspaceShape, base = 0): 
     leafSums: take(leaves * statisticsLength * doubleBytes),
     total: take(statisticsLength * doubleBytes),
     losses: take(keptSteps * rows * doubleBytes),
+    transforms: take(keptSteps * rows * transformLength * floatBytes),
     notFinite: take(8),
     testRows: take(rows * 4),
   };

@@ -72,11 +72,12 @@ class OpenClReplica implements DeviceReplica {
       ...shape,
       subtrees: accumulators.length,
       nodes: 0,
+      averages: binding.sets[0].average !== null,
       trainCount: train.count,
       testCount: test.count,
     };
     const side = blockSideOf(context.device);
-    const program = context.program(kernelsSource(side), buildOptions);
+    const program = context.program(kernelsSource(side, binding.inputDivisor), buildOptions);
     this.#context = context;
     this.#binding = binding;
     this.#host = planHostMemory(shape, binding.workspace);
@@ -104,15 +105,24 @@ class OpenClReplica implements DeviceReplica {
     const { queue } = this.#context;
     const { arrays } = this.#pass;
     const own = arrays.sets[set];
-    const { parameters, firstMoments, secondMoments, runningStatistics } = this.#binding.sets[set];
+    const { parameters, firstMoments, secondMoments, runningStatistics, average } = this.#binding.sets[set];
     queue.write(own.parameters, 0, this.#floats(parameters, parameterCount));
     queue.write(own.firstMoments, 0, this.#floats(firstMoments, parameterCount));
     queue.write(own.secondMoments, 0, this.#floats(secondMoments, parameterCount));
     queue.write(own.runningStatistics, 0, this.#floats(runningStatistics, 2 * batchNormChannels));
+    if (own.average !== null && average !== null) {
+      queue.write(own.average.parameters, 0, this.#floats(average.parameters, parameterCount));
+      queue.write(own.average.runningStatistics, 0, this.#floats(average.runningStatistics, 2 * batchNormChannels));
+    }
     this.#notFinite.fill(allFinite);
     queue.write(arrays.notFinite, 0, this.#notFinite);
     this.#optimiser.prepare(set);
     queue.finish();
+  }
+
+  prepareAverage(set: 0 | 1): void {
+    this.#optimiser.prepareAverage(set);
+    this.#context.queue.finish();
   }
 
   forwardBackward(shard: Shard, exchange: StatisticsExchange): void {
@@ -153,13 +163,17 @@ class OpenClReplica implements DeviceReplica {
 
   store(set: 0 | 1, all: boolean): void {
     const own = this.#pass.arrays.sets[set];
-    const { parameters, firstMoments, secondMoments, runningStatistics } = this.#binding.sets[set];
+    const { parameters, firstMoments, secondMoments, runningStatistics, average } = this.#binding.sets[set];
     if (all) {
       this.#read(own.parameters, parameters, parameterCount);
       this.#read(own.firstMoments, firstMoments, parameterCount);
       this.#read(own.secondMoments, secondMoments, parameterCount);
     }
     this.#read(own.runningStatistics, runningStatistics, 2 * batchNormChannels);
+    if (own.average !== null && average !== null) {
+      if (all) this.#read(own.average.parameters, average.parameters, parameterCount);
+      this.#read(own.average.runningStatistics, average.runningStatistics, 2 * batchNormChannels);
+    }
     this.#context.queue.finish();
   }
 
@@ -174,8 +188,8 @@ class OpenClReplica implements DeviceReplica {
     return { unit, step };
   }
 
-  evaluate(start: number, end: number, set: 0 | 1): void {
-    this.#evaluation.run(start, end, set);
+  evaluate(start: number, end: number, set: 0 | 1, averaged = false): void {
+    this.#evaluation.run(start, end, set, averaged);
   }
 
   takeTimes(): readonly DeviceTime[] {

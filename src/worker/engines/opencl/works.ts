@@ -44,7 +44,7 @@ export function tileWork(name: ConvolutionName, kernel: TileKernel, rows: number
     Input: [
       transform('inputTransform', 2 * n) + (name === 'conv2' ? points * conv1Operations : 0),
       tileBytes,
-      name === 'conv2' ? rows * imagePixels : inputBytes,
+      name === 'conv2' ? rows * imagePixels * floatBytes : inputBytes,
     ],
     Output: [transform('outputTransform', n + m), tileBytes, outputBytes],
     OutputAdjoint: [transform('outputAdjoint', m + n), tileBytes, conv.pooled ? outputBytes : 2 * outputBytes],

@@ -15,7 +15,7 @@ import {
 } from '../../../shared/model/network.js';
 import type { BatchNorm, Convolution, LayerName } from '../../../shared/model/network.js';
 import { batchNormStatistics, type BatchNormStatistics } from '../host/batch-norm.js';
-import { doubleSoftmaxCrossEntropy, softmax } from '../host/loss.js';
+import { doubleSoftmaxCrossEntropy, softmax, type LossFunction } from '../host/loss.js';
 import * as norms from './batch-norm.js';
 import * as layers from './layers.js';
 
@@ -78,6 +78,7 @@ export function passOverLeaves(
   parameters: Float64Array,
   leaves: readonly Leaf[],
   exchange: StatisticsExchange,
+  loss: LossFunction = doubleSoftmaxCrossEntropy,
 ): LeavesReport {
   const statistics: BatchNormStatistics[] = [];
   const tape = forward(parameters, leaves, (norm, inputs) => {
@@ -88,7 +89,7 @@ export function passOverLeaves(
     return found;
   });
   const gradients = leaves.map(() => new Float64Array(parameterCount));
-  const reports = leaves.map((leaf, l) => doubleSoftmaxCrossEntropy(leaf.rows, tape.probabilities[l]!, leaf.labels));
+  const reports = leaves.map((leaf, l) => loss(leaf.rows, tape.probabilities[l]!, leaf.labels));
   const featureGradients = leaves.map((leaf, l) =>
     backwardLinears(parameters, leaf, tape.features[l]!, tape.hidden[l]!, reports[l]!.logitsGradient, gradients[l]!),
   );

@@ -7,6 +7,7 @@
  */
 import type { Engine, Shard, ShardReport, StatisticsExchange } from '../../../shared/engine.js';
 import { parameterCount } from '../../../shared/model/network.js';
+import { lossFunctions } from '../host/loss.js';
 import { HostReplica, type Rows } from '../host/replica.js';
 import { layerUnits } from '../host/units.js';
 import { leafRowsOf, sumOverSubtrees } from './forward-backward.js';
@@ -31,7 +32,8 @@ export const referenceEngine: Engine = {
 class ReferenceReplica extends HostReplica {
   forwardBackward(shard: Shard, exchange: StatisticsExchange): ShardReport {
     const leaves = this.#leavesOf(shard);
-    const report = passOverLeaves(Float64Array.from(this.parametersOf(shard.from)), leaves, exchange);
+    const parameters = Float64Array.from(this.parametersOf(shard.from));
+    const report = passOverLeaves(parameters, leaves, exchange, lossFunctions[this.binding.loss]);
     sumOverSubtrees(shard.leaves, report.gradients).forEach((sum, k) => {
       this.storeSum(k, sum);
     });
@@ -43,8 +45,8 @@ class ReferenceReplica extends HostReplica {
     return { losses: losses.map((sum) => sum[0]!) };
   }
 
-  evaluate(start: number, end: number, set: 0 | 1): void {
-    const flat = Float64Array.from(this.parametersOf(set));
+  evaluate(start: number, end: number, set: 0 | 1, averaged = false): void {
+    const flat = Float64Array.from(this.parametersOf(set, averaged));
     const statistics = this.evaluationStatistics();
     for (let row = start; row < end; row += evaluationRows) {
       const leaf = leafOf(this.testRows(row, Math.min(row + evaluationRows, end)));
@@ -53,10 +55,9 @@ class ReferenceReplica extends HostReplica {
   }
 
   #leavesOf(shard: Shard): Leaf[] {
-    const { memory, shape, train } = this.binding;
-    const rowNumbers = new Uint32Array(memory.buffer, shard.rowNumbers, shard.rows);
-    return leafRowsOf(shard.leaves, shard.rows, shape.microBatch).map(({ start, end }) =>
-      leafOf(this.rowsOf(train, rowNumbers.subarray(start, end))),
+    const { microBatch } = this.binding.shape;
+    return leafRowsOf(shard.leaves, shard.rows, microBatch).map(({ start, end }) =>
+      leafOf(this.shardRows(shard, start, end)),
     );
   }
 }

@@ -11,7 +11,7 @@ import type { StatisticsExchange } from '../../../shared/engine.js';
 import { batchNormAfter, batchNorms, convolutions, imageSize, linears } from '../../../shared/model/network.js';
 import type { BatchNorm, Convolution } from '../../../shared/model/network.js';
 import { batchNormStatistics, type BatchNormStatistics } from '../host/batch-norm.js';
-import { doubleSoftmaxCrossEntropy, softmax } from '../host/loss.js';
+import { softmax, type LossFunction } from '../host/loss.js';
 import type { Rows } from '../host/replica.js';
 import type { Layers } from './layers.js';
 import { ParameterTensors } from './parameters.js';
@@ -63,12 +63,12 @@ export class NetworkPass {
   }
 
   /** Forward and backward in training mode, over at least one row. */
-  async train(shard: Rows, sums: ShardExchange): Promise<PassReport> {
+  async train(shard: Rows, sums: ShardExchange, loss: LossFunction): Promise<PassReport> {
     const tape = await this.#forward(shard, (norm, input) =>
       sums.forward(norm, this.#layers.channelSums(input, input)),
     );
     const probabilities = await probabilitiesOf(tape.logits);
-    const report = doubleSoftmaxCrossEntropy(shard.rows, probabilities, shard.labels);
+    const report = loss(shard.rows, probabilities, shard.labels);
     const gradients = new ParameterTensors();
     const logitsGradient: Tensor2D = this.#layers.tensor(report.logitsGradient, tape.logits.shape);
     const featuresGradient = this.#backwardLinears(tape, logitsGradient, gradients);

@@ -2,6 +2,7 @@
 import type { ReplicaBinding, Shard, ShardReport, StatisticsExchange, TensorFlowName } from '../../../shared/engine.js';
 import { parameterCount } from '../../../shared/model/network.js';
 import { subtreesOf } from '../../../shared/sums/tree.js';
+import { lossFunctions } from '../host/loss.js';
 import { HostReplica } from '../host/replica.js';
 import { Layers } from './layers.js';
 import { loadTensorFlow, type TensorFlowModule } from './load.js';
@@ -36,7 +37,11 @@ class TensorFlowReplica extends HostReplica {
       return { losses: [] };
     }
     const report = await this.#scoped(async () => {
-      const { gradients, ...figures } = await this.#network(shard.from).train(this.shardRows(shard), sums);
+      const { gradients, ...figures } = await this.#network(shard.from).train(
+        this.shardRows(shard, 0, shard.rows),
+        sums,
+        lossFunctions[this.binding.loss],
+      );
       return { ...figures, gradient: await gradients.download(this.#tf) };
     });
     this.updateRunningStatistics(shard, exchange.rows, report.statistics);
@@ -49,18 +54,18 @@ class TensorFlowReplica extends HostReplica {
     return { losses: [report.loss, ...others.map(() => 0)] };
   }
 
-  async evaluate(start: number, end: number, set: 0 | 1): Promise<void> {
+  async evaluate(start: number, end: number, set: 0 | 1, averaged = false): Promise<void> {
     const statistics = this.evaluationStatistics();
     for (let row = start; row < end; row += evaluationRows) {
       const rows = this.testRows(row, Math.min(row + evaluationRows, end));
-      const probabilities = await this.#scoped(() => this.#network(set).evaluate(rows, statistics));
+      const probabilities = await this.#scoped(() => this.#network(set, averaged).evaluate(rows, statistics));
       this.storeProbabilities(row, probabilities);
     }
   }
 
   /** Uploads the parameters each time: the device keeps none that a step, or a checkpoint, has replaced. */
-  #network(set: 0 | 1): NetworkPass {
-    return new NetworkPass(this.#layers, uploadParameters(this.#tf, this.parametersOf(set)));
+  #network(set: 0 | 1, averaged = false): NetworkPass {
+    return new NetworkPass(this.#layers, uploadParameters(this.#tf, this.parametersOf(set, averaged)));
   }
 
   /**

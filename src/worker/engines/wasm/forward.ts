@@ -23,8 +23,9 @@ export interface ForwardRequest {
   readonly rows: number;
   /** Whether `backward` follows: the products' inputs are kept; else all blocks lie in the place of the first. */
   readonly keepInputs: boolean;
-  /** Address of the image of row 0..rows. */
+  /** Address of the image of row 0..rows, and of what is done to it, see `loadTransformed`; null for nothing. */
   image(row: number): number;
+  transform(row: number): number | null;
   coefficients(norm: NormName, pooled: number): NormCoefficients;
 }
 
@@ -48,7 +49,9 @@ function forwardConv12(pass: Pass, request: ForwardRequest): void {
     const v = inputAt(pass, request, 'conv2', first);
     for (let i = 0; i < rows; i++) {
       const image = workspace.images + (first + i) * imagePixels * floatBytes;
-      kernels.loadImage(request.image(first + i), image);
+      const transform = request.transform(first + i);
+      if (transform === null) kernels.loadImage(request.image(first + i), image);
+      else kernels.loadTransformed(request.image(first + i), transform, image);
       conv1Forward(pass, image, first + i, v + i * layer.rowTiles * lineBytes);
     }
     const pooled = workspace.pooled2 + first * pooled2Values * floatBytes;

@@ -21,6 +21,7 @@ export interface Kernels {
     beta2Power: number,
   ): number;
   add(target: number, source: number, length: number): void;
+  averageOf(average: number, values: number, length: number, decay: number, next: number): void;
   biasGradient(
     d: number,
     segments: number,
@@ -122,9 +123,19 @@ export interface Kernels {
   ): void;
   conv5Weights(w: number, u: number, ut: number, column: number, scratch: number): void;
   conv5WeightsAdjoint(du: number, divisor: number, w: number, scratch: number): void;
+  crossEntropyGradient(
+    logits: number,
+    bias: number,
+    rows: number,
+    labels: number,
+    rowNumbers: number,
+    losses: number,
+    scratch: number,
+  ): void;
   divide(source: number, length: number, divisor: number, target: number): void;
   isAllFinite(source: number, length: number): number;
   loadImage(source: number, target: number): void;
+  loadTransformed(source: number, transform: number, target: number): void;
   lossGradient(
     logits: number,
     bias: number,

@@ -1,7 +1,8 @@
 /** A replica of the `wasm` engine: the network's passes with its batch norms, bound to one rank's memory. */
 import type { AdamScalars, ReplicaBinding, Shard, ShardReport, UnitReplica } from '../../../shared/engine.js';
-import type { StatisticsExchange } from '../../../shared/engine.js';
+import { parametersOf, type StatisticsExchange } from '../../../shared/engine.js';
 import { at } from '../../../shared/errors.js';
+import { transformLength } from '../../../shared/model/augmentation.js';
 import { batchNormChannels, batchNormEpsilon, batchNormMomentum } from '../../../shared/model/network.js';
 import { classes, imagePixels, parameterOf } from '../../../shared/model/network.js';
 import { mergesOfLeaves, subtreesOf } from '../../../shared/sums/tree.js';
@@ -58,8 +59,8 @@ class WasmReplica implements UnitReplica {
     this.#kernels.add(target, source, length);
   }
 
-  prepare(unit: number, set: 0 | 1): void {
-    this.#units.prepare(unit, set);
+  prepare(unit: number, set: 0 | 1, averaged = false): void {
+    this.#units.prepare(unit, set, averaged);
   }
 
   finish(unit: number, accumulator: number, globalRows: number): boolean {
@@ -80,6 +81,7 @@ class WasmReplica implements UnitReplica {
       rows: shard.rows,
       keepInputs: true,
       image: (row) => images + rowNumbers[row]! * imagePixels,
+      transform: (row) => (shard.transforms === null ? null : shard.transforms + row * transformLength * floatBytes),
       coefficients: (norm, pooled) => this.#normForward(norm, pooled, shard, exchange),
     });
     this.#lossGradient(shard, parameters);
@@ -95,9 +97,9 @@ class WasmReplica implements UnitReplica {
     return { losses: sumLosses(this.#losses, shard.rows, shard.leaves, microBatch) };
   }
 
-  evaluate(start: number, end: number, set: 0 | 1): void {
+  evaluate(start: number, end: number, set: 0 | 1, averaged = false): void {
     const { images } = this.#binding.test;
-    const { parameters } = this.#binding.sets[set];
+    const parameters = parametersOf(this.#binding.sets[set], averaged);
     const { logits, scratch } = this.#workspace;
     const bias = parameters + parameterOf('linear2', 'bias').offset * floatBytes;
     for (let first = start; first < end; first += this.#binding.shape.rows) {
@@ -107,6 +109,7 @@ class WasmReplica implements UnitReplica {
         rows,
         keepInputs: false,
         image: (row) => images + (first + row) * imagePixels,
+        transform: () => null,
         coefficients: (norm) => this.#normEvaluation(norm, parameters),
       });
       eachStrip(productLayers.linear2, 0, rows, (row, stripRows) => {
@@ -224,11 +227,12 @@ class WasmReplica implements UnitReplica {
     const { linear2 } = productLayers;
     const bias = parameters + parameterOf('linear2', 'bias').offset * floatBytes;
     const { labels } = this.#binding.train;
+    const gradient = this.#binding.loss === 'cross-entropy' ? 'crossEntropyGradient' : 'lossGradient';
     eachStrip(linear2, 0, rows, (first, stripRows) => {
       const z = logits + rowOffset(linear2, first, 'outputs');
       const numbers = rowNumbers + first * 4;
       const rowLosses = losses.address + first * doubleBytes;
-      this.#kernels.lossGradient(z, bias, stripRows, labels, numbers, rowLosses, scratch);
+      this.#kernels[gradient](z, bias, stripRows, labels, numbers, rowLosses, scratch);
     });
   }
 

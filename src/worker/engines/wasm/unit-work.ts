@@ -1,5 +1,6 @@
 /** Finishes, updates and prepares units, whose plan is in winograd/units.ts, by the kernels. */
 import { at } from '../../../shared/errors.js';
+import { parametersOf } from '../../../shared/engine.js';
 import type { AdamScalars, ReplicaBinding, StateSet, Unit } from '../../../shared/engine.js';
 import { floatBytes, lineBytes, panelWidth } from '../winograd/geometry.js';
 import { conv1, conv1Length, conv1Taps, filters, preparedOffsets, units } from '../winograd/units.js';
@@ -18,14 +19,15 @@ export class UnitWork {
     this.#scratch = scratch;
   }
 
-  prepare(unit: number, set: 0 | 1): void {
+  prepare(unit: number, set: 0 | 1, averaged: boolean): void {
     const plan = at(units, unit);
     const kernels = this.#kernels;
-    const { prepared } = this.#binding;
-    const { parameters } = this.#binding.sets[set];
+    const { prepared, inputDivisor, sets } = this.#binding;
+    const parameters = parametersOf(sets[set], averaged);
     if (plan.kind === 'conv1') {
       const panel = prepared + plan.panel * conv1Length * floatBytes;
       kernels.packRows(parameters + filters(conv1.weight, plan.panel) * floatBytes, panelWidth, conv1Taps, panel);
+      if (inputDivisor !== 1) kernels.divide(panel, conv1Taps * panelWidth, inputDivisor, panel);
       const bias = parameters + (conv1.bias.offset + plan.panel * panelWidth) * floatBytes;
       kernels.divide(bias, panelWidth, 1, panel + conv1Taps * lineBytes);
     } else if (plan.kind === 'product') {
@@ -46,7 +48,7 @@ export class UnitWork {
   finish(unit: number, accumulator: number, globalRows: number): boolean {
     const plan = at(units, unit);
     const kernels = this.#kernels;
-    const { gradients } = this.#binding;
+    const { gradients, inputDivisor } = this.#binding;
     const source = accumulator + plan.accumulator.offset * floatBytes;
     if (plan.kind === 'norm') {
       kernels.divide(source, plan.accumulator.length, globalRows, gradients + offsetOf(plan, 0));
@@ -54,8 +56,10 @@ export class UnitWork {
       const weight = gradients + offsetOf(plan, 0);
       const bias = source + (plan.accumulator.length - panelWidth) * floatBytes;
       const biases = at(plan.parameters, 1).length;
-      if (plan.kind === 'conv1') kernels.unpackRows(source, panelWidth, conv1Taps, globalRows, weight);
-      else if (plan.layer.name === 'linear1' || plan.layer.name === 'linear2') {
+      if (plan.kind === 'conv1') {
+        kernels.unpackRows(source, panelWidth, conv1Taps, globalRows, weight);
+        if (inputDivisor !== 1) kernels.divide(weight, conv1Taps * panelWidth, inputDivisor, weight);
+      } else if (plan.layer.name === 'linear1' || plan.layer.name === 'linear2') {
         kernels.unpackRows(source, biases, plan.layer.inputs, globalRows, weight);
       } else kernels[`${plan.layer.name}WeightsAdjoint`](source, globalRows, weight, this.#scratch);
       kernels.divide(bias, biases, globalRows, gradients + offsetOf(plan, 1));
@@ -70,8 +74,9 @@ export class UnitWork {
     let finite = true;
     for (const { offset, length } of at(units, unit).parameters) {
       finite = this.#adam(sets[from], sets[to], gradients, offset * floatBytes, length, adam) && finite;
+      this.#average(sets[from], sets[to], offset * floatBytes, length, adam.averageDecay);
     }
-    this.prepare(unit, to);
+    this.prepare(unit, to, false);
     return finite;
   }
 
@@ -93,6 +98,12 @@ export class UnitWork {
       adam.beta2Power,
     );
     return result !== 0;
+  }
+
+  #average({ average }: StateSet, to: StateSet, offset: number, length: number, decay: number | null): void {
+    if (average === null || to.average === null || decay === null) return;
+    const next = to.average.parameters + offset;
+    this.#kernels.averageOf(average.parameters + offset, to.parameters + offset, length, decay, next);
   }
 }
 

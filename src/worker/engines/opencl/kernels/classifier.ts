@@ -62,7 +62,7 @@ __kernel void softmax(__global const float *logits, __global const float *parame
   for (int j = 0; j < ${String(classes)}; j++) target[(size_t)row * ${String(classes)} + j] = (float)p[j];
 }
 
-// The loss of each row, and the gradient of the summed loss over the logits, in place.
+// The loss of each row, and the gradient of the summed loss over the logits, in place: of the loss \`double-softmax\`.
 __kernel void lossGradient(
   __global float *logits, __global const float *parameters, __global const uchar *labels, __global const uint *rowNumbers,
   __global double *losses, const int rows
@@ -86,5 +86,32 @@ __kernel void lossGradient(
     inner += q[j] * p[j];
   }
   for (int j = 0; j < 16; j++) z[j] = j < ${String(classes)} ? (float)(p[j] * (q[j] - inner)) : 0.0f;
+}
+
+// The same of the loss \`cross-entropy\`.
+__kernel void crossEntropyGradient(
+  __global float *logits, __global const float *parameters, __global const uchar *labels, __global const uint *rowNumbers,
+  __global double *losses, const int rows
+) {
+  const int row = get_global_id(0);
+  if (row >= rows) return;
+  __global float *z = logits + (size_t)row * 16;
+  __global const float *bias = parameters + ${String(linear2.bias.offset)};
+  const int label = labels[rowNumbers[row]];
+  double e[${String(classes)}], d[${String(classes)}];
+  double top = -as_double(0x7ff0000000000000UL);
+  for (int j = 0; j < ${String(classes)}; j++) {
+    d[j] = (double)(z[j] + bias[j]);
+    top = d[j] > top || d[j] != d[j] ? d[j] : top;
+  }
+  double sum = 0.0, own = 0.0;
+  for (int j = 0; j < ${String(classes)}; j++) {
+    d[j] = d[j] - top;
+    e[j] = exponential(d[j]);
+    sum += e[j];
+    if (j == label) own = d[j];
+  }
+  losses[row] = logarithm(sum) - own;
+  for (int j = 0; j < 16; j++) z[j] = j < ${String(classes)} ? (float)(e[j] / sum - (j == label ? 1.0 : 0.0)) : 0.0f;
 }
 `;

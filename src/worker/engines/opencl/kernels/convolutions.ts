@@ -104,16 +104,16 @@ function inputFromPixels(sizes: Sizes): string {
   float w[9];
   #pragma unroll
   for (int tap = 0; tap < 9; tap++) w[tap] = weights[panel * ${String(conv1Length)} + tap * 16 + lane];
-  __global const uchar *image = images + (size_t)rowNumbers[row] * ${String(imageSize * imageSize)} +
+  __global const float *image = pixels + (size_t)row * ${String(imageSize * imageSize)} +
     (ty * ${String(m)}) * ${String(imageSize)} + tx * ${String(m)};`;
   const column = `    #pragma unroll
     for (int i = 0; i < ${String(n)}; i++) {
       float sum = bias;
       #pragma unroll
-      for (int tap = 0; tap < 9; tap++) sum += (float)image[(i + tap / 3) * ${String(imageSize)} + j + tap % 3] * w[tap];
+      for (int tap = 0; tap < 9; tap++) sum += image[(i + tap / 3) * ${String(imageSize)} + j + tap % 3] * w[tap];
       line[i] = relu(sum);
     }`;
-  return `__kernel void conv2Input(__global const uchar *images, __global const uint *rowNumbers, __global const float *weights,
+  return `__kernel void conv2Input(__global const float *pixels, __global const float *weights,
   __global float *v, const int tiles) {
 ${head(sizes)}
 ${spread(sizes, before, column)}
@@ -293,15 +293,15 @@ function gatherKernel({ name, side, inputs }: Sizes): string {
 
 /** The gradient of conv1's activation, masked by its relu: whether that was open is computed again. */
 function conv1DeltaKernel({ side, inputs }: Sizes): string {
-  return `__kernel void conv1Delta(__global const float *dv, __global const uchar *images, __global const uint *rowNumbers,
-  __global const float *weights, __global float *delta, const int tiles) {
+  return `__kernel void conv1Delta(__global const float *dv, __global const float *pixels, __global const float *weights,
+  __global float *delta, const int tiles) {
   const int c = get_global_id(0), y = get_global_id(1) / ${String(side)}, x = get_global_id(1) % ${String(side)}, row = get_global_id(2);
   const size_t at = ((size_t)row * ${String(side * side)} + get_global_id(1)) * ${String(inputs)} + c;
   __global const float *w = weights + c / 16 * ${String(conv1Length)} + c % 16;
-  __global const uchar *image = images + (size_t)rowNumbers[row] * ${String(imageSize * imageSize)} + y * ${String(imageSize)} + x;
+  __global const float *image = pixels + (size_t)row * ${String(imageSize * imageSize)} + y * ${String(imageSize)} + x;
   float sum = w[${String(conv1Taps * panelWidth)}];
   #pragma unroll
-  for (int tap = 0; tap < 9; tap++) sum += (float)image[tap / 3 * ${String(imageSize)} + tap % 3] * w[tap * 16];
+  for (int tap = 0; tap < 9; tap++) sum += image[tap / 3 * ${String(imageSize)} + tap % 3] * w[tap * 16];
   delta[at] = sum > 0.0f ? conv2Gathered(dv, tiles, row, y, x, c) : 0.0f;
 }`;
 }
@@ -312,18 +312,18 @@ function conv1DeltaKernel({ side, inputs }: Sizes): string {
  */
 function conv1GradientKernel({ side, inputs }: Sizes): string {
   const line = `      for (int x = 0; x < ${String(side)}; x++)`;
-  return `__kernel void conv1Gradient(__global const uchar *images, __global const uint *rowNumbers, __global const float *delta,
+  return `__kernel void conv1Gradient(__global const float *pixels, __global const float *delta,
   __global float *slots, const int slotLength, const int firstLeaf, const int rows, const int microBatch) {
   const int lane = get_global_id(0), tap = get_global_id(1), panel = get_global_id(2) % ${String(conv1Panels)};
   const int slot = get_global_id(2) / ${String(conv1Panels)}, first = (firstLeaf + slot) * microBatch;
   const int last = min(first + microBatch, rows);
   float sum = 0.0f;
   for (int row = first; row < last; row++) {
-    __global const uchar *image = images + (size_t)rowNumbers[row] * ${String(imageSize * imageSize)} + tap / 3 * ${String(imageSize)} + tap % 3;
+    __global const float *image = pixels + (size_t)row * ${String(imageSize * imageSize)} + tap / 3 * ${String(imageSize)} + tap % 3;
     __global const float *d = delta + (size_t)row * ${String(side * side * inputs)} + panel * 16 + lane;
     for (int y = 0; y < ${String(side)}; y++) {
       if (tap < 9) {
-  ${line} sum += (float)image[y * ${String(imageSize)} + x] * d[(y * ${String(side)} + x) * ${String(inputs)}];
+  ${line} sum += image[y * ${String(imageSize)} + x] * d[(y * ${String(side)} + x) * ${String(inputs)}];
       } else {
   ${line} sum += d[(y * ${String(side)} + x) * ${String(inputs)}];
       }

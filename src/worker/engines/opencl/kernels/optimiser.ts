@@ -77,6 +77,8 @@ interface Run {
   readonly parameter: string;
   /** Where its weights are in the prepared ones; null where nothing is prepared of it. */
   readonly prepared: string | null;
+  /** What both are divided by; nothing where it is left out. */
+  readonly divisor?: string;
 }
 
 const biasRun = (layer: ProductLayer): Run => ({
@@ -94,6 +96,7 @@ const runs: readonly Run[] = [
     sum: conv1Place('j % 9', '(j / 9)'),
     parameter: `${String(conv1.weight.offset)} + j`,
     prepared: conv1Place('j % 9', '(j / 9)'),
+    divisor: ' / INPUT_DIVISOR',
   },
   {
     count: conv1.bias.length,
@@ -185,14 +188,24 @@ ${[convolutionLayers.conv2, convolutionLayers.conv3, convolutionLayers.conv4, co
   .join('\n')}
 ${[linear1, linear2].map(linearKernels).join('\n')}
 
+// next[i] = kept average[i] + added values[i], of arrays that a step has made; nothing where it was not to be.
+__kernel void averageOf(
+  __global const float *average, __global const float *values, __global float *next, __global const float *scalars,
+  const float kept, const float added, const int length
+) {
+  const int i = get_global_id(0);
+  if (i >= length || scalars[7] == 0.0f) return;
+  next[i] = kept * average[i] + added * values[i];
+}
+
 // conv1, the batch norms and all biases.
 __kernel void smallUpdate(__global const float *sums, ${state}) {
   const int i = get_global_id(1) * ${String(smallLanes)} + get_global_id(0);
   if (scalars[7] == 0.0f) return;
   ${branches(
-    ({ sum, parameter, prepared }) =>
-      `const float value = adam(sums[${sum}] / divisor, ${parameter}, ${passed});${
-        prepared === null ? '' : `\n    prepared[${prepared}] = value;`
+    ({ sum, parameter, prepared, divisor = '' }) =>
+      `const float value = adam(sums[${sum}] / divisor${divisor}, ${parameter}, ${passed});${
+        prepared === null ? '' : `\n    prepared[${prepared}] = value${divisor};`
       }`,
     runs,
   )}
@@ -200,6 +213,9 @@ __kernel void smallUpdate(__global const float *sums, ${state}) {
 
 __kernel void smallPrepare(__global const float *w, __global float *prepared) {
   const int i = get_global_id(1) * ${String(smallLanes)} + get_global_id(0);
-  ${branches(({ parameter, prepared }) => `prepared[${prepared ?? ''}] = w[${parameter}];`, preparedRuns)}
+  ${branches(
+    ({ parameter, prepared, divisor = '' }) => `prepared[${prepared ?? ''}] = w[${parameter}]${divisor};`,
+    preparedRuns,
+  )}
 }
 `;

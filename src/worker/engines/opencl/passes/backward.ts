@@ -3,6 +3,7 @@
  * gradients of the activations, with the batch norms' statistics between their parts, then those of the weights, which follow the
  * summation tree.
  */
+import type { Loss } from '../../../../shared/model/config.js';
 import type { LeafRange } from '../../../../shared/sums/tree.js';
 import { leafSchedule } from '../../../../shared/sums/tree.js';
 import { batchNormChannels, batchNorms, convolutions, imagePixels } from '../../../../shared/model/network.js';
@@ -33,7 +34,7 @@ export interface BackwardParts {
 }
 
 /** Runs behind the forward pass over the same rows, of the training split. */
-export function backwardParts(pass: Pass, parameters: DeviceBuffer, rows: number): BackwardParts {
+export function backwardParts(pass: Pass, parameters: DeviceBuffer, rows: number, loss: Loss): BackwardParts {
   const { arrays } = pass;
   const { inputs, outputs, inputDeltas: dv } = arrays;
   const count = { int32: rows };
@@ -50,7 +51,11 @@ export function backwardParts(pass: Pass, parameters: DeviceBuffer, rows: number
   const labels = arrays.trainLabels;
   return {
     toNorm5: [
-      pass.items('lossGradient', [outputs.linear2, parameters, labels, arrays.rowNumbers, arrays.losses, count], rows),
+      pass.items(
+        loss === 'cross-entropy' ? 'crossEntropyGradient' : 'lossGradient',
+        [outputs.linear2, parameters, labels, arrays.rowNumbers, arrays.losses, count],
+        rows,
+      ),
       pass.backwardProduct('linear2', rows, outputs.linear2, outputs.linear1),
       pass.lines(
         'linear1OutputAdjoint',
@@ -89,13 +94,16 @@ export function backwardParts(pass: Pass, parameters: DeviceBuffer, rows: number
 
 /** The gradient of conv1's activation, from the tiles of conv2's input. */
 function conv1Delta(pass: Pass, rows: number): Kernel {
-  const { inputDeltas: dv, trainImages: images, rowNumbers, prepared, delta1 } = pass.arrays;
+  const { inputDeltas: dv, pixels: images, prepared, delta1 } = pass.arrays;
   const { inputs } = productLayers.conv2;
   const pixels = rows * inputPixels('conv2');
-  const list = [dv, images, rowNumbers, prepared, delta1, pass.tiles('conv2')];
+  const list = [dv, images, prepared, delta1, pass.tiles('conv2')];
   const kernel = pass.lines('conv1Delta', list, inputs, inputPixels('conv2'), rows);
   const { operations, bytes } = tileWork('conv2', 'Gather', rows);
-  kernel.work = { operations: operations + pixels * inputs * 2 * conv1Taps, bytes: bytes + rows * imagePixels };
+  kernel.work = {
+    operations: operations + pixels * inputs * 2 * conv1Taps,
+    bytes: bytes + rows * imagePixels * floatBytes,
+  };
   return kernel;
 }
 
@@ -232,13 +240,13 @@ function weightGradient(pass: Pass, layer: ProductLayer, rows: number, first: nu
 function conv1Gradient(pass: Pass, rows: number, first: number, leaves: number): Kernel {
   const { arrays, shape } = pass;
   const kernel = pass.program.kernel('conv1Gradient', [
-    ...[arrays.trainImages, arrays.rowNumbers, arrays.delta1, arrays.slots, { int32: accumulatorLength }],
+    ...[arrays.pixels, arrays.delta1, arrays.slots, { int32: accumulatorLength }],
     ...[{ int32: first }, { int32: rows }, { int32: shape.microBatch }],
   ]);
   const taps = conv1Taps + 1;
   const covered = Math.min(leaves * shape.microBatch, rows - first * shape.microBatch) * inputPixels('conv2');
   const { inputs } = productLayers.conv2;
-  kernel.work = { operations: covered * inputs * (2 * conv1Taps + 1), bytes: covered * (inputs * floatBytes + 1) };
+  kernel.work = { operations: covered * inputs * (2 * conv1Taps + 1), bytes: covered * (inputs + 1) * floatBytes };
   // All taps of a panel side by side, where a work-group may be so large: they read the same gradients.
   const together = kernel.maxWorkGroupSize >= panelWidth * taps ? taps : 1;
   return kernel.setSize([panelWidth, taps, leaves * conv1Panels], [panelWidth, together, 1]);

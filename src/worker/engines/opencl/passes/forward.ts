@@ -6,6 +6,7 @@ import type { DeviceBuffer } from '../driver/buffer.js';
 import type { Kernel } from '../driver/program.js';
 import { outputPanels, panelWidth, productLayers } from '../../winograd/geometry.js';
 import type { ConvolutionName } from '../../winograd/geometry.js';
+import { imageLanes, imageLines } from '../kernels/images.js';
 import type { Pass } from './pass.js';
 
 export interface ForwardParts {
@@ -21,12 +22,17 @@ export interface ForwardInput {
   /** uint8 [count][784], of which those with the first `rows` of the row numbers are taken: uint32. */
   readonly images: DeviceBuffer;
   readonly rowNumbers: DeviceBuffer;
+  /** float32 [rows][transformLength]; null where they are taken as they are. */
+  readonly transforms: DeviceBuffer | null;
   /** float32 [parameterCount] */
   readonly parameters: DeviceBuffer;
   readonly rows: number;
 }
 
-export function forwardParts(pass: Pass, { images, rowNumbers, parameters, rows }: ForwardInput): ForwardParts {
+export function forwardParts(
+  pass: Pass,
+  { images, rowNumbers, transforms, parameters, rows }: ForwardInput,
+): ForwardParts {
   const { arrays } = pass;
   const { inputs, outputs, norms } = arrays;
   const input = (name: ConvolutionName, values: readonly DeviceBuffer[]): Kernel =>
@@ -37,7 +43,10 @@ export function forwardParts(pass: Pass, { images, rowNumbers, parameters, rows 
   const { bn2, bn4, bn5 } = norms;
   return {
     toNorm2: [
-      input('conv2', [images, rowNumbers, arrays.prepared]),
+      transforms === null
+        ? pass.lines('loadImages', [images, rowNumbers, arrays.pixels], imageLanes, imageLines, rows)
+        : pass.lines('transformImages', [images, rowNumbers, transforms, arrays.pixels], imageLanes, imageLines, rows),
+      input('conv2', [arrays.pixels, arrays.prepared]),
       pass.forwardProduct('conv2', rows),
       output('conv2', [arrays.pooled2, arrays.argmax2]),
     ],

@@ -1,5 +1,7 @@
 /** The optimiser's step on the device: the tree over subtrees, Adam on all parameters, and what is prepared of them. */
 import type { AdamScalars, DeviceStep, SumTree } from '../../../../shared/engine.js';
+import { batchNormChannels, parameterCount } from '../../../../shared/model/network.js';
+import { parametersOn, type DeviceSet } from '../arrays.js';
 import type { DeviceBuffer } from '../driver/buffer.js';
 import type { Mark } from '../driver/mark.js';
 import type { Kernel } from '../driver/program.js';
@@ -7,7 +9,7 @@ import { floatBytes } from '../../winograd/geometry.js';
 import { accumulatorLength } from '../../winograd/units.js';
 import { updateKernels } from '../kernels/optimiser.js';
 import type { Pass } from './pass.js';
-import { updateWork, worked } from '../works.js';
+import { each, updateWork, worked } from '../works.js';
 
 const accumulatorBytes = accumulatorLength * floatBytes;
 
@@ -16,6 +18,8 @@ interface UpdateKernels {
   readonly merges: readonly Kernel[];
   readonly scalars: Kernel;
   readonly updates: readonly Kernel[];
+  /** Of the weights and of the running statistics; none where none are taken. */
+  readonly averages: readonly Kernel[];
 }
 
 /** Where nodes of a tree that are not the device's own wait for it. */
@@ -30,13 +34,15 @@ export class Optimiser {
   /** By tree, for each set that is read. */
   readonly #known = new Map<SumTree, readonly [UpdateKernels, UpdateKernels]>();
   readonly #prepares: readonly [readonly Kernel[], readonly Kernel[]];
+  readonly #averagePrepares = new Map<DeviceBuffer, readonly Kernel[]>();
   readonly #received: Mark;
   #nodes: Nodes | null = null;
 
   constructor(pass: Pass, memory: WebAssembly.Memory) {
     this.#pass = pass;
     this.#memory = memory;
-    this.#prepares = [this.#prepareKernels(0), this.#prepareKernels(1)];
+    const { sets } = pass.arrays;
+    this.#prepares = [this.#prepareKernels(sets[0].parameters), this.#prepareKernels(sets[1].parameters)];
     this.#received = pass.context.queue.newMark();
   }
 
@@ -45,16 +51,25 @@ export class Optimiser {
     for (const kernel of this.#prepares[set]) this.#pass.context.queue.launch(kernel);
   }
 
+  /** Derives it from the averages of a state set, for evaluation. */
+  prepareAverage(set: 0 | 1): void {
+    const parameters = parametersOn(this.#pass.arrays.sets[set], true);
+    const kernels = this.#averagePrepares.get(parameters) ?? this.#prepareKernels(parameters);
+    this.#averagePrepares.set(parameters, kernels);
+    for (const kernel of kernels) this.#pass.context.queue.launch(kernel);
+  }
+
   /** Returns when the sums that are not the device's own are there; it takes the step meanwhile. */
   update(sums: SumTree, { step, from, globalRows, adam }: DeviceStep): void {
     const { queue } = this.#pass.context;
     const foreign = sums.nodes.some((node) => node !== null);
-    const { merges, scalars, updates } = this.#kernelsOf(sums, foreign)[from];
+    const { merges, scalars, updates, averages } = this.#kernelsOf(sums, foreign)[from];
     if (foreign) this.#receive(sums);
     for (const kernel of merges) queue.launch(kernel);
     setScalars(scalars, step, adam);
     queue.launch(scalars);
     for (const kernel of updates) queue.launch(kernel.setFloat(divisorArgument, globalRows));
+    for (const kernel of averages) queue.launch(setDecay(kernel, adam));
     if (foreign) this.#received.wait();
   }
 
@@ -114,11 +129,25 @@ export class Optimiser {
           updateWork(name),
         ),
       ),
+      averages: this.#averageKernels(old, next),
     };
   }
 
-  #prepareKernels(set: 0 | 1): readonly Kernel[] {
-    const { parameters } = this.#pass.arrays.sets[set];
+  #averageKernels(old: DeviceSet, next: DeviceSet): Kernel[] {
+    if (old.average === null || next.average === null) return [];
+    const { scalars } = this.#pass.arrays;
+    const kernel = (average: DeviceBuffer, values: DeviceBuffer, to: DeviceBuffer, length: number): Kernel => {
+      const list = [average, values, to, scalars, { float32: 0 }, { float32: 0 }, { int32: length }];
+      return worked(this.#pass.items('averageOf', list, length), each(length, 3, 3 * floatBytes));
+    };
+    const statistics = 'runningStatistics';
+    return [
+      kernel(old.average.parameters, next.parameters, next.average.parameters, parameterCount),
+      kernel(old.average[statistics], next[statistics], next.average[statistics], 2 * batchNormChannels),
+    ];
+  }
+
+  #prepareKernels(parameters: DeviceBuffer): readonly Kernel[] {
     const { prepared } = this.#pass.arrays;
     return updateKernels.map(({ name, lanes, count }) =>
       this.#pass.lines(`${name}Prepare`, [parameters, prepared], lanes, count),
@@ -134,4 +163,10 @@ function setScalars(kernel: Kernel, step: number, adam: AdamScalars): void {
   kernel.setInt(2, step);
   kernel.setDouble(3, adam.learningRate).setDouble(4, adam.beta1).setDouble(5, adam.beta2);
   kernel.setDouble(6, adam.epsilon).setDouble(7, adam.beta1Power).setDouble(8, adam.beta2Power);
+}
+
+/** The arguments of `averageOf` that change from step to step. */
+function setDecay(kernel: Kernel, { averageDecay }: AdamScalars): Kernel {
+  const decay = averageDecay ?? 0;
+  return kernel.setFloat(4, decay).setFloat(5, 1 - decay);
 }

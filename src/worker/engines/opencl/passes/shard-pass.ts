@@ -1,11 +1,13 @@
 /** Forward and backward over shards on the device, with the batch norms' exchanges between. */
 import type { ReplicaBinding, Shard, StatisticsExchange } from '../../../../shared/engine.js';
+import { transformLength } from '../../../../shared/model/augmentation.js';
 import { imagePixels } from '../../../../shared/model/network.js';
 import { mergesOfRun } from '../../../../shared/sums/tree.js';
+import { floatBytes } from '../../winograd/geometry.js';
 import { backwardParts, gradientKernels, type BackwardParts } from './backward.js';
 import type { Kernel } from '../driver/program.js';
 import { forwardParts, type ForwardParts } from './forward.js';
-import type { HostMemory } from '../host-memory.js';
+import { keptSteps, type HostMemory } from '../host-memory.js';
 import { normKernels, setValues, type NormKernels } from './norms.js';
 import { normOf, type NormName, type Pass } from './pass.js';
 
@@ -23,6 +25,7 @@ export class ShardPass {
   readonly #host: HostMemory;
   readonly #known = new Map<string, ShardKernels>();
   #hasDataset = false;
+  #shards = 0;
 
   constructor(pass: Pass, binding: ReplicaBinding, host: HostMemory) {
     this.#pass = pass;
@@ -52,7 +55,7 @@ export class ShardPass {
   }
 
   /** Tells the device which rows; what these are, it is told once. */
-  #loadRows({ rowNumbers, rows }: Shard): void {
+  #loadRows({ rowNumbers, rows, transforms }: Shard): void {
     const { memory, train } = this.#binding;
     const { queue } = this.#pass.context;
     const { arrays } = this.#pass;
@@ -63,6 +66,17 @@ export class ShardPass {
       this.#hasDataset = true;
     }
     queue.write(arrays.rowNumbers, 0, new Uint32Array(memory.buffer, rowNumbers, rows));
+    if (transforms !== null) queue.write(arrays.transforms, 0, this.#keptTransforms(transforms, rows));
+  }
+
+  /** A copy that stays until the device has read it: the shard's own place is the next step's. */
+  #keptTransforms(transforms: number, rows: number): Float32Array {
+    const { memory, shape } = this.#binding;
+    const slot = this.#shards++ % keptSteps;
+    const place = this.#host.transforms + slot * shape.rows * transformLength * floatBytes;
+    const kept = new Float32Array(memory.buffer, place, rows * transformLength);
+    kept.set(new Float32Array(memory.buffer, transforms, kept.length));
+    return kept;
   }
 
   #launch(kernels: readonly Kernel[], { rows }: Shard): void {
@@ -103,7 +117,7 @@ export class ShardPass {
     queue.write(arrays.total, 0, total);
   }
 
-  #kernelsOf({ rows, from, to, leaves }: Shard): ShardKernels {
+  #kernelsOf({ rows, from, to, leaves, transforms }: Shard): ShardKernels {
     const key = `${String(rows)} ${String(leaves.start)} ${String(from)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
@@ -118,8 +132,11 @@ export class ShardPass {
       normKernels(pass, name, { x: arrays[x], delta: arrays[delta] }, sets, { ...shard, pairs, merges: merges.length });
     const { trainImages: images, rowNumbers } = arrays;
     const made: ShardKernels = {
-      forward: forwardParts(pass, { images, rowNumbers, parameters, rows }),
-      backward: backwardParts(pass, parameters, rows),
+      forward: forwardParts(pass, {
+        ...{ images, rowNumbers, parameters, rows },
+        transforms: transforms === null ? null : arrays.transforms,
+      }),
+      backward: backwardParts(pass, parameters, rows, this.#binding.loss),
       norms: {
         bn2: norm('bn2', 'pooled2', 'delta2'),
         bn4: norm('bn4', 'pooled4', 'delta4'),

@@ -140,13 +140,14 @@ const adam = {
   epsilon: 1e-8,
   beta1Power: 0.729,
   beta2Power: 0.997,
+  averageDecay: 0.9,
 };
 const globalRows = 7;
 
 /** The unit work of the wasm engine on the arena's first memory. */
 function unitWork(bench: Workbench, sets: readonly [StateSet, StateSet], prepared: number): UnitWork {
   const gradients = bench.arena.room(parameterCount * floatBytes);
-  const binding = { prepared, gradients, sets } as unknown as ReplicaBinding;
+  const binding = { prepared, gradients, sets, inputDivisor: 1 } as unknown as ReplicaBinding;
   return new UnitWork(bench.wasm, binding, bench.arena.room(scratchBytes));
 }
 
@@ -157,7 +158,7 @@ export const update: Trial = (bench) => {
   const [nextW, nextM, nextV] = [bench.made(parameterCount), bench.made(parameterCount), bench.made(parameterCount)];
   const prepared = bench.made(preparedBytes / floatBytes);
   const set = (parameters: number, firstMoments: number, secondMoments: number): StateSet => {
-    return { parameters, firstMoments, secondMoments, runningStatistics: 0 };
+    return { parameters, firstMoments, secondMoments, runningStatistics: 0, average: null };
   };
   const work = unitWork(bench, [set(w.at, m.at, v.at), set(nextW.at, nextM.at, nextV.at)], prepared.at);
   units.forEach((_, unit) => {
@@ -180,14 +181,28 @@ export const update: Trial = (bench) => {
   }
 };
 
+/** The average of the weights of a step. */
+export const average: Trial = (bench) => {
+  const length = 99;
+  const [old, values, next] = [bench.given(length), bench.given(length), bench.made(length)];
+  bench.wasm.averageOf(old.at, values.at, length, adam.averageDecay, next.at);
+  const scalars = bench.givenWords(new Uint32Array(Float32Array.of(0, 0, 0, 0, 0, 0, 0, 1).buffer));
+  const decay = [{ float32: adam.averageDecay }, { float32: 1 - adam.averageDecay }];
+  bench.items(
+    'averageOf',
+    [...[old, values, next, scalars].map(({ buffer }) => buffer), ...decay, { int32: length }],
+    length,
+  );
+};
+
 /** What the products and conv1 need of parameters. */
 export const prepare: Trial = (bench) => {
   const w = bench.given(parameterCount);
   const prepared = bench.made(preparedBytes / floatBytes);
-  const set = { parameters: w.at, firstMoments: 0, secondMoments: 0, runningStatistics: 0 };
+  const set = { parameters: w.at, firstMoments: 0, secondMoments: 0, runningStatistics: 0, average: null };
   const work = unitWork(bench, [set, set], prepared.at);
   units.forEach((_, unit) => {
-    work.prepare(unit, 0);
+    work.prepare(unit, 0, false);
   });
   for (const { name, lanes, count } of updateKernels) {
     bench.lines(`${name}Prepare`, [w.buffer, prepared.buffer], lanes, count);

@@ -32,10 +32,12 @@ import { conv1Length } from '../../winograd/units.js';
 import type { DeviceBuffer } from '../driver/buffer.js';
 import type { Argument } from '../driver/program.js';
 import { panelTiles } from '../geometry.js';
+import { drawTransform, transformLength } from '../../../../shared/model/augmentation.js';
 import { groupSizes } from '../kernels/gradients.js';
+import { imageLanes, imageLines } from '../kernels/images.js';
 import { allFinite } from '../kernels/optimiser.js';
 import { blockSums } from '../kernels/products.js';
-import { gradients, prepare, sumLeaves, update } from './gradient-trials.js';
+import { average, gradients, prepare, sumLeaves, update } from './gradient-trials.js';
 import type { Both, Workbench } from './workbench.js';
 
 export type Trial = (bench: Workbench) => void;
@@ -124,31 +126,50 @@ const input =
 
 const rowNumbers = [3, 0, 7, 2, 1, 4, 6, 5];
 
-/** Pixels, which rows of them, and conv1's weights. */
-function pictures(bench: Workbench) {
-  return {
-    images: bench.givenBytes(rows * imagePixels, (random) => random & 255),
-    numbers: bench.givenWords(rowNumbers),
-    weights: bench.given(conv1Panels * conv1Length),
+/** Rows of a split as they go through the network, each transformed or not. */
+const images =
+  (kind: 'load' | 'transform'): Trial =>
+  (bench) => {
+    const split = bench.givenBytes(rows * imagePixels, (random) => random & 255);
+    const numbers = bench.givenWords(rowNumbers);
+    const config = { seed: 7, rotation: 30, translation: 4, scaling: 0.3, shear: 20 };
+    const drawn = new Float32Array(rows * transformLength);
+    rowNumbers.forEach((number, row) => {
+      drawTransform(config, 3, number, drawn, row * transformLength);
+    });
+    const transforms = bench.givenWords(new Uint32Array(drawn.buffer));
+    const pixels = bench.made(rows * imagePixels);
+    rowNumbers.forEach((number, row) => {
+      const [source, target] = [split.at + number * imagePixels, pixels.at + row * imagePixels * floatBytes];
+      const transform = transforms.at + row * transformLength * floatBytes;
+      if (kind === 'load') bench.wasm.loadImage(source, target);
+      else bench.wasm.loadTransformed(source, transform, target);
+    });
+    const list = [split, numbers, ...(kind === 'load' ? [] : [transforms]), pixels].map(({ buffer }) => buffer);
+    bench.lines(`${kind}Images`, list, imageLanes, imageLines, rows);
   };
+
+/** Pixels, and conv1's weights. */
+function pictures(bench: Workbench) {
+  return { pixels: bench.given(rows * imagePixels), weights: bench.given(conv1Panels * conv1Length) };
 }
 
 /** Calls the wasm kernels of conv1 for each row and panel: with the image, and the panel's weights, activation and signs. */
 function eachConv1(
   bench: Workbench,
-  { images, weights }: ReturnType<typeof pictures>,
+  { pixels, weights }: ReturnType<typeof pictures>,
   visit: (row: number, panel: number, image: number, activation: number, signs: number) => void,
 ): void {
   const { arena, wasm } = bench;
-  const [image, activation] = [arena.room(imagePixels * floatBytes), arena.room(conv1Values * floatBytes)];
+  const activation = arena.room(conv1Values * floatBytes);
   const signs = arena.room(conv1Signs);
-  rowNumbers.forEach((number, row) => {
-    wasm.loadImage(images.at + number * imagePixels, image);
+  for (let row = 0; row < rows; row++) {
+    const image = pixels.at + row * imagePixels * floatBytes;
     eachPanel(conv1Panels, (panel) => {
       wasm.conv1Forward(image, weights.at + panel * conv1Length * floatBytes, activation, signs + 2 * panel);
       visit(row, panel, image, activation, signs + 2 * panel);
     });
-  });
+  }
 }
 
 const conv2Input: Trial = (bench) => {
@@ -160,7 +181,7 @@ const conv2Input: Trial = (bench) => {
     const target = v.at + p * panel + row * layer.rowTiles * lineBytes;
     bench.wasm.conv2Input(activation, 1, target, inputPlane, scratch);
   });
-  const values = [given.images.buffer, given.numbers.buffer, given.weights.buffer, v.buffer, padded];
+  const values = [given.pixels.buffer, given.weights.buffer, v.buffer, padded];
   bench.lines('conv2Input', values, panelWidth, count, inputPanels(layer));
 };
 
@@ -250,11 +271,11 @@ const conv1Gradient: Trial = (bench) => {
   });
   bench.lines('conv2InputAdjoint', [dv.buffer, padded], panelWidth, count, inputPanels(layer));
   const masked = bench.room(rows * pixelsOf('conv2') * layer.inputs * floatBytes);
-  const { images, numbers, weights } = given;
-  const values = [dv.buffer, images.buffer, numbers.buffer, weights.buffer, masked, padded];
+  const { pixels, weights } = given;
+  const values = [dv.buffer, pixels.buffer, weights.buffer, masked, padded];
   bench.lines('conv1Delta', values, layer.inputs, pixelsOf('conv2'), rows);
   const sizes = [{ int32: slotLength }, { int32: 0 }, { int32: rows }, { int32: microBatch }];
-  bench.launch('conv1Gradient', [images.buffer, numbers.buffer, masked, slots.buffer, ...sizes], (kernel) =>
+  bench.launch('conv1Gradient', [pixels.buffer, masked, slots.buffer, ...sizes], (kernel) =>
     kernel.setSize([panelWidth, conv1Length / panelWidth, leaves * conv1Panels], [panelWidth, 1, 1]),
   );
 };
@@ -457,20 +478,24 @@ const softmax: Trial = (bench) => {
   bench.items('softmax', [logits.buffer, parameters.buffer, probabilities.buffer, { int32: rows }], rows);
 };
 
-const lossGradient: Trial = (bench) => {
-  const [logits, parameters] = [bench.changed(rows * panelWidth), bench.given(parameterCount)];
-  const labels = bench.givenBytes(rows, (random) => random % 10);
-  const numbers = bench.givenWords(rowNumbers);
-  const losses = bench.madeDoubles(rows);
-  const bias = parameters.at + linear2.bias.offset * floatBytes;
-  const scratch = bench.arena.room(256);
-  bench.wasm.lossGradient(logits.at, bias, rows, labels.at, numbers.at, losses.at, scratch);
-  const list = [logits, parameters, labels, numbers, losses].map(({ buffer }) => buffer);
-  bench.items('lossGradient', [...list, { int32: rows }], rows);
-};
+const lossGradient =
+  (name: 'lossGradient' | 'crossEntropyGradient'): Trial =>
+  (bench) => {
+    const [logits, parameters] = [bench.changed(rows * panelWidth), bench.given(parameterCount)];
+    const labels = bench.givenBytes(rows, (random) => random % 10);
+    const numbers = bench.givenWords(rowNumbers);
+    const losses = bench.madeDoubles(rows);
+    const bias = parameters.at + linear2.bias.offset * floatBytes;
+    const scratch = bench.arena.room(256);
+    bench.wasm[name](logits.at, bias, rows, labels.at, numbers.at, losses.at, scratch);
+    const list = [logits, parameters, labels, numbers, losses].map(({ buffer }) => buffer);
+    bench.items(name, [...list, { int32: rows }], rows);
+  };
 
 /** By what they prove, in the order of a step. */
 export const trials: Readonly<Record<string, Trial>> = {
+  loadImages: images('load'),
+  transformImages: images('transform'),
   conv2Input,
   conv3Input: input('conv3', 'bn2'),
   conv4Input: input('conv4', null),
@@ -489,7 +514,8 @@ export const trials: Readonly<Record<string, Trial>> = {
   linear1Input,
   linear1Output,
   softmax,
-  lossGradient,
+  lossGradient: lossGradient('lossGradient'),
+  crossEntropyGradient: lossGradient('crossEntropyGradient'),
   linear1OutputAdjoint,
   linear1Gather,
   normGradientSums,
@@ -506,5 +532,6 @@ export const trials: Readonly<Record<string, Trial>> = {
   gradients,
   ...Object.fromEntries(groupSizes.map((size) => [`sumLeaves${String(size)}`, sumLeaves(size)])),
   update,
+  average,
   prepare,
 };

@@ -1,10 +1,12 @@
 // The linear layers and the loss. A linear layer is a product of panels like a convolution at a single point; here stand
 // the copies between PyTorch's [outputs][inputs] and panels, and what is done row by row.
 //
-// The loss is cross-entropy applied to the softmax outputs as if they were logits, as the reference program does it:
+// The loss `double-softmax` is cross-entropy applied to the softmax outputs as if they were logits, as the reference program does it:
 //
 //   p = softmax(z),  q = softmax(p),  loss = -ln q[label] = ln(sum of exp(p)) - p[label]
 //   dloss/dz[j] = p[j] (g[j] - sum of g p),  g[j] = q[j] - (j == label)
+//
+// `cross-entropy` is that of the logits: loss = ln(sum of exp(z)) - z[label], dloss/dz[j] = p[j] - (j == label).
 
 const classes: usize = 10;
 
@@ -136,6 +138,36 @@ export function lossGradient(
     }
     for (let j: usize = 0; j < 16; j++) {
       const value = j < classes ? load<f64>(p + (j << 3)) * (load<f64>(q + (j << 3)) - inner) : 0;
+      store<f32>(z + (j << 2), <f32>value);
+    }
+  }
+}
+
+/** The same of the loss `cross-entropy`. */
+export function crossEntropyGradient(
+  logits: usize, bias: usize, rows: i32, labels: usize, rowNumbers: usize, losses: usize, scratch: usize,
+): void {
+  const e = scratch, d = scratch + classes * 8;
+  for (let row: usize = 0; row < <usize>rows; row++) {
+    const z = logits + (row << 6);
+    const label = <usize>load<u8>(labels + <usize>load<u32>(rowNumbers + (row << 2)));
+    let top = -Infinity;
+    for (let j: usize = 0; j < classes; j++) {
+      const value = <f64>(load<f32>(z + (j << 2)) + load<f32>(bias + (j << 2)));
+      store<f64>(d + (j << 3), value);
+      top = max<f64>(top, value);
+    }
+    let sum: f64 = 0;
+    for (let j: usize = 0; j < classes; j++) {
+      const below = load<f64>(d + (j << 3)) - top;
+      store<f64>(d + (j << 3), below);
+      const power = Math.exp(below);
+      store<f64>(e + (j << 3), power);
+      sum += power;
+    }
+    store<f64>(losses + (row << 3), Math.log(sum) - load<f64>(d + (label << 3)));
+    for (let j: usize = 0; j < 16; j++) {
+      const value = j < classes ? load<f64>(e + (j << 3)) / sum - (j == label ? 1 : 0) : 0;
       store<f32>(z + (j << 2), <f32>value);
     }
   }

@@ -23,6 +23,35 @@ export function loadImage(source: usize, target: usize): void {
   }
 }
 
+/**
+ * An affine transform of a uint8 image [784] into float32 [784], without scaling. `transform` is float32 [6]: pixel (x, y) is taken
+ * from (a x + (b y + c), d x + (e y + f)), between pixels by bilinear interpolation. Beyond the image's edge all is 0.
+ */
+export function loadTransformed(source: usize, transform: usize, target: usize): void {
+  const a = load<f32>(transform), b = load<f32>(transform, 4), c = load<f32>(transform, 8);
+  const d = load<f32>(transform, 12), e = load<f32>(transform, 16), f = load<f32>(transform, 20);
+  for (let y = 0; y < <i32>side; y++) {
+    const lineU = b * <f32>y + c, lineV = e * <f32>y + f;
+    for (let x = 0; x < <i32>side; x++) {
+      const u = a * <f32>x + lineU, v = d * <f32>x + lineV;
+      const left = floor<f32>(u), top = floor<f32>(v);
+      const right = u - left, down = v - top;
+      const column = <i32>left, row = <i32>top;
+      const upper = pixelAt(source, row, column) * (1 - right) + pixelAt(source, row, column + 1) * right;
+      const lower = pixelAt(source, row + 1, column) * (1 - right) + pixelAt(source, row + 1, column + 1) * right;
+      store<f32>(target, upper * (1 - down) + lower * down);
+      target += 4;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function pixelAt(image: usize, row: i32, column: i32): f32 {
+  const inside = <u32>row < <u32>side && <u32>column < <u32>side;
+  return inside ? <f32>load<u8>(image + <usize>(row * <i32>side + column)) : 0;
+}
+
 /** Of one panel: float32 image [28][28] to relu(conv1) [26][26][16], and to the signs of that. */
 export function conv1Forward(image: usize, weights: usize, output: usize, signs: usize): void {
   // The last tile of a line overlaps the one before it where lines are no multiple of it.

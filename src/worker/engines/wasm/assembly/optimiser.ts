@@ -2,6 +2,8 @@
 //
 //   m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g g
 //   w = w - (rate / (1 - beta1^t)) m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
+//
+// and the average of the weights, which is decay average + (1 - decay) w.
 
 /** target[i] += source[i]; `length` in floats, any. */
 export function add(target: usize, source: usize, length: i32): void {
@@ -114,4 +116,20 @@ export function adam(
     if (next - next + (second - second) != 0) finite = false;
   }
   return finite;
+}
+
+/** next[i] = decay average[i] + (1 - decay) values[i]. */
+export function averageOf(average: usize, values: usize, length: i32, decay: f64, next: usize): void {
+  const kept = <f32>decay, added = <f32>(1 - decay);
+  const bytes = (<usize>length) << 2, pairs = bytes & ~31;
+  for (let i: usize = 0; i < pairs; i += 32) {
+    const at = average + i, from = values + i, to = next + i;
+    const x0 = f32x4.add(f32x4.mul(f32x4.splat(kept), v128.load(at)), f32x4.mul(f32x4.splat(added), v128.load(from)));
+    const x1 = f32x4.add(f32x4.mul(f32x4.splat(kept), v128.load(at, 16)), f32x4.mul(f32x4.splat(added), v128.load(from, 16)));
+    v128.store(to, x1, 16);
+    v128.store(to, x0);
+  }
+  for (let i = pairs; i < bytes; i += 4) {
+    store<f32>(next + i, kept * load<f32>(average + i) + added * load<f32>(values + i));
+  }
 }

@@ -131,6 +131,13 @@ const weightsAdjoint = (name: ConvolutionName) => (arena: Arena) => {
   return [du, 7, w, arena.room(scratchBytes)] as const;
 };
 
+const gradientOfLoss = (arena: Arena) => {
+  const [logits, bias] = [arena.changed(rows * 16), arena.given(16)];
+  const labels = arena.givenBytes(64, (random) => random % 10);
+  const rowNumbers = arena.givenWords([41, 3, 17]);
+  return [logits, bias, rows, labels, rowNumbers, arena.madeDoubles(rows), arena.room(256)] as const;
+};
+
 /** Channels and values of the batch norms' trials, and values of arrays that have no shape. */
 const [channels, values, length] = [64, 9, 67];
 
@@ -161,6 +168,11 @@ const trials: Trials = {
   conv5WeightsAdjoint: (arena) => [...weightsAdjoint('conv5')(arena)],
 
   loadImage: (arena) => [arena.givenBytes(784, (random) => random & 255), arena.made(784)],
+  loadTransformed: (arena) => [
+    arena.givenBytes(784, (random) => random & 255),
+    arena.givenWords(new Uint32Array(Float32Array.of(0.98, -0.21, 3.4, 0.17, 1.09, -5.2).buffer)),
+    arena.made(784),
+  ],
   conv1Forward: (arena) => [
     arena.given(784),
     arena.given(conv1Length),
@@ -258,12 +270,8 @@ const trials: Trials = {
   biasRelu: (arena) => [arena.changed(5 * rows * 16), rows * lineBytes, 5, rows, arena.given(5 * 16)],
   maskRelu: (arena) => [arena.changed(5 * rows * 16), arena.given(5 * rows * 16), rows * lineBytes, 5, rows],
   softmax: (arena) => [arena.given(rows * 16), arena.given(16), rows, arena.made(rows * 10), arena.room(256)],
-  lossGradient: (arena) => {
-    const [logits, bias] = [arena.changed(rows * 16), arena.given(16)];
-    const labels = arena.givenBytes(64, (random) => random % 10);
-    const rowNumbers = arena.givenWords([41, 3, 17]);
-    return [logits, bias, rows, labels, rowNumbers, arena.madeDoubles(rows), arena.room(256)];
-  },
+  lossGradient: (arena) => [...gradientOfLoss(arena)],
+  crossEntropyGradient: (arena) => [...gradientOfLoss(arena)],
 
   probeMultiply: () => [1.1754943508222875e-38, 0.3],
   probeAdd: () => [1, 5.960464477539063e-8],
@@ -275,6 +283,7 @@ const trials: Trials = {
 
   add: (arena) => [arena.changed(length), arena.given(length), length],
   divide: (arena) => [arena.given(length), length, 7, arena.made(length)],
+  averageOf: (arena) => [arena.given(length), arena.given(length), length, 0.999, arena.made(length)],
   isAllFinite: (arena) => [arena.given(length), length],
   adam: (arena) => {
     const [gradient, w, m, v] = [0, 1, 2, 3].map(() => arena.given(length)) as [number, number, number, number];
