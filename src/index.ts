@@ -14,7 +14,8 @@ export { engineChoices, type EngineChoice } from './library/engines/engines.js';
 export type { OpenClDevice } from './library/devices/opencl-device.js';
 export type { MpiStatus } from './library/devices/mpi-status.js';
 export type { EngineStatus } from './library/devices/engine-status.js';
-export { evaluate, type EvaluateOptions, type Evaluation } from './library/evaluate.js';
+export { evaluate, evaluateCommittee } from './library/evaluate.js';
+export type { CommitteeEvaluation, EvaluateCommitteeOptions, EvaluateOptions, Evaluation } from './library/evaluate.js';
 export { exportWeights, type Exported, type ExportOptions } from './library/export.js';
 export type { GroupOptions } from './library/options.js';
 export { predict, type DigitPrediction, type Prediction, type PredictOptions } from './library/predict.js';
@@ -46,7 +47,7 @@ export type {
 export type { Reproduction } from './coordinator/training/reproduction.js';
 export type { Verification, VerificationRow } from './coordinator/verification.js';
 export { weightFormats, type WeightFormat } from './interchange/formats.js';
-export { defaultConfig, type BatchNormMode, type TrainConfig } from './shared/model/config.js';
+export { defaultConfig, recipes, type BatchNormMode, type Recipe, type TrainConfig } from './shared/model/config.js';
 export type { SimdBits } from './shared/engine.js';
 export { OperationalError, type ErrorCode } from './shared/errors.js';
 export { parameters, type Parameter } from './shared/model/network.js';

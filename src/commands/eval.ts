@@ -1,21 +1,33 @@
-/** `mnist-ddp eval`: scores a trained network on the test set. */
-import { evaluate, OperationalError } from '../index.js';
+/** `mnist-ddp eval`: scores a trained network, or several as one, on the test set. */
+import { evaluate, evaluateCommittee, OperationalError, type Evaluation } from '../index.js';
 import { command } from './shell/command.js';
 import { jsonLine, note } from './shell/output.js';
 
 export const evalCommand = command(
   'eval',
   'score a trained network on the test set',
-  async ({ run, checkpoint, json, ...options }) => {
-    if (run !== undefined && checkpoint !== undefined) {
+  async ({ runs, checkpoint, json, ...options }) => {
+    if (runs.length > 0 && checkpoint !== undefined) {
       throw new OperationalError('USAGE', 'name the checkpoint once: as RUN or with --checkpoint');
     }
-    const result = await evaluate({ ...options, checkpoint: run ?? checkpoint, onNote: note });
-    if (json) process.stdout.write(jsonLine(result));
-    else {
-      const step = result.step === null ? '' : `, step ${String(result.step)}`;
-      note(`${result.checkpoint}${step}: ${String(result.correct)} of ${String(result.total)} correct`);
-      process.stdout.write(`Accuracy on test set: ${result.accuracy.toFixed(2)} %\n`);
+    const shared = { ...options, onNote: note };
+    const result =
+      runs.length > 1
+        ? await evaluateCommittee({ ...shared, checkpoints: runs })
+        : await evaluate({ ...shared, checkpoint: runs[0] ?? checkpoint });
+    if (json) {
+      process.stdout.write(jsonLine(result));
+      return;
     }
+    for (const member of 'members' in result ? result.members : [result]) note(scoreOf(member));
+    if ('members' in result) {
+      const together = `${String(result.members.length)} together: ${String(result.correct)} of ${String(result.total)} correct`;
+      note(`${together}; they disagree about ${String(result.disagreements)}`);
+    }
+    process.stdout.write(`Accuracy on test set: ${result.accuracy.toFixed(2)} %\n`);
   },
 );
+
+function scoreOf({ checkpoint, step, correct, total }: Evaluation): string {
+  return `${checkpoint}${step === null ? '' : `, step ${String(step)}`}: ${String(correct)} of ${String(total)} correct`;
+}

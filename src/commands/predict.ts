@@ -1,4 +1,5 @@
 /** `mnist-ddp predict`: says which digits pictures show. */
+import { existsSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { predict, type DigitPrediction, type Prediction } from '../index.js';
 import { visible } from '../shared/text.js';
@@ -7,8 +8,9 @@ import { jsonLine, note } from './shell/output.js';
 
 /** @param setExitCode called with 1 where a picture could not be read */
 export function predictCommand(setExitCode: (code: number) => void): CommandModule {
-  return command('predict', 'say which digits pictures show', async ({ json, ...options }) => {
-    const predictions = await predict({ ...options, onNote: note });
+  return command('predict', 'say which digits pictures show', async ({ json, checkpoint, ...options }) => {
+    const checkpoints = checkpoint === undefined ? undefined : namesIn(checkpoint);
+    const predictions = await predict({ ...options, checkpoint: checkpoints, onNote: note });
     process.stdout.write(json ? jsonLine(predictions.map(rounded)) : table(predictions));
     for (const { error } of predictions) {
       if (error === null) continue;
@@ -16,6 +18,11 @@ export function predictCommand(setExitCode: (code: number) => void): CommandModu
       note(`mnist-ddp: ${error.message}`);
     }
   });
+}
+
+/** Names with commas between; one that is there as it stands is one. */
+function namesIn(text: string): string[] {
+  return existsSync(text) ? [text] : text.split(',').map((name) => name.trim());
 }
 
 /** The probabilities to six decimals, which is what float32 holds near 1. */

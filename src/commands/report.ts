@@ -7,8 +7,9 @@ import { nameWritten, note } from './shell/output.js';
 export const reportCommand = command(
   'report',
   'write curves, confusion matrix and mistakes of a run as one HTML file',
-  async (options) => {
-    const written = await report({ ...options, showReproduction: trainCommandLine, onNote: note });
+  async ({ runs, ...options }) => {
+    const [run, ...committee] = runs;
+    const written = await report({ ...options, run, committee, showReproduction: trainCommandLine, onNote: note });
     nameWritten(written.out);
   },
 );

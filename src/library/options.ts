@@ -80,6 +80,11 @@ export function noteEngine({ engine, why }: SelectedEngine, onNote: GroupOptions
   if (engine.name !== 'wasm') onNote?.(`engine ${engine.name}: ${why}`);
 }
 
+/** Whether that is an array of texts, none of them empty. */
+export function areTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string' && item !== '');
+}
+
 /** Opens the data set of a folder, or the default one. */
 export async function datasetOf(directory: string | undefined): Promise<OpenDataset> {
   return openDataset(await locateDataset(directory));

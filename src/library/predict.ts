@@ -1,13 +1,14 @@
-/** `predict`: a trained network on pictures of digits. */
+/** `predict`: a trained network, or several as one, on pictures of digits. */
 import type { OpenDataset } from '../coordinator/node/dataset-files.js';
 import { argmax, isUncertain } from '../coordinator/session/evaluation.js';
 import { newestRun } from '../coordinator/node/run-folder.js';
 import { readPictures, type PictureSource } from '../images/pictures.js';
 import { classes } from '../shared/model/network.js';
 import { usageError, type ErrorCode } from '../shared/errors.js';
-import { infer } from './network/inference.js';
-import { checkOptions, type GroupOptions, type OptionKinds } from './options.js';
-import { openWeights } from './network/weights.js';
+import { averageProbabilities } from './network/committee.js';
+import { inferEach } from './network/inference.js';
+import { areTexts, checkOptions, type GroupOptions, type OptionKinds } from './options.js';
+import { openEach, scoredNetwork } from './network/weights.js';
 
 export interface PredictOptions extends Omit<GroupOptions, 'data'> {
   /**
@@ -15,8 +16,11 @@ export interface PredictOptions extends Omit<GroupOptions, 'data'> {
    * stdin.
    */
   readonly files: readonly string[];
-  /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */
-  readonly checkpoint?: string | undefined;
+  /**
+   * A run's folder, a checkpoint, or a PyTorch or safetensors file, or several, whose probabilities are averaged; default the newest
+   * run under `runs/`.
+   */
+  readonly checkpoint?: string | readonly string[] | undefined;
   /** As in `evaluate`. */
   readonly best?: boolean | undefined;
   /** Rows of the IDX files, from 0, such as `0,5-9`; default all. */
@@ -56,13 +60,20 @@ export async function predict(options: PredictOptions): Promise<Prediction[]> {
     throw usageError('the option `files` is an array of paths');
   }
   if (options.files.length === 0) throw usageError('name at least one picture or IDX file');
-  const { weights } = await openWeights(options.checkpoint ?? (await newestRun()), options);
+  const checkpoint: unknown = options.checkpoint ?? (await newestRun());
+  const checkpoints = Array.isArray(checkpoint) ? checkpoint : [checkpoint];
+  if (!areTexts(checkpoints) || checkpoints.length === 0) {
+    throw usageError('the option `checkpoint` is a text that is not empty, or an array of them');
+  }
+  const networks = (await openEach(checkpoints, options)).map(scoredNetwork);
   const { images, sources } = await readPictures(options.files, options.rows);
   const count = sources.reduce((sum, { boxes }) => sum + boxes.length, 0);
   const probabilities =
     count === 0
       ? new Float32Array(0)
-      : (await infer(weights, datasetOfRows(images, count), options)).test.probabilities;
+      : averageProbabilities(
+          (await inferEach(networks, datasetOfRows(images, count), options)).map(({ test }) => test.probabilities),
+        );
   let next = 0;
   return sources.map((source) => {
     const first = next;
@@ -106,7 +117,7 @@ const optionKinds: OptionKinds<PredictOptions> = {
   engine: 'other',
   onNote: 'function',
   files: 'other',
-  checkpoint: 'text',
+  checkpoint: 'other',
   best: 'other',
   rows: 'text',
 };

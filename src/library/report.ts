@@ -15,24 +15,29 @@ import { reproductionOf, type Reproduction } from '../coordinator/training/repro
 import { FileTooLargeError, IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { renderReport } from '../report/report.js';
 import type { EvaluationPoint, ReportData } from '../report/report-data.js';
-import { OperationalError } from '../shared/errors.js';
+import { at, OperationalError, usageError } from '../shared/errors.js';
+import { defaultConfig } from '../shared/model/config.js';
 import { stepsPerEpoch } from '../shared/model/schedule.js';
 import { visible } from '../shared/text.js';
 import { loadEngine } from '../worker/engines/registry.js';
 import { engineNames } from './engines/engines.js';
-import { infer, noteChance } from './network/inference.js';
+import { accuracyOf } from '../coordinator/session/evaluation.js';
+import { averageProbabilities } from './network/committee.js';
+import { inferEach, noteChance, type Inference } from './network/inference.js';
 import { parseMetrics, type ReportedEvaluation, type ReportedMetric } from '../coordinator/metrics/metric-lines.js';
-import { groupOptions, ignore, checkOptions } from './options.js';
+import { areTexts, groupOptions, ignore, checkOptions } from './options.js';
 import type { GroupOptions, OptionKinds } from './options.js';
 import { refuseInputs, writeOutput } from '../files/output.js';
 import { version } from './version.js';
-import { openWeights } from './network/weights.js';
+import { openEach, openWeights, scoredNetwork } from './network/weights.js';
 
 export interface ReportOptions extends GroupOptions {
   /** A run's folder or a checkpoint in it; default the newest run under `runs/`. */
   readonly run?: string | undefined;
   /** As in `evaluate`; the curves are those of the whole run. */
   readonly best?: boolean | undefined;
+  /** Further runs or files, whose networks are looked at together with the run's. */
+  readonly committee?: readonly string[] | undefined;
   /** The file to write, as in `exportWeights`; default `report.html` in the run's folder. */
   readonly out?: string | undefined;
   /**
@@ -51,7 +56,10 @@ export interface Report {
 /** Evaluates the run's newest checkpoint, and writes all of the file or nothing. Throws OperationalError. */
 export async function report(options: ReportOptions = {}): Promise<Report> {
   checkOptions(options, optionKinds);
-  const { path, weights, checkpoint } = await openWeights(options.run ?? (await newestRun()), { best: options.best });
+  const { committee = [] } = options;
+  if (!areTexts(committee)) throw usageError('the option `committee` is an array of runs or files');
+  const opened = await openWeights(options.run ?? (await newestRun()), { best: options.best });
+  const { path, checkpoint } = opened;
   if (checkpoint === null) {
     const message = `${path} is a file of weights, and a report is about a run: name a run's folder or its checkpoint`;
     throw new OperationalError('RUN_INVALID', message);
@@ -64,7 +72,9 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   );
   await refuseInputs(out, [path, ...inputs, ...Object.values(location.files).map((file) => file.path)]);
   const dataset = await openDataset(location);
-  const inference = await infer(weights, dataset, options);
+  const others = await openEach(committee, { best: options.best });
+  const inferences = await inferEach([opened, ...others].map(scoredNetwork), dataset, options);
+  const inference = at(inferences, 0);
   const onNote = options.onNote ?? ignore;
   noteChance(inference, onNote);
   if (inference.dataset !== checkpoint.dataset) {
@@ -78,7 +88,10 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   const reproduction = reproductionOf(checkpoint, perEpoch, exact);
   const command = reproduction === null ? null : (options.showReproduction ?? callOfTrain)(reproduction);
   const lines = parseMetrics(metrics, options.best === true ? Infinity : checkpoint.step);
-  const data = reportData({ run, checkpoint, perEpoch, exact, command }, lines, inference.test);
+  const data: ReportData = {
+    ...reportData({ run, checkpoint, perEpoch, exact, command }, lines, inference.test),
+    committee: committeeOf([path, ...others.map((other) => other.path)], inferences),
+  };
   await writeOutput(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };
 }
@@ -92,7 +105,7 @@ function reportData(
   { run, checkpoint, perEpoch, exact, command }: ReportedRun,
   metrics: readonly ReportedMetric[],
   test: ReportData['test'],
-): ReportData {
+): Omit<ReportData, 'committee'> {
   const { config, dataset, engine, worldSize, step, parametersSha256, init } = checkpoint;
   const starts = metrics.filter((metric): metric is StartMetric => metric.kind === 'start');
   return {
@@ -115,6 +128,19 @@ function reportData(
     evaluations: metrics.flatMap((metric) => (metric.kind === 'evaluation' ? [evaluationOf(metric)] : [])),
     test,
   };
+}
+
+function committeeOf(names: readonly string[], inferences: readonly Inference[]): ReportData['committee'] {
+  if (inferences.length < 2) return null;
+  const members = inferences.map(({ correct, test }, i) => ({
+    name: at(names, i),
+    correct,
+    probabilities: test.probabilities,
+  }));
+  const average = averageProbabilities(members.map(({ probabilities }) => probabilities));
+  const { test } = at(inferences, 0);
+  const { correct } = accuracyOf({ ...test, probabilities: average }, defaultConfig.loss);
+  return { members, correct, average };
 }
 
 function evaluationOf({ step, epoch, accuracy, split = 'test', ...losses }: ReportedEvaluation): EvaluationPoint {
@@ -150,6 +176,7 @@ const optionKinds: OptionKinds<ReportOptions> = {
   ...groupOptions,
   run: 'text',
   best: 'other',
+  committee: 'other',
   out: 'text',
   showReproduction: 'function',
 };

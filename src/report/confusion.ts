@@ -71,6 +71,36 @@ export function mistakesOf(labels: Uint8Array, probabilities: Float32Array): Mis
   return mistakes.sort((a, b) => b.confidence - a.confidence || a.row - b.row);
 }
 
+/** A row that not all of several networks read alike. */
+export interface Disagreement {
+  readonly row: number;
+  readonly label: number;
+  /** By the average of their probabilities, and that. */
+  readonly said: number;
+  readonly confidence: number;
+  /** What each of them says. */
+  readonly members: readonly number[];
+}
+
+/**
+ * All such rows, the least certain first; of equals the first in the test set.
+ * @param members of each network, float32 [total][classes]; `average` of all of them
+ */
+export function disagreementsOf(
+  labels: Uint8Array,
+  members: readonly Float32Array[],
+  average: Float32Array,
+): Disagreement[] {
+  const found: Disagreement[] = [];
+  labels.forEach((label, row) => {
+    const each = members.map((probabilities) => mostProbable(probabilities, row));
+    if (each.every((digit) => digit === each[0])) return;
+    const said = mostProbable(average, row);
+    found.push({ row, label, said, confidence: average[row * classes + said] ?? 0, members: each });
+  });
+  return found.sort((a, b) => a.confidence - b.confidence || a.row - b.row);
+}
+
 /**
  * Where the accuracy on endlessly many such images lies, with 95 % confidence: Wilson's score interval (1927), which stays
  * within 0..1 for any count.

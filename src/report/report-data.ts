@@ -56,4 +56,18 @@ export interface ReportData {
     readonly labels: Uint8Array;
     readonly probabilities: Float32Array;
   };
+  /** What several networks, of which the run's is the first, come to; null where there is only that. */
+  readonly committee: Committee | null;
+}
+
+export interface Committee {
+  readonly members: readonly {
+    readonly name: string;
+    readonly correct: number;
+    /** float32 [total][10] */
+    readonly probabilities: Float32Array;
+  }[];
+  /** Of the average of their probabilities. */
+  readonly correct: number;
+  readonly average: Float32Array;
 }

@@ -1,5 +1,6 @@
 /** A run as one HTML page that stands alone: no script, and nothing that is loaded from elsewhere. */
 import { accuracyInterval, confusionOf, type Confusion } from './confusion.js';
+import { committeeSection } from './committee-section.js';
 import { count, counted, moment, percent } from './format.js';
 import { html, Markup, type Part } from './html.js';
 import { median } from './plots.js';
@@ -31,7 +32,7 @@ export async function renderReport(data: ReportData): Promise<string> {
         ${header(data, confusion)}
         <main>
           ${await trainingSection(data)} ${confusionSection(confusion)} ${await mistakesSection(data)}
-          ${recordSection(data)}
+          ${await committeeSection(data)} ${recordSection(data)}
         </main>
         <footer>
           <p>

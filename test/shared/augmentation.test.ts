@@ -34,7 +34,8 @@ function expectUniform(values: readonly number[], bound: number): void {
     tenths.set(tenth, (tenths.get(tenth) ?? 0) + 1);
   }
   expect(tenths.size).toBe(10);
-  for (const often of tenths.values()) expect(Math.abs(often - values.length / 10)).toBeLessThan((0.12 * values.length) / 10);
+  for (const often of tenths.values())
+    expect(Math.abs(often - values.length / 10)).toBeLessThan((0.12 * values.length) / 10);
 }
 
 const rows = Array.from({ length: 10_000 }, (_, row) => row);

@@ -51,6 +51,7 @@ export function exampleReport(changes: Partial<ReportData> = {}): ReportData {
       trainLoss: 1.6 - 0.01 * i,
     })),
     test: exampleTest(400, 0.9),
+    committee: null,
     ...changes,
   };
 }

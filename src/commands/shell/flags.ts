@@ -90,7 +90,7 @@ const json = { flag: 'json', kind: 'switch', describe: 'print one JSON object' }
 const jsonArray = { ...json, describe: 'print one JSON array' } as const satisfies Flag;
 const asInTrain = { describe: 'as in train' } as const;
 
-/** What each command takes, by the library's names; `json`, `quiet` and `words`, and eval's `run`, are of the command line alone. */
+/** What each command takes, by the library's names; `json`, `quiet` and `words`, and eval's `runs`, are of the command line alone. */
 export const flags = {
   train: {
     workers,
@@ -259,7 +259,7 @@ export const flags = {
     quiet: { flag: 'quiet', kind: 'switch', describe: 'no progress and no notes but warnings on stderr' },
   },
   eval: {
-    run,
+    runs: { ...run, operand: 'several', describe: `${weights.describe}; of several the average` },
     best,
     checkpoint: { flag: 'checkpoint', kind: 'text', describe: 'the same as RUN' },
     workers,
@@ -276,7 +276,12 @@ export const flags = {
       operand: 'several',
       required: true,
     },
-    checkpoint: { ...weights, flag: 'checkpoint', otherwise: newestRun },
+    checkpoint: {
+      ...weights,
+      flag: 'checkpoint',
+      describe: `${weights.describe}; of several, with commas between, the average`,
+      otherwise: newestRun,
+    },
     best,
     rows: { flag: 'rows', kind: 'text', describe: 'rows of the IDX files, from 0, such as 0,5-9', otherwise: 'all' },
     workers,
@@ -284,7 +289,11 @@ export const flags = {
     json: jsonArray,
   },
   report: {
-    run: { ...run, describe: 'run folder or checkpoint' },
+    runs: {
+      ...run,
+      operand: 'several',
+      describe: 'run folder or checkpoint; further ones show where their networks disagree',
+    },
     best,
     out: { flag: 'out', kind: 'text', describe: 'the file to write', otherwise: 'report.html in the run folder' },
     workers,
@@ -365,6 +374,7 @@ export const examples: Readonly<Record<CommandName, readonly (readonly [words: s
   eval: [
     ['', 'the newest run'],
     ['weights.pth --json', 'a network of PyTorch, as JSON'],
+    ['RUN RUN RUN', 'three networks as one'],
   ],
   predict: [
     ['photo.jpg drawing.png', 'pictures, by the newest run'],

@@ -15,7 +15,7 @@ import { batchNormChannels, batchNorms, parameterCount, parameters } from '../..
 import { Packr, Unpackr } from '../../shared/msgpack.js';
 import { sha256 } from '../../shared/sha256.js';
 import { resolveConfig } from '../validate.js';
-import { floatBytes, parametersSha256, unsoundField } from './checkpoint.js';
+import { floatBytes, networkSha256, unsoundField } from './checkpoint.js';
 import type { Checkpoint, LossSum, SavedLosses, ValidationScore } from './checkpoint.js';
 import { CheckpointFormatError, fieldsOf, floatsOf, integerIn, malformed, maxTextLength } from './fields.js';
 import { numberIn, textIn, textsOf, type Fields } from './fields.js';
@@ -83,8 +83,8 @@ export async function encodeCheckpoint(checkpoint: Checkpoint): Promise<Uint8Arr
   view.setUint32(8, checkpointVersion, true);
   view.setUint32(12, payload.length, true);
   bytes.set(payload, checkpointHeaderLength);
-  const [sum, hash] = await Promise.all([sha256(payload), parametersSha256(parameters)]);
-  assert(checkpoint.parametersSha256 === hash, 'the hash is that of the parameters');
+  const [sum, hash] = await Promise.all([sha256(payload), networkSha256(checkpoint)]);
+  assert(checkpoint.parametersSha256 === hash, 'the hash is that of the network');
   bytes.set(sum, 16);
   return bytes;
 }
@@ -174,8 +174,7 @@ async function checkpointOf(fields: Fields): Promise<Checkpoint> {
   };
   const unsound = unsoundField(checkpoint);
   if (unsound !== null) throw malformed(unsound);
-  if (checkpoint.parametersSha256 !== (await parametersSha256(checkpoint.parameters)))
-    throw malformed('parametersSha256');
+  if (checkpoint.parametersSha256 !== (await networkSha256(checkpoint))) throw malformed('parametersSha256');
   return checkpoint;
 }
 

@@ -1,6 +1,7 @@
 /** What a run goes on from: its training state, with all that it takes to go on from it. */
 import { assert } from '../../shared/errors.js';
 import type { TrainConfig } from '../../shared/model/config.js';
+import { forPlainPixels } from '../../shared/model/input-scale.js';
 import { batchNormChannels } from '../../shared/model/network.js';
 import { hexSha256 } from '../../shared/sha256.js';
 
@@ -29,6 +30,7 @@ export interface Checkpoint {
   readonly beta2Power: number;
   /** Averages of parameters and running statistics, laid out as they are; null where none are taken. */
   readonly average: { readonly parameters: Float32Array; readonly runningStatistics: readonly Float32Array[] } | null;
+  /** See `networkSha256`. */
   readonly parametersSha256: string;
   /** The weights that training began with, by file name and hash; null where it drew its own from the seed. */
   readonly init: { readonly file: string; readonly parametersSha256: string } | null;
@@ -70,6 +72,23 @@ export interface SavedLosses {
 /** Hex SHA-256 over the little-endian float32 bytes of the parameters, in PyTorch's order and layout. */
 export function parametersSha256(values: Float32Array): Promise<string> {
   return hexSha256(floatBytes(values));
+}
+
+/**
+ * The parameters of a checkpoint's network as it is used, float32 [parameterCount]: their average where one was taken, for pixels of
+ * 0..255. The run that wrote it was scored with those, to the bit.
+ */
+export function networkParameters({
+  config,
+  average,
+  parameters,
+}: Pick<Checkpoint, 'config' | 'average' | 'parameters'>): Float32Array {
+  return forPlainPixels((average ?? { parameters }).parameters, config);
+}
+
+/** What names that network: the hash of its parameters, as of any file that they are written to. */
+export function networkSha256(checkpoint: Pick<Checkpoint, 'config' | 'average' | 'parameters'>): Promise<string> {
+  return parametersSha256(networkParameters(checkpoint));
 }
 
 /** The training state of one step: all that the rest of a run depends on besides data and configuration. */

@@ -24,11 +24,11 @@ const reference = {
 
 const better = {
   2: {
-    parametersSha256: '95e97bc72240885d8e09fb6c3d7b0935f5d87c1c52a22902c6167785466ef6b0',
+    parametersSha256: '3c0372d53ac0670d0cc112512f853bc115dc321b6269c2de373f1107d9d25eb1',
     stateSha256: '496817f9c89d88ea0f17b488425ca679b2808f4f3bcc4743e17d3dc532bd362c',
   },
   20: {
-    parametersSha256: '3e94433203688f41a094aee6729540bd46cbbd686ff0be0774a8253222a7e68a',
+    parametersSha256: '5532da6ba60e85b3ff33a4ed7ef19067ca0ebbd17a995a1591144f06f885c6d6',
     stateSha256: '4f0ba356da24e8020a161a0292ed258ae2729f2dd5ba8aa347210adf96068301',
   },
 } as const satisfies Readonly<Record<number, Hashes>>;

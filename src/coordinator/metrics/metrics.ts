@@ -109,7 +109,7 @@ export interface Summary extends Omit<Accuracy, 'loss'> {
   readonly traffic: Traffic | null;
   /** Mean loss of the last epoch's steps; null where none is known. */
   readonly trainLoss: number | null;
-  /** Of the network as it is used, see `trainedNetwork`. */
+  /** Of the network as it is used, see `networkSha256`. */
   readonly parametersSha256: string;
   /** Over parameters, moments, running statistics, counters and step. */
   readonly stateSha256: string;

@@ -74,6 +74,17 @@ export async function evaluateGroup(
   return { correct, total, accuracy: (100 * correct) / total, loss: meanLoss(units, total) };
 }
 
+/**
+ * Scores probabilities that were computed before.
+ * @throws OperationalError NOT_FINITE
+ */
+export function accuracyOf(test: TestSplit, loss: Loss): Accuracy {
+  const total = test.labels.length;
+  const { correct, unanswered, lossUnits: units } = scoreRows(test, loss, 0, total);
+  if (unanswered > 0) throw notFinite(unanswered, total);
+  return { correct, total, accuracy: (100 * correct) / total, loss: meanLoss(units, total) };
+}
+
 interface Score {
   readonly correct: number;
   /** Rows whose logits are infinite or NaN, which no class wins. */

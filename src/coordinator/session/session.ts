@@ -11,7 +11,7 @@ import { stepsPerEpoch } from '../../shared/model/schedule.js';
 import { alone } from '../../shared/sums/tree.js';
 import { sumOver, together } from './agreement.js';
 import { synchroniseStatistics } from './batch-norm.js';
-import { parametersSha256, type Checkpoint } from '../checkpoint/checkpoint.js';
+import { networkSha256, type Checkpoint } from '../checkpoint/checkpoint.js';
 import type { OpenDataset } from '../dataset/dataset-parts.js';
 import { checkDeviceMemory } from './device-memory.js';
 import { evaluateGroup, placeHeldOut, testSplit, type Accuracy, type Split, type TestSplit } from './evaluation.js';
@@ -273,7 +273,7 @@ export class Session {
       worldSize: this.allWorkers,
       ...history,
       ...saved,
-      parametersSha256: await parametersSha256(saved.parameters),
+      parametersSha256: await networkSha256({ config, ...saved }),
     };
   }
 

@@ -1,6 +1,5 @@
-/** The network of a checkpoint as it is used: the average of its weights where one was taken, for plain pixels. */
-import { forPlainPixels } from '../../shared/model/input-scale.js';
-import type { Checkpoint } from '../checkpoint/checkpoint.js';
+/** The network of a checkpoint as it is used. */
+import { networkParameters, type Checkpoint } from '../checkpoint/checkpoint.js';
 import { synchroniseStatistics } from './batch-norm.js';
 import type { NetworkState } from './state.js';
 
@@ -8,10 +7,10 @@ import type { NetworkState } from './state.js';
 export function trainedNetwork(
   checkpoint: Pick<Checkpoint, 'config' | 'average' | 'parameters' | 'runningStatistics'>,
 ): NetworkState {
-  const { config, average } = checkpoint;
-  const { parameters, runningStatistics } = average ?? checkpoint;
+  const { config, average, runningStatistics } = checkpoint;
+  const statistics = (average ?? { runningStatistics }).runningStatistics;
   return {
-    parameters: forPlainPixels(parameters, config),
-    runningStatistics: synchroniseStatistics(config, runningStatistics),
+    parameters: networkParameters(checkpoint),
+    runningStatistics: synchroniseStatistics(config, statistics),
   };
 }

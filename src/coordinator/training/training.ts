@@ -2,7 +2,7 @@
 import { messageOf, OperationalError } from '../../shared/errors.js';
 import { counted, shellWord } from '../../shared/text.js';
 import { CommonEnd, fromFirst, together } from '../session/agreement.js';
-import { parametersSha256, stateSha256, unsoundField, type Checkpoint } from '../checkpoint/checkpoint.js';
+import { networkSha256, stateSha256, unsoundField, type Checkpoint } from '../checkpoint/checkpoint.js';
 import type { Accuracy, Split } from '../session/evaluation.js';
 import { arithmeticOf } from '../checkpoint/golden-hashes.js';
 import type { EvaluationMetric, InitialWeights, StartMetric } from '../metrics/metrics.js';
@@ -14,7 +14,6 @@ import { refuseOtherBits } from './resume.js';
 import { RunRecorder } from './run-recorder.js';
 import { Selection } from './selection.js';
 import { Session } from '../session/session.js';
-import { trainedNetwork } from '../session/trained-network.js';
 import { abortOf, stopOnSignal } from './stop-signal.js';
 import type { TrainingRequest } from './training-request.js';
 
@@ -273,7 +272,7 @@ class TrainingRun {
       evaluationSeconds: this.#evaluationMs / 1000,
       traffic: (await job?.traffic()) ?? null,
       trainLoss: this.#figures.lossOfEpoch,
-      parametersSha256: await parametersSha256(trainedNetwork({ config, ...saved }).parameters),
+      parametersSha256: await networkSha256({ config, ...saved }),
       stateSha256: await stateSha256({ step, ...saved }),
       out: folder?.directory ?? '',
     };

@@ -1,10 +1,10 @@
 /** A trained network over the test split of a data set, on a group of its own. */
 import type { OpenDataset } from '../../coordinator/node/dataset-files.js';
-import type { Accuracy, TestSplit } from '../../coordinator/session/evaluation.js';
+import { accuracyOf, type Accuracy, type TestSplit } from '../../coordinator/session/evaluation.js';
 import { nodeHost } from '../../coordinator/node/node-host.js';
 import { Session } from '../../coordinator/session/session.js';
 import { maxGroupSize, defaultConfig, type Loss } from '../../shared/model/config.js';
-import { assert } from '../../shared/errors.js';
+import { assert, at } from '../../shared/errors.js';
 import { classes } from '../../shared/model/network.js';
 import { leafCount } from '../../shared/sums/tree.js';
 import { parseWorkers, resolveGroupSize } from '../../coordinator/node/topology.js';
@@ -18,16 +18,42 @@ export interface Inference extends Accuracy {
   readonly test: TestSplit;
 }
 
-/**
- * The same figures with any number of workers. Throws OperationalError.
- * @param loss what rows are scored by: what the network was trained by, where that is known
- */
-export async function infer(
-  network: NetworkState,
+/** A network, and what its rows are scored by: what it was trained by, where that is known. */
+export interface ScoredNetwork {
+  readonly network: NetworkState;
+  readonly loss?: Loss | undefined;
+}
+
+/** The same figures with any number of workers. Throws OperationalError. */
+export async function infer(network: ScoredNetwork, dataset: OpenDataset, options: GroupOptions): Promise<Inference> {
+  return at(await inferEach([network], dataset, options), 0);
+}
+
+/** The same of several networks, one after the other on one group. */
+export async function inferEach(
+  networks: readonly ScoredNetwork[],
   dataset: OpenDataset,
   options: GroupOptions,
-  loss: Loss = defaultConfig.loss,
-): Promise<Inference> {
+): Promise<Inference[]> {
+  const session = await openSession(dataset, options);
+  try {
+    const inferences: Inference[] = [];
+    const { images, labels } = session.test;
+    const split = { images: images.slice(), labels: labels.slice() };
+    for (const { network, loss = defaultConfig.loss } of networks) {
+      await session.startFrom(network);
+      // Its loss is that of the session.
+      assert((await session.evaluate()) !== null, 'nobody stops an inference');
+      const test = { ...split, probabilities: session.test.probabilities.slice() };
+      inferences.push({ ...accuracyOf(test, loss), dataset: session.dataset, test });
+    }
+    return inferences;
+  } finally {
+    await session.close();
+  }
+}
+
+async function openSession(dataset: OpenDataset, options: GroupOptions): Promise<Session> {
   const leaves = leafCount(dataset.testCount, defaultConfig.microBatch);
   const asked = parseWorkers(options.workers ?? 'auto');
   const most = Math.min(Math.max(1, leaves), maxGroupSize);
@@ -35,12 +61,12 @@ export async function infer(
   const onNote = options.onNote ?? ignore;
   const selected = await selectEngine(options.engine, { workers, onNote });
   noteEngine(selected, onNote);
-  const session = await Session.open({
+  return Session.open({
     host: nodeHost,
     engine: selected.engine,
     libraries: selected.libraries,
     // Rows in evaluation mode depend on no batch: the default one shapes the workspaces.
-    config: { ...defaultConfig, loss },
+    config: defaultConfig,
     pool: selected.pool,
     groupSize: workersOn(selected, options.workers, workers, most),
     dataset,
@@ -48,16 +74,6 @@ export async function infer(
     timeoutMs: 1000 * defaultTimeout,
     onNote,
   });
-  try {
-    await session.startFrom(network);
-    const accuracy = await session.evaluate();
-    assert(accuracy !== null, 'nobody stops an inference');
-    const { images, labels, probabilities } = session.test;
-    const test = { images: images.slice(), labels: labels.slice(), probabilities: probabilities.slice() };
-    return { ...accuracy, dataset: session.dataset, test };
-  } finally {
-    await session.close();
-  }
 }
 
 /** Of fewer images an accuracy says little. */

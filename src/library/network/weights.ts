@@ -1,5 +1,6 @@
 /** Trained networks from wherever they come: runs, checkpoints, and files of other programs. */
 import { stat } from 'node:fs/promises';
+import type { ScoredNetwork } from './inference.js';
 import { trainedNetwork } from '../../coordinator/session/trained-network.js';
 import {
   isCheckpoint,
@@ -55,8 +56,19 @@ export async function openWeights(
     return { path, weights, parametersSha256: await parametersSha256(weights.parameters), checkpoint: null };
   }
   const checkpoint = await readCheckpoint(path);
-  const weights = weightsOf(checkpoint);
-  return { path, weights, parametersSha256: await parametersSha256(weights.parameters), checkpoint };
+  return { path, weights: weightsOf(checkpoint), parametersSha256: checkpoint.parametersSha256, checkpoint };
+}
+
+/** Opens several, one after the other: their notes are in order. */
+export async function openEach(runsOrFiles: readonly string[], options: OpenWeightsOptions): Promise<OpenWeights[]> {
+  const opened: OpenWeights[] = [];
+  for (const runOrFile of runsOrFiles) opened.push(await openWeights(runOrFile, options));
+  return opened;
+}
+
+/** As inference takes it. */
+export function scoredNetwork({ weights, checkpoint }: OpenWeights): ScoredNetwork {
+  return { network: weights, loss: checkpoint?.config.loss };
 }
 
 function describeChoice(prefix: string, leftOut: readonly string[]): string {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stateSha256, type TrainingStep } from '../../../src/coordinator/checkpoint/checkpoint.js';
 import { goldenHashes } from '../../../src/coordinator/checkpoint/golden-hashes.js';
-import { defaultConfig, verify } from '../../../src/index.js';
+import { defaultConfig, recipes, verify } from '../../../src/index.js';
 import { batchNormChannels, parameterCount } from '../../../src/shared/model/network.js';
 import { proveFloatingPoint, type Probes } from '../../../src/worker/engines/wasm/proofs/floating-point.js';
 import { instantiateKernels } from '../../../src/worker/engines/wasm/kernels.js';
@@ -37,6 +37,12 @@ describe('verify', () => {
     expect(dataset).toMatch(/^[0-9a-f]{64}$/);
   });
 
+  it('gives those of the recipe better', async () => {
+    const { golden, equal } = await verify({ data: mnistDirectory, recipe: 'better', workers: [2], steps: 2 });
+    expect(golden?.stateSha256).toMatch(/^496817f9c89d/);
+    expect(equal).toBe(true);
+  });
+
   it('gives the golden hashes of two steps on MNIST, which every machine must reproduce', async () => {
     const { rows, equal, golden, simdBits } = await verify({ data: mnistDirectory, workers: [2], steps: 2 });
     expect(simdBits, 'as wide as this Node and this processor allow').toBe(expectedBits());
@@ -49,6 +55,15 @@ describe('verify', () => {
     for (const row of rows) expect(row).toMatchObject(hashes);
     expect(equal).toBe(true);
   });
+});
+
+it('knows golden hashes of both recipes for MNIST, as they are', () => {
+  const better = { ...defaultConfig, ...recipes.better };
+  expect(goldenHashes('mnist', better, 20)).toEqual({
+    parametersSha256: '5532da6ba60e85b3ff33a4ed7ef19067ca0ebbd17a995a1591144f06f885c6d6',
+    stateSha256: '4f0ba356da24e8020a161a0292ed258ae2729f2dd5ba8aa347210adf96068301',
+  });
+  expect(goldenHashes('mnist', { ...better, epochs: 1 }, 20), 'its rate goes by its epochs').toBeNull();
 });
 
 it('knows golden hashes for MNIST with the default configuration only', () => {
