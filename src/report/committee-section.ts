@@ -30,7 +30,7 @@ export async function committeeSection({ committee, test }: ReportData): Promise
       ${shown.length === 0 ? '' : 'Least certain of what was said first.'}
     </p>
     <div class="scroll" role="region" aria-labelledby="committee" tabindex="0">
-      <table>
+      <table class="numbers">
         <thead>
           <tr>
             <th scope="col">Network</th>

@@ -36,6 +36,36 @@ function saidSlowly(probabilities: Float32Array, row: number): number {
   return digits.toSorted((a, b) => of(b) - of(a))[0] ?? NaN;
 }
 
+describe('a committee', () => {
+  const test = exampleTest(300, 0.8);
+  const other = exampleTest(300, 0.7).probabilities;
+  const average = test.probabilities.map((value, i) => (value + (other[i] ?? NaN)) / 2);
+  const members = [
+    { name: 'runs/first', correct: 240, probabilities: test.probabilities },
+    { name: 'runs/<second>', correct: 217, probabilities: other },
+  ];
+  const rows = [...test.labels.keys()].filter((row) => saidSlowly(test.probabilities, row) !== saidSlowly(other, row));
+
+  it('shows its members, and the images that they disagree about, least certain first', async () => {
+    const document = await page(exampleReport({ test, committee: { members, correct: 251, average } }));
+    expect(texts(document, 'section[aria-labelledby=committee] tbody tr')).toEqual([
+      'runs/first 240 80.00 %',
+      'runs/<second> 217 72.33 %',
+      'All together 251 83.67 %',
+    ]);
+    expect(textOf(document)).toContain(`They disagree about ${String(rows.length)} of 300`);
+    const shown = texts(document, 'section[aria-labelledby=committee] .row').map((text) => Number(text.replace('row ', '')));
+    expect(shown).toHaveLength(25);
+    expect(shown.every((row) => rows.includes(row))).toBe(true);
+    const certainty = (row: number): number => Math.max(...average.subarray(10 * row, 10 * row + 10));
+    expect(shown).toEqual(rows.toSorted((a, b) => certainty(a) - certainty(b) || a - b).slice(0, 25));
+  });
+
+  it('is no part of a report of one network', async () => {
+    expect(texts(await page(exampleReport({ test })), '#committee')).toEqual([]);
+  });
+});
+
 describe('confusion matrix', () => {
   const { labels, probabilities } = exampleTest(2000, 0.7);
   // Rows of ties: of all ten, and of two.

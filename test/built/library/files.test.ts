@@ -47,6 +47,7 @@ it('metrics.jsonl and summary.json are as documented', async () => {
 
 const printed: Readonly<Record<string, () => string[]>> = {
   eval: () => ['eval', run, '--data', data, '--workers', '1', '--json'],
+  'eval-committee': () => ['eval', run, join(run, 'best.msgpack'), '--data', data, '--workers', '1', '--json'],
   predict: () => ['predict', join(data, 't10k-images-idx3-ubyte'), '--rows', '0-1', '--checkpoint', run, '--json'],
   runs: () => ['runs', '--folder', directory, '--json'],
   'runs-compare': () => ['runs', 'compare', run, join(run, 'best.msgpack'), '--json'],
