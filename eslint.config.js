@@ -43,7 +43,7 @@ const exact = [
   'src/worker',
   'src/coordinator/dataset/sampler.ts',
   'src/coordinator/session/initialisation.ts',
-  'src/coordinator/session/batch-norm.ts',
+  'src/coordinator/checkpoint/batch-norm.ts',
   'src/coordinator/session/row-loss.ts',
 ].map(sources);
 
@@ -55,7 +55,7 @@ const numeric = [
   'src/shared/model/philox.ts',
   'src/coordinator/dataset/sampler.ts',
   'src/coordinator/session/initialisation.ts',
-  'src/coordinator/session/batch-norm.ts',
+  'src/coordinator/checkpoint/batch-norm.ts',
   'src/coordinator/session/evaluation.ts',
   'src/coordinator/session/row-loss.ts',
 ].map(sources);

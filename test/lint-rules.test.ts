@@ -27,7 +27,7 @@ describe('arithmetic', () => {
     'src/worker/engines/wasm/replica.ts',
     'src/coordinator/dataset/sampler.ts',
     'src/coordinator/session/initialisation.ts',
-    'src/coordinator/session/batch-norm.ts',
+    'src/coordinator/checkpoint/batch-norm.ts',
   ];
 
   it.each(computing)('is exact in %s', async (file) => {

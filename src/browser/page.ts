@@ -1,7 +1,7 @@
 /** The page's entry: says what this browser lacks, and starts both sections. */
-import { trainedNetwork } from '../coordinator/session/trained-network.js';
+import { trainedNetwork } from '../coordinator/checkpoint/trained-network.js';
 import { initialiseParameters, initialiseRunningStatistics } from '../coordinator/session/initialisation.js';
-import type { NetworkState } from '../coordinator/session/state.js';
+import type { NetworkState } from '../coordinator/checkpoint/trained-network.js';
 import { demoPaths, type DemoFacts, type DemoNetwork } from '../shared/demo.js';
 import { OperationalError } from '../shared/errors.js';
 import { batchNormChannels, parameterCount } from '../shared/model/network.js';

@@ -3,7 +3,7 @@ import { accuracyInterval, confusionOf, type Confusion } from './confusion.js';
 import { committeeSection } from './committee-section.js';
 import { count, counted, moment, percent } from './format.js';
 import { html, Markup, type Part } from './html.js';
-import { median } from './plots.js';
+import { median } from './plots/plots.js';
 import { recordSection } from './record-section.js';
 import type { ReportData } from './report-data.js';
 import { styleSheet } from './style.js';

@@ -1,7 +1,7 @@
 /** How training went: the curves, and the same as numbers. */
 import { count, percent, short } from './format.js';
 import { html, type Markup } from './html.js';
-import { curveOfEvaluations, drawFigures, median, nameOfSplit, type Figure } from './plots.js';
+import { curveOfEvaluations, drawFigures, median, nameOfSplit, type Figure } from './plots/plots.js';
 import type { ReportData } from './report-data.js';
 
 export async function trainingSection(data: ReportData): Promise<Markup> {

@@ -1,6 +1,6 @@
 /** Pooling the statistics that ranks keep for themselves: the pooled ones are those of all rows together. */
 import { describe, expect, it } from 'vitest';
-import { poolStatistics, shardRows } from '../../src/coordinator/session/batch-norm.js';
+import { poolStatistics, shardRows } from '../../src/coordinator/checkpoint/batch-norm.js';
 import { batchNormChannels } from '../../src/shared/model/network.js';
 import { Philox } from '../../src/shared/model/philox.js';
 

@@ -54,7 +54,9 @@ describe('a committee', () => {
       'All together 251 83.67 %',
     ]);
     expect(textOf(document)).toContain(`They disagree about ${String(rows.length)} of 300`);
-    const shown = texts(document, 'section[aria-labelledby=committee] .row').map((text) => Number(text.replace('row ', '')));
+    const shown = texts(document, 'section[aria-labelledby=committee] .row').map((text) =>
+      Number(text.replace('row ', '')),
+    );
     expect(shown).toHaveLength(25);
     expect(shown.every((row) => rows.includes(row))).toBe(true);
     const certainty = (row: number): number => Math.max(...average.subarray(10 * row, 10 * row + 10));

@@ -1,7 +1,8 @@
 /** A network that reads one digit at a time, on the page's own thread: that works without cross-origin isolation too. */
 import { isAnswer } from '../../coordinator/session/evaluation.js';
 import { loadKernels } from '../../coordinator/session/kernels.js';
-import { TrainingState, type NetworkState } from '../../coordinator/session/state.js';
+import { TrainingState } from '../../coordinator/session/state.js';
+import type { NetworkState } from '../../coordinator/checkpoint/trained-network.js';
 import { defaultConfig } from '../../shared/model/config.js';
 import type { UnitReplica } from '../../shared/engine.js';
 import { allocateMemory, bindReplica, planMemory } from '../../shared/group/memory.js';

@@ -1,6 +1,6 @@
 /** Draw: the network's answer to what is drawn, as bars while the pen moves and as text once it rests; and to a picture. */
 import { isUncertain } from '../../coordinator/session/evaluation.js';
-import type { NetworkState } from '../../coordinator/session/state.js';
+import type { NetworkState } from '../../coordinator/checkpoint/trained-network.js';
 import { findDigits } from '../../images/digits.js';
 import type { GreyPicture } from '../../images/grey.js';
 import { classes } from '../../shared/model/network.js';

@@ -10,7 +10,7 @@ import { ofPlainPixels } from '../../shared/model/input-scale.js';
 import { stepsPerEpoch } from '../../shared/model/schedule.js';
 import { alone } from '../../shared/sums/tree.js';
 import { sumOver, together } from './agreement.js';
-import { synchroniseStatistics } from './batch-norm.js';
+import { synchroniseStatistics } from '../checkpoint/batch-norm.js';
 import { networkSha256, type Checkpoint } from '../checkpoint/checkpoint.js';
 import type { OpenDataset } from '../dataset/dataset-parts.js';
 import { checkDeviceMemory } from './device-memory.js';
@@ -20,7 +20,8 @@ import type { Host, Simd } from './host.js';
 import { loadKernels, type LoadedKernels } from './kernels.js';
 import { memoryShape } from './memory-shape.js';
 import { fillPermutation, holdOut, type HeldOut } from '../dataset/sampler.js';
-import { TrainingState, type NetworkState, type SavedState } from './state.js';
+import { TrainingState, type SavedState } from './state.js';
+import type { NetworkState } from '../checkpoint/trained-network.js';
 import { checkBatchNormRows } from '../validate.js';
 import { WorkerGroup } from './worker-group.js';
 

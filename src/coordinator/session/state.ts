@@ -5,6 +5,7 @@
 import { stateSetOf, type MemoryLayout } from '../../shared/group/memory.js';
 import { batchNormChannels, parameterCount } from '../../shared/model/network.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import type { NetworkState } from '../checkpoint/trained-network.js';
 import { initialiseParameters, initialiseRunningStatistics } from './initialisation.js';
 
 interface SetViews {
@@ -15,12 +16,6 @@ interface SetViews {
   readonly runningStatistics: readonly Float32Array[];
   readonly betaPowers: Float64Array;
   readonly average: Pick<SetViews, 'parameters' | 'runningStatistics'> | null;
-}
-
-/** A network without the run that trained it: float32 [parameterCount], and [2][batchNormChannels]. */
-export interface NetworkState {
-  readonly parameters: Float32Array;
-  readonly runningStatistics: Float32Array;
 }
 
 /** What a checkpoint holds of the state. */

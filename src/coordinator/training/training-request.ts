@@ -4,7 +4,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { InitialWeights, Progress, StartMetric } from '../metrics/metrics.js';
 import type { RunStore } from './run-recorder.js';
 import type { SessionRequest } from '../session/session.js';
-import type { NetworkState } from '../session/state.js';
+import type { NetworkState } from '../checkpoint/trained-network.js';
 
 export interface TrainingRequest extends Omit<SessionRequest, 'trains'> {
   /** For the record: why that engine, and what it computes on. */

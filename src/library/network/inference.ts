@@ -8,7 +8,7 @@ import { assert, at } from '../../shared/errors.js';
 import { classes } from '../../shared/model/network.js';
 import { leafCount } from '../../shared/sums/tree.js';
 import { parseWorkers, resolveGroupSize } from '../../coordinator/node/topology.js';
-import type { NetworkState } from '../../coordinator/session/state.js';
+import type { NetworkState } from '../../coordinator/checkpoint/trained-network.js';
 import { selectEngine } from '../engines/engines.js';
 import { defaultTimeout, ignore, noteEngine, workersOn, type GroupOptions } from '../options.js';
 

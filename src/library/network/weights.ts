@@ -1,7 +1,7 @@
 /** Trained networks from wherever they come: runs, checkpoints, and files of other programs. */
 import { stat } from 'node:fs/promises';
 import type { ScoredNetwork } from './inference.js';
-import { trainedNetwork } from '../../coordinator/session/trained-network.js';
+import { trainedNetwork } from '../../coordinator/checkpoint/trained-network.js';
 import {
   isCheckpoint,
   parametersSha256,

@@ -10,7 +10,7 @@ import {
   type Summary,
   type TrainOptions,
 } from '../../../src/index.js';
-import { poolStatistics } from '../../../src/coordinator/session/batch-norm.js';
+import { poolStatistics } from '../../../src/coordinator/checkpoint/batch-norm.js';
 import { readWeights, writeWeights } from '../../../src/interchange/formats.js';
 import { noteChance } from '../../../src/library/network/inference.js';
 import { batchNormChannels, parameterCount } from '../../../src/shared/model/network.js';

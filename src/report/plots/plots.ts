@@ -1,9 +1,9 @@
 /** The curves of a run, drawn as SVG whose colours are the page's: one drawing serves light and dark. */
-import { classes } from '../shared/model/network.js';
+import { classes } from '../../shared/model/network.js';
 import { openCanvas, type Canvas } from './canvas.js';
-import { count, percent, short } from './format.js';
-import type { Markup } from './html.js';
-import type { EvaluationPoint, ReportData, StepPoint } from './report-data.js';
+import { count, percent, short } from '../format.js';
+import type { Markup } from '../html.js';
+import type { EvaluationPoint, ReportData, StepPoint } from '../report-data.js';
 
 export interface Figure {
   readonly title: string;

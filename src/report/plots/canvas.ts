@@ -1,8 +1,8 @@
 /** Where the curves are drawn: Observable Plot on a document without a browser, loaded only once there is a report to make. */
 import type * as Plot from '@observablehq/plot';
 import type { PlotOptions } from '@observablehq/plot';
-import { Markup } from './html.js';
-import type { ReportData } from './report-data.js';
+import { Markup } from '../html.js';
+import type { ReportData } from '../report-data.js';
 
 /** What the figures of a run share. */
 export interface Canvas {
