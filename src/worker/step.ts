@@ -3,6 +3,7 @@
  * and what the optimiser's scalars are. The rest is in unit-step.ts, for state in shared memory, and in device-step.ts, for state
  * on devices.
  */
+import { at } from '../shared/errors.js';
 import { planBatch, type BatchPlan } from '../shared/sums/batch-plan.js';
 import { GroupExchange, LocalExchange, mergeLosses, reduceUnit } from '../shared/group/collectives.js';
 import type { TrainConfig } from '../shared/model/config.js';
@@ -183,9 +184,7 @@ export abstract class RankStep {
     if (transforms === null) return;
     const { config, buffer } = this.context;
     const numbers = new Uint32Array(buffer, rowNumbers, rows);
-    numbers.forEach((row, i) => {
-      drawTransform(config, epoch, row, transforms, i * transformLength);
-    });
+    for (let i = 0; i < rows; i++) drawTransform(config, epoch, at(numbers, i), transforms, i * transformLength);
   }
 
   #planOf(rows: number): BatchPlan {

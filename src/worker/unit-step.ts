@@ -81,7 +81,7 @@ export class UnitStep extends RankStep {
     if (decay === null || averages === null) return;
     const [old, next, added] = [averages[from], averages[to], values[to]];
     const [kept, rest] = [Math.fround(decay), Math.fround(1 - decay)];
-    for (const [i, value] of old.entries()) next[i] = Math.fround(kept * value) + Math.fround(rest * at(added, i));
+    for (let i = 0; i < next.length; i++) next[i] = Math.fround(kept * at(old, i)) + Math.fround(rest * at(added, i));
   }
 
   #updateUnits(plan: BatchPlan, step: number): void {

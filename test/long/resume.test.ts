@@ -28,6 +28,16 @@ describe.each([
     ({ summary: whole } = await trainRun({ ...config, batchNorm, data, out: join(directory, batchNorm) }));
   });
 
+  it('goes on after every single step in turn', async () => {
+    const out = join(directory, `${batchNorm}-in-turn`);
+    let { summary } = await trainRun({ ...config, batchNorm, data, out, maxSteps: 1 });
+    for (let stop = 2; stop <= stops.length + 1; stop++) {
+      ({ summary } = await trainRun({ resume: out, data, workers: config.workers, maxSteps: stop }));
+    }
+    expect(summary.stateSha256).toBe(whole.stateSha256);
+    expect(await metricsOf(out)).toEqual(await metricsOf(whole.out));
+  });
+
   it.each(stops.flatMap((stop) => others.map((workers) => ({ stop, workers }))))(
     'goes on after step $stop with $workers workers to the state and the metrics of the run that was never stopped',
     async ({ stop, workers }) => {

@@ -1,6 +1,8 @@
 /** The command line as a process of its own. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 export const cliPath = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -21,6 +23,20 @@ export interface CliResult {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+const batchPath = fileURLToPath(new URL('./cli-batch.mjs', import.meta.url));
+
+/** The results of command lines that end before anything is begun, all by one process: it takes a fraction of the time. */
+export async function cliBatch(all: readonly (readonly string[])[], cwd: string): Promise<CliResult[]> {
+  const child = spawn(process.execPath, [batchPath], {
+    cwd,
+    stdio: ['pipe', 'ignore', 'inherit', 'pipe'],
+    timeout: 60_000,
+  });
+  const results = text(child.stdio[3] as Readable);
+  child.stdin?.end(JSON.stringify(all));
+  return JSON.parse(await results) as CliResult[];
 }
 
 /** Runs `mnist-ddp` with these arguments to its end. */

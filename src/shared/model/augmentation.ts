@@ -9,7 +9,9 @@ import { cosineOf, sineOf } from './trigonometry.js';
 
 /** Floats of one transform, see `drawTransform`. */
 export const transformLength = 6;
-/** Of a transform's uniform numbers there are six, of two blocks of four. */
+/** Of a transform's uniform numbers there are six, of two blocks of four: what each is drawn with, and what comes of it. */
+const counter: [block: number, row: number, epoch: number, none: number] = [0, 0, 0, 0];
+const key: [seed: number, stream: number] = [0, streams.augmentation];
 const words = new Uint32Array(4);
 
 type Augmentation = Pick<TrainConfig, 'rotation' | 'translation' | 'scaling' | 'shear'>;
@@ -30,16 +32,20 @@ export function drawTransform(
   target: Float32Array,
   start: number,
 ): void {
-  const key = [config.seed, streams.augmentation] as const;
-  philox4x32([0, row, epoch, 0], key, words);
-  const [rotated, scaledX, scaledY, sheared] = [uniform(0), uniform(1), uniform(2), uniform(3)];
-  philox4x32([1, row, epoch, 0], key, words);
-  const [movedX, movedY] = [uniform(0), uniform(1)];
+  key[0] = config.seed;
+  counter[1] = row;
+  counter[2] = epoch;
+  drawBlock(0);
+  const angle = (config.rotation * uniform(0)) / 180;
+  const scaleX = 1 + config.scaling * uniform(1);
+  const scaleY = 1 + config.scaling * uniform(2);
+  const shear = (config.shear * uniform(3)) / 180;
+  drawBlock(1);
+  const movedX = config.translation * uniform(0);
+  const movedY = config.translation * uniform(1);
 
-  const angle = (config.rotation * rotated) / 180;
-  const shear = (config.shear * sheared) / 180;
-  const [cosine, sine] = [cosineOf(angle), sineOf(angle)];
-  const [scaleX, scaleY] = [1 + config.scaling * scaledX, 1 + config.scaling * scaledY];
+  const cosine = cosineOf(angle);
+  const sine = sineOf(angle);
   const a = cosine * scaleX;
   const b = sineOf(shear) / cosineOf(shear) - sine * scaleY;
   const d = sine * scaleX;
@@ -47,10 +53,15 @@ export function drawTransform(
   const middle = (imageSize - 1) / 2;
   target[start] = a;
   target[start + 1] = b;
-  target[start + 2] = middle + config.translation * movedX - (a + b) * middle;
+  target[start + 2] = middle + movedX - (a + b) * middle;
   target[start + 3] = d;
   target[start + 4] = e;
-  target[start + 5] = middle + config.translation * movedY - (d + e) * middle;
+  target[start + 5] = middle + movedY - (d + e) * middle;
+}
+
+function drawBlock(block: number): void {
+  counter[0] = block;
+  philox4x32(counter, key, words);
 }
 
 /** A number of the block, uniform in [-1, 1). */

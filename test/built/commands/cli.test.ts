@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, version } from '../../../src/index.js';
+import { assert } from '../../../src/shared/errors.js';
 import { locateDataset, openDataset } from '../../../src/coordinator/node/dataset-files.js';
-import { cli, cliPath, type CliResult } from '../../support/cli.js';
+import { cli, cliBatch, cliPath, type CliResult } from '../../support/cli.js';
 import { adviceExpected, expectedBits } from '../../support/kernels.js';
 import { idxHeader, temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
 
@@ -265,78 +266,94 @@ describe('help', () => {
   });
 });
 
-/** One line on stderr, nothing on stdout, no stack trace, and no file in the folder that was to be written. */
-async function expectRefusal(args: readonly string[], code: 1 | 2, message: string, folder?: string): Promise<void> {
-  const result = await cli(args, { cwd: home });
+/** One line on stderr, nothing on stdout, and no stack trace. */
+function expectRefused(result: CliResult, code: 1 | 2, message: string): void {
   expect(result.stderr).toContain(message);
   expect(result.stderr).toMatch(/^mnist-ddp: [^\n]+\n$/);
   expect(result.stderr).not.toContain('bug');
   expect([result.code, result.stdout]).toEqual([code, '']);
+}
+
+/** Such a refusal of a process of its own, and no file in the folder that was to be written. */
+async function expectRefusal(args: readonly string[], code: 1 | 2, message: string, folder?: string): Promise<void> {
+  expectRefused(await cli(args, { cwd: home }), code, message);
   if (folder !== undefined) expect(await readdir(folder).catch(() => [])).toEqual([]);
 }
 
+const refused: readonly (readonly [args: readonly string[], message: string])[] = [
+  [['train', '--bogus'], 'there is no option --bogus'],
+  [['train', 'extra'], 'train takes no "extra" there'],
+  [['trian'], 'there is no command trian: did you mean train?'],
+  [[], 'name a command'],
+  [['train', '--no-out'], 'there is no option --no-out; see mnist-ddp train --help'],
+  [
+    ['train', '--learning-rate', '3'],
+    'there is no option --learning-rate: did you mean --lr?; see mnist-ddp train --help',
+  ],
+  [['help', 'evil'], 'there is no command evil: did you mean eval?'],
+  [['train', '--out.x', '1'], 'there is no option --out.x'],
+  [['train', '--seed'], 'Not enough arguments following: seed'],
+  [['train', '--seed', '1', '--seed', '2'], '--seed is given 2 times; give it once'],
+  [['train', '--out', 'a', '--out', 'b'], '--out is given 2 times; give it once'],
+  [['eval', '--data', 'a', '--data', 'b'], '--data is given 2 times; give it once'],
+  [['train', '--epochs', 'abc'], '--epochs takes a number in decimal, not "abc"'],
+  [['train', '--epochs', '1.5'], '--epochs must be a whole number'],
+  [['train', '--lr', 'x'], '--lr takes a number in decimal, not "x"'],
+  // As of a shell variable that is not set.
+  [['train', '--lr', ''], '--lr takes a number in decimal, not ""'],
+  [['train', '--lr='], '--lr takes a number in decimal, not ""'],
+  [['train', '--epochs', '0x10'], '--epochs takes a number in decimal, not "0x10"'],
+  [['verify', '--steps', ' 2'], '--steps takes a number in decimal, not " 2"'],
+  [['train', '--timeout', 'Infinity'], '--timeout takes a number in decimal, not "Infinity"'],
+  // What a double cannot hold is quoted as it was given.
+  [['train', '--lr', '1e999'], '--lr takes a finite number in double precision, and "1e999" is none'],
+  [['train', '--lr', '1e-400'], 'and "1e-400" is none'],
+  [['train', '--seed', '9007199254740993'], 'and "9007199254740993" is none'],
+  [['bench', '--steps', '+9007199254740993'], 'and "+9007199254740993" is none'],
+  [['train', '--seed', '9007199254740992'], 'from 0 to 4294967295, not 9007199254740992'],
+  [['bench', '--workers', '99999999999999999999'], 'not "99999999999999999999"'],
+  [['verify', '--workers', '0'], '--workers takes whole numbers from 1 to 16, such as 1,2, not "0"'],
+  [['bench', '--workers', '1,17'], '--workers takes whole numbers from 1 to 16, such as 1,2, not "1,17"'],
+  [['train', '--out', ''], '"" is given for out'],
+  [['eval', ''], '"" is given for run'],
+  [['predict', 'a.png', ''], '"" is given for files'],
+  [['train', '--data='], '"" is given for data'],
+  [['train', '--lr', '-0.1'], '--lr must be a finite number of at least 0'],
+  [['train', '--', '--max-steps', '1'], 'train takes no "--max-steps" there'],
+  [['train', '--workers', '0'], '--workers must be auto or a whole number from 1 to 16, not "0"'],
+  [['train', '--workers', '17'], '--workers must be auto or a whole number from 1 to 16, not "17"'],
+  [['train', '--workers', '5', '--batch-size', '32'], '32'],
+  [['train', '--devices', 'npu'], '"npu", is not a device'],
+  [['train', '--devices', 'cpu,cpu', '--workers', '3'], '3'],
+  [['train', '--engine', 'tpu'], 'Given: "tpu"'],
+  [['train', '--batch-norm', 'none'], 'Given: "none"'],
+  [['bench', '--workers', 'a'], '--workers takes numbers such as 1,2,4, not "a"'],
+  [['bench', '--steps', '0'], '--steps must be a whole number from 1'],
+  [['eval', 'a', '--checkpoint', 'b'], 'name the checkpoint once'],
+  [['eval', '-'], '"-" stands for no file here; a file of that name is written ./-'],
+  [['eval', '-dash'], 'there is no option -dash; a file of that name is written ./-dash'],
+  [['-V'], 'there is no option -V'],
+  [['--version=3'], '--version takes no value'],
+  [['eval', '-h=1'], '-h takes no value'],
+  [['eval', '--json=maybe'], '--json takes no value'],
+  [['train', '--quiet=no'], '--quiet takes no value'],
+  [['verify', '--workers', '1', '--steps', '1'], 'leaves nothing to compare'],
+];
+
 describe('a request that cannot be carried out as written', () => {
-  it.each([
-    [['train', '--bogus'], 'there is no option --bogus'],
-    [['train', 'extra'], 'train takes no "extra" there'],
-    [['trian'], 'there is no command trian: did you mean train?'],
-    [[], 'name a command'],
-    [['train', '--no-out'], 'there is no option --no-out; see mnist-ddp train --help'],
-    [
-      ['train', '--learning-rate', '3'],
-      'there is no option --learning-rate: did you mean --lr?; see mnist-ddp train --help',
-    ],
-    [['help', 'evil'], 'there is no command evil: did you mean eval?'],
-    [['train', '--out.x', '1'], 'there is no option --out.x'],
-    [['train', '--seed'], 'Not enough arguments following: seed'],
-    [['train', '--seed', '1', '--seed', '2'], '--seed is given 2 times; give it once'],
-    [['train', '--out', 'a', '--out', 'b'], '--out is given 2 times; give it once'],
-    [['eval', '--data', 'a', '--data', 'b'], '--data is given 2 times; give it once'],
-    [['train', '--epochs', 'abc'], '--epochs takes a number in decimal, not "abc"'],
-    [['train', '--epochs', '1.5'], '--epochs must be a whole number'],
-    [['train', '--lr', 'x'], '--lr takes a number in decimal, not "x"'],
-    // As of a shell variable that is not set.
-    [['train', '--lr', ''], '--lr takes a number in decimal, not ""'],
-    [['train', '--lr='], '--lr takes a number in decimal, not ""'],
-    [['train', '--epochs', '0x10'], '--epochs takes a number in decimal, not "0x10"'],
-    [['verify', '--steps', ' 2'], '--steps takes a number in decimal, not " 2"'],
-    [['train', '--timeout', 'Infinity'], '--timeout takes a number in decimal, not "Infinity"'],
-    // What a double cannot hold is quoted as it was given.
-    [['train', '--lr', '1e999'], '--lr takes a finite number in double precision, and "1e999" is none'],
-    [['train', '--lr', '1e-400'], 'and "1e-400" is none'],
-    [['train', '--seed', '9007199254740993'], 'and "9007199254740993" is none'],
-    [['bench', '--steps', '+9007199254740993'], 'and "+9007199254740993" is none'],
-    [['train', '--seed', '9007199254740992'], 'from 0 to 4294967295, not 9007199254740992'],
-    [['bench', '--workers', '99999999999999999999'], 'not "99999999999999999999"'],
-    [['verify', '--workers', '0'], '--workers takes whole numbers from 1 to 16, such as 1,2, not "0"'],
-    [['bench', '--workers', '1,17'], '--workers takes whole numbers from 1 to 16, such as 1,2, not "1,17"'],
-    [['train', '--out', ''], '"" is given for out'],
-    [['eval', ''], '"" is given for run'],
-    [['predict', 'a.png', ''], '"" is given for files'],
-    [['train', '--data='], '"" is given for data'],
-    [['train', '--lr', '-0.1'], '--lr must be a finite number of at least 0'],
-    [['train', '--', '--max-steps', '1'], 'train takes no "--max-steps" there'],
-    [['train', '--workers', '0'], '--workers must be auto or a whole number from 1 to 16, not "0"'],
-    [['train', '--workers', '17'], '--workers must be auto or a whole number from 1 to 16, not "17"'],
-    [['train', '--workers', '5', '--batch-size', '32'], '32'],
-    [['train', '--devices', 'npu'], '"npu", is not a device'],
-    [['train', '--devices', 'cpu,cpu', '--workers', '3'], '3'],
-    [['train', '--engine', 'tpu'], 'Given: "tpu"'],
-    [['train', '--batch-norm', 'none'], 'Given: "none"'],
-    [['bench', '--workers', 'a'], '--workers takes numbers such as 1,2,4, not "a"'],
-    [['bench', '--steps', '0'], '--steps must be a whole number from 1'],
-    [['eval', 'a', '--checkpoint', 'b'], 'name the checkpoint once'],
-    [['eval', '-'], '"-" stands for no file here; a file of that name is written ./-'],
-    [['eval', '-dash'], 'there is no option -dash; a file of that name is written ./-dash'],
-    [['-V'], 'there is no option -V'],
-    [['--version=3'], '--version takes no value'],
-    [['eval', '-h=1'], '-h takes no value'],
-    [['eval', '--json=maybe'], '--json takes no value'],
-    [['train', '--quiet=no'], '--quiet takes no value'],
-    [['verify', '--workers', '1', '--steps', '1'], 'leaves nothing to compare'],
-  ])('is refused with exit code 2: %j', async (args, message) => {
-    await expectRefusal(args, 2, message);
-  });
+  let results: Promise<CliResult[]> | null = null;
+  it.each(refused.map(([args, message], i) => ({ args, message, i })))(
+    'is refused with exit code 2: $args',
+    async ({ args, message, i }) => {
+      results ??= cliBatch(
+        refused.map(([words]) => words),
+        home,
+      );
+      const result = (await results)[i];
+      assert(result !== undefined, `a result of ${args.join(' ')}`);
+      expectRefused(result, 2, message);
+    },
+  );
 
   it('restates the division where there are more workers than micro-batches', async () => {
     const { stderr } = await cli(['train', '--workers', '5', '--batch-size', '32']);

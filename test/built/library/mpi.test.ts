@@ -54,7 +54,12 @@ describe.skipIf(mpiMissing !== null)(title, () => {
     whole = await summaryIn(wholeOut);
   });
 
-  const grid = [1, 2, 3, 4].flatMap((processes) => [1, 2].map((workers) => [processes, workers] as const));
+  // `npm run verify:mpi` has the whole grid.
+  const grid = [
+    [1, 1],
+    [2, 2],
+    [3, 1],
+  ] as const;
   it.each(grid)('train to the hash of one: %d of %d workers', async (processes, workers) => {
     const folder = out();
     const { code, stdout, stderr } = await mpirun([

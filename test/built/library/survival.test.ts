@@ -131,7 +131,7 @@ describe('a place to write to that fails while training', () => {
 
 describe('a process that is killed', () => {
   const flags = '--batch-size 8 --micro-batch 2 --epochs 1 --seed 5'.split(' ');
-  const kills = 5;
+  const kills = 2;
   let longData: string;
   let undisturbed: Summary;
 

@@ -43,7 +43,6 @@ const steps = 6;
 /** A step after which to stop, and the number of workers to go on with; test/long has them all. */
 type Stop = readonly [stop: number, others: number];
 const syncStops: readonly Stop[] = [
-  [1, 3],
   [3, 1],
   [5, 5],
 ];
@@ -79,16 +78,6 @@ describe.each([
       expect(JSON.parse(await readFile(join(folder, 'summary.json'), 'utf8'))).toEqual({ ...summary });
     },
   );
-
-  it('goes on after every single step in turn', async () => {
-    const folder = out();
-    let summary = (await trainRun({ ...options, out: folder, maxSteps: 1 })).summary;
-    for (let stop = 2; stop <= steps; stop++) {
-      ({ summary } = await trainRun({ resume: folder, data, workers, maxSteps: stop }));
-    }
-    expect(summary.parametersSha256).toBe(whole.parametersSha256);
-    expect(await metricsOf(folder)).toEqual(await metricsOf(whole.out));
-  });
 
   it.each([
     { when: 'before the first step', kind: 'start' },
