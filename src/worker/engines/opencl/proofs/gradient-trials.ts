@@ -1,4 +1,4 @@
-/** Trials of what follows the summation tree, and of the optimiser: see trials.ts. */
+/** Trials of what follows the summation tree, and of the optimiser. */
 import type { ReplicaBinding, StateSet } from '../../../../shared/engine.js';
 import { batchNormChannels, batchNorms, parameterCount } from '../../../../shared/model/network.js';
 import { mergesOfLeaves } from '../../../../shared/sums/tree.js';
@@ -19,23 +19,18 @@ import {
   type ProductLayer,
 } from '../../winograd/geometry.js';
 import { accumulatorLength, normOffset, preparedBytes, productOffset, units } from '../../winograd/units.js';
-import { panelTiles } from '../geometry.js';
-import { biasColumns } from '../kernels/gradients.js';
+import { biasColumns, groupSizes } from '../kernels/gradients.js';
+import type { Argument } from '../driver/program.js';
 import { allFinite, updateKernels } from '../kernels/optimiser.js';
 import { blockSums } from '../kernels/products.js';
+import { leaves, microBatch, rows, tilesOf, type Trial, type Trials } from './trial-shape.js';
 import type { Both, Workbench } from './workbench.js';
-
-type Trial = (bench: Workbench) => void;
-
-const rows = 8;
-const microBatch = 4;
-const leaves = rows / microBatch;
 
 /**
  * The gradients of all products' weights and biases and of the batch norms: of each of two leaves, and then their sum. conv1's are
  * left out.
  */
-export const gradients: Trial = (bench) => {
+const gradients: Trial = (bench) => {
   const { arena } = bench;
   const sums = bench.room(accumulatorLength * floatBytes);
   const target = arena.room(accumulatorLength * floatBytes);
@@ -43,8 +38,7 @@ export const gradients: Trial = (bench) => {
   arena.result(target + first * floatBytes, accumulatorLength - first);
   bench.arrives(sums, first * floatBytes, target + first * floatBytes, (accumulatorLength - first) * floatBytes);
   const slots = bench.room(leaves * accumulatorLength * floatBytes);
-  const outputs = productNames.map((name) => productGradients(bench, productLayers[name], slots, target));
-  const biases = outputs.flatMap(({ buffer, tiles }) => [buffer, { int32: tiles }]);
+  const biases = productNames.flatMap((name) => productGradients(bench, productLayers[name], slots, target));
   const shard = [{ int32: 0 }, { int32: rows }, { int32: microBatch }];
   bench.lines('biasGradients', [...biases, slots, ...shard], biasColumns, leaves);
   const leafSums = batchNorms.map(({ name, channels }) => {
@@ -62,12 +56,16 @@ export const gradients: Trial = (bench) => {
   bench.items('sumLeaves2', group, accumulatorLength / 4);
 };
 
-function productGradients(bench: Workbench, layer: ProductLayer, slots: Both['buffer'], target: number) {
-  const tiles = panelTiles(layer, rows);
-  const panel = tiles * lineBytes;
+/** Of weights; returns what the biases' kernel is given of the layer. */
+function productGradients(
+  bench: Workbench,
+  layer: ProductLayer,
+  slots: Both['buffer'],
+  target: number,
+): readonly Argument[] {
+  const { panel, padded, inputPlane, outputPlane, inputFloats, outputFloats } = tilesOf(layer.name);
   const [k, n] = [inputPanels(layer), outputPanels(layer)];
-  const a = bench.given((layer.points * k * panel) / floatBytes);
-  const d = bench.given((layer.points * n * panel) / floatBytes);
+  const [a, d] = [bench.given(inputFloats), bench.given(outputFloats)];
   const leafBytes = microBatch * layer.rowTiles * lineBytes;
   const segments = Array.from({ length: leaves }, (_, leaf) => {
     const fields = { input: leaf * leafBytes, output: leaf * leafBytes, bytes: leafBytes, merges: leaf, goesOn: 0 };
@@ -75,7 +73,7 @@ function productGradients(bench: Workbench, layer: ProductLayer, slots: Both['bu
   }).flat();
   const list = bench.arena.givenWords(segments);
   const nodes = bench.arena.zeros(nodesBytes);
-  const layouts = { inputs: { plane: k * panel, panel }, outputs: { plane: n * panel, panel } };
+  const layouts = { inputs: { plane: inputPlane, panel }, outputs: { plane: outputPlane, panel } };
   sumGroup(
     bench.wasm,
     {
@@ -104,11 +102,11 @@ function productGradients(bench: Workbench, layer: ProductLayer, slots: Both['bu
       return kernel.setSize([blocks(n), blocks(k), layer.points * leaves], [bench.side, bench.side, 1]);
     },
   );
-  return { buffer: d.buffer, tiles };
+  return [d.buffer, padded];
 }
 
 /** A group of `size` leaves that joins the two nodes before it. */
-export const sumLeaves =
+const sumLeaves =
   (size: number): Trial =>
   (bench) => {
     const { arena } = bench;
@@ -152,7 +150,7 @@ function unitWork(bench: Workbench, sets: readonly [StateSet, StateSet], prepare
 }
 
 /** The whole step from the tree's sum to the new state, and to what is prepared of it. */
-export const update: Trial = (bench) => {
+const update: Trial = (bench) => {
   const sums = bench.given(accumulatorLength);
   const [w, m, v] = [bench.given(parameterCount), bench.given(parameterCount), bench.given(parameterCount)];
   const [nextW, nextM, nextV] = [bench.made(parameterCount), bench.made(parameterCount), bench.made(parameterCount)];
@@ -182,7 +180,7 @@ export const update: Trial = (bench) => {
 };
 
 /** The average of the weights of a step. */
-export const average: Trial = (bench) => {
+const average: Trial = (bench) => {
   const length = 99;
   const [old, values, next] = [bench.given(length), bench.given(length), bench.made(length)];
   bench.wasm.averageOf(old.at, values.at, length, adam.averageDecay, next.at);
@@ -196,7 +194,7 @@ export const average: Trial = (bench) => {
 };
 
 /** What the products and conv1 need of parameters. */
-export const prepare: Trial = (bench) => {
+const prepare: Trial = (bench) => {
   const w = bench.given(parameterCount);
   const prepared = bench.made(preparedBytes / floatBytes);
   const set = { parameters: w.at, firstMoments: 0, secondMoments: 0, runningStatistics: 0, average: null };
@@ -207,4 +205,12 @@ export const prepare: Trial = (bench) => {
   for (const { name, lanes, count } of updateKernels) {
     bench.lines(`${name}Prepare`, [w.buffer, prepared.buffer], lanes, count);
   }
+};
+
+export const gradientTrials: Trials = {
+  gradients,
+  ...Object.fromEntries(groupSizes.map((size) => [`sumLeaves${String(size)}`, sumLeaves(size)])),
+  update,
+  average,
+  prepare,
 };
