@@ -38,17 +38,35 @@ export class DeviceStep extends RankStep {
   }
 
   protected prepareNetwork(averaged: boolean): void {
-    this.#done = this.context.control.committed;
-    this.#told = this.#done;
-    const set = stateSetOf(this.#done);
+    const { committed } = this.context.control;
+    this.#done = committed;
+    this.#told = committed;
     this.enter('prepare');
-    this.#powers[set].set(this.betaPowers[set]);
-    if (averaged) this.#replica.prepareAverage(set);
-    else this.#replica.load(set);
+    if (averaged) this.#replica.prepareAverage(stateSetOf(committed));
+    else this.#load(committed);
     this.barrier();
   }
 
+  /** Goes on from the state after so many steps in shared memory. */
+  #load(step: number): void {
+    const set = stateSetOf(step);
+    this.#powers[set].set(this.betaPowers[set]);
+    this.#replica.load(set);
+  }
+
   run(step: number): Promise<boolean> {
+    const { control } = this.context;
+    this.#take(step);
+    this.#done = step + 1;
+    if (this.#done - control.committed >= mostUncommitted) this.settle();
+    return Promise.resolve(control.notFinite === null);
+  }
+
+  #takeAll(from: number, to: number): void {
+    for (let step = from; step < to; step++) this.#take(step);
+  }
+
+  #take(step: number): void {
     const { control, rank, layout } = this.context;
     const start = performance.now();
     const { plan, shard, exchange } = this.begin(step);
@@ -81,9 +99,6 @@ export class DeviceStep extends RankStep {
     this.times.optimiser += performance.now() - summed;
     if (rank === 0) control.decideStop(step, this.job?.stopRequested);
     this.barrier();
-    this.#done = step + 1;
-    if (this.#done - control.committed >= mostUncommitted) this.settle();
-    return Promise.resolve(control.notFinite === null);
   }
 
   settle(): void {
@@ -95,10 +110,16 @@ export class DeviceStep extends RankStep {
     if (this.#alone) this.#tellLosses(this.#done);
     this.times.compute += performance.now() - start;
     const last = bad?.step ?? this.#done;
-    // The set that is committed is written when the other one is: of an even number of steps the last but one goes first. Where a
-    // step was not finite there is no other one any more.
-    if (last > committed && (last - committed) % 2 === 0 && bad === null) this.#store(last - 1);
-    if (last > committed) this.#store(last);
+    // The set that is committed is never written, so of an even number of steps the last but one goes first.
+    const first = last > committed && (last - committed) % 2 === 0 ? last - 1 : last;
+    // Of steps before one that was not finite the device has but the last state, and the powers here are further: all are taken again.
+    if (bad !== null) {
+      this.#load(committed);
+      this.#takeAll(committed, first);
+    }
+    if (first > committed) this.#store(first);
+    if (bad !== null) this.#takeAll(first, last);
+    if (last > first) this.#store(last);
     if (bad !== null) control.flagNotFinite(bad.unit);
     this.#done = last;
   }

@@ -27,7 +27,10 @@ function lonelyRank(failing: number | null = null) {
     add: () => undefined,
     evaluate: () => undefined,
     prepareAverage: () => undefined,
-    load: (set) => (steps[set] = first(set)[0] ?? NaN),
+    load(set) {
+      steps[set] = first(set)[0] ?? NaN;
+      bad = null;
+    },
     forwardBackward: () => undefined,
     shareSums: () => {
       throw new Error('nobody else is there');
@@ -63,6 +66,12 @@ function lonelyRank(failing: number | null = null) {
   return { control, losses, train, stored, overwritten, state, beta1Power };
 }
 
+function powerOf(step: number): number {
+  let power = 1;
+  for (let i = 0; i < step; i++) power *= adamDefaults.beta1;
+  return power;
+}
+
 describe('state on a device', () => {
   it.each([
     [1, [1]],
@@ -78,9 +87,7 @@ describe('state on a device', () => {
     expect([control.committed, state()]).toEqual([count, count]);
     expect(stored).toEqual(stores);
     expect(overwritten).toEqual([]);
-    let power = 1;
-    for (let i = 0; i < count; i++) power *= adamDefaults.beta1;
-    expect(beta1Power()).toBe(power);
+    expect(beta1Power()).toBe(powerOf(count));
     // Means over the two rows of a batch.
     expect([...losses.subarray(0, count)]).toEqual(Array.from({ length: count }, (_, t) => (t + 1) / 2));
   });
@@ -92,12 +99,22 @@ describe('state on a device', () => {
     expect([control.committed, state(), overwritten]).toEqual([8, 8, []]);
   });
 
-  it.each([0, 1, 6, 103])(
-    'before a step that is not finite, step %d, is committed, and its unit flagged',
-    async (failing) => {
-      const { control, train, state } = lonelyRank(failing);
+  it.each([
+    [0, []],
+    [1, [1]],
+    [2, [1, 2]],
+    [6, [5, 6]],
+    [103, [99, 100, 103]],
+    [104, [99, 100, 103, 104]],
+  ])(
+    'before a step that is not finite, step %d, is committed, never over what is committed, and its unit flagged',
+    async (failing, stores) => {
+      const { control, train, stored, overwritten, state, beta1Power, losses } = lonelyRank(failing);
       await train(0, 120);
       expect([control.committed, state(), control.notFinite]).toEqual([failing, failing, 5]);
+      expect([stored, overwritten]).toEqual([stores, []]);
+      expect(beta1Power()).toBe(powerOf(failing));
+      expect([...losses.subarray(0, failing)]).toEqual(Array.from({ length: failing }, (_, t) => (t + 1) / 2));
     },
   );
 });
