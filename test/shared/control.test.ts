@@ -1,6 +1,7 @@
 /** The shared control words: barriers release together, and a wait ends by abort or timeout, naming who is missing. */
+import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { Control, controlWords } from '../../src/shared/group/control.js';
+import { Control, controlWords, startMs } from '../../src/shared/group/control.js';
 import { operationalError } from '../support/errors.js';
 
 function controlOf(groupSize: number, timeoutMs = 50): Control {
@@ -16,6 +17,7 @@ describe('control words', () => {
 
   it('end a wait for a rank that does not come, naming it, its phase and the step', async () => {
     const control = controlOf(3);
+    control.setPhase(0, 'exchange', 42);
     control.setPhase(1, 'forward and backward', 42);
     control.setPhase(2, 'optimiser', 42);
     const error = await operationalError(() => {
@@ -24,6 +26,28 @@ describe('control words', () => {
     expect(error.code).toBe('RANK_STALLED');
     expect(error.message).toContain('rank 1 (in forward and backward of step 42), rank 2 (in optimiser of step 42)');
     expect(error.message).not.toContain('rank 0');
+  });
+
+  it('leave a rank the time to start, in which drivers compile, before it counts as stalled', async () => {
+    const words = new SharedArrayBuffer(4 * controlWords(2));
+    const control = new Control(words, 0, 2, 50);
+    control.setPhase(0, 'idle');
+    expect([control.patienceMs, control.placeOf(1)]).toEqual([startMs, 'start of step 0']);
+    const abort = new Worker(
+      'const { workerData } = require("node:worker_threads"); setTimeout(() => Atomics.store(new Int32Array(workerData), 5, 1), 450)',
+      {
+        ...{ eval: true, workerData: words },
+      },
+    );
+    const { code } = await operationalError(() => {
+      control.barrier(0);
+    });
+    expect(code).toBe('ABORTED');
+    await abort.terminate();
+    control.setPhase(1, 'idle');
+    expect(control.patienceMs).toBe(50);
+    control.reset();
+    expect(control.patienceMs).toBe(startMs);
   });
 
   it('end every wait once the group is told to leave', async () => {

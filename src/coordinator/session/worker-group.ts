@@ -79,7 +79,7 @@ export class WorkerGroup {
   }
 
   /**
-   * Fails the command when no rank gives a sign of life for the timeout: ranks in a barrier would say so themselves.
+   * Fails the command when no rank gives a sign of life for `patienceMs`: ranks in a barrier would say so themselves.
    * @returns what ends the watch
    */
   #watch(): () => void {
@@ -91,7 +91,7 @@ export class WorkerGroup {
       // A much longer gap was a suspended process, in which nobody could give a sign.
       silentMs = seen === pulse ? silentMs + Math.min(now - last, 2 * watchMs) : 0;
       [pulse, last] = [seen, now];
-      if (silentMs > this.#options.timeoutMs + 2 * watchMs) this.#fail(this.#stalled());
+      if (silentMs > this.control.patienceMs + 2 * watchMs) this.#fail(this.#stalled());
     }, watchMs);
     return () => {
       clearInterval(timer);
@@ -99,13 +99,13 @@ export class WorkerGroup {
   }
 
   #stalled(): OperationalError {
-    const { groupSize, timeoutMs } = this.#options;
+    const { groupSize } = this.#options;
     const answered = new Set(this.#pending?.reports.map((report) => report.rank));
     const silent = Array.from({ length: groupSize }, (_, rank) => rank).filter((rank) => !answered.has(rank));
     const names = silent.map(
       (rank) => `rank ${String(rank)} (in ${this.control.placeOf(rank)}${this.#onDevice(rank)})`,
     );
-    const message = `${names.join(', ')} gave no sign of life for ${String(timeoutMs / 1000)} s`;
+    const message = `${names.join(', ')} gave no sign of life for ${String(this.control.patienceMs / 1000)} s`;
     return new OperationalError('RANK_STALLED', message, { rank: silent[0] ?? 0 });
   }
 

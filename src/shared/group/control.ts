@@ -53,6 +53,7 @@ export interface Command {
 }
 
 export const phases = [
+  'start',
   'idle',
   'data',
   'forward and backward',
@@ -67,6 +68,8 @@ export const phases = [
 ] as const;
 export type Phase = (typeof phases)[number];
 
+/** How long ranks may take to start at least, in which they give no sign of life: drivers of GPUs compile meanwhile. */
+export const startMs = 180_000;
 /** How long a wait sleeps before it looks at the abort word again. */
 const sliceMs = 200;
 /** Polls before a thread sleeps: waking a sleeping thread costs more than a short step's imbalance. */
@@ -136,7 +139,7 @@ export class Control {
 
   /** Where a rank is, in words, such as `reduce of step 5`. The committed step does not tell: a rank may be one off it. */
   placeOf(rank: number): string {
-    const phase = phases[Atomics.load(this.#words, this.#rankWord(rank, 0))] ?? 'idle';
+    const phase = phases[Atomics.load(this.#words, this.#rankWord(rank, 0))] ?? 'start';
     return `${phase} of step ${String(Atomics.load(this.#words, this.#rankWord(rank, 3)))}`;
   }
 
@@ -187,7 +190,7 @@ export class Control {
 
   /**
    * Returns when every rank has entered. Throws ABORTED when the group is told to leave, and RANK_STALLED, naming the ranks
-   * that are missing, when none of them has given a sign of life for longer than the timeout.
+   * that are missing, when no rank has given a sign of life for longer than `patienceMs`.
    */
   barrier(rank: number): void {
     const released = Atomics.load(this.#words, words.released);
@@ -214,7 +217,7 @@ export class Control {
       // A slice that took far longer was a suspended process, in which nobody could give a sign.
       silentMs = seen === pulse ? silentMs + Math.min(performance.now() - start, 2 * sliceMs) : 0;
       pulse = seen;
-      if (silentMs > this.#timeoutMs) this.#throwStalled(rank);
+      if (silentMs > this.patienceMs) this.#throwStalled(rank);
     }
   }
 
@@ -223,6 +226,14 @@ export class Control {
     let sum = 0;
     for (let rank = 0; rank < this.groupSize; rank++) sum += Atomics.load(this.#words, this.#rankWord(rank, 2));
     return sum;
+  }
+
+  /** How long the group may be silent: a rank gives its first sign when it has started. */
+  get patienceMs(): number {
+    for (let rank = 0; rank < this.groupSize; rank++) {
+      if (Atomics.load(this.#words, this.#rankWord(rank, 2)) === 0) return Math.max(this.#timeoutMs, startMs);
+    }
+    return this.#timeoutMs;
   }
 
   #rankWord(rank: number, word: 0 | 1 | 2 | 3): number {
@@ -248,7 +259,7 @@ export class Control {
     const names = missing.map((other) => `rank ${String(other)} (in ${this.placeOf(other)})`);
     throw new OperationalError(
       'RANK_STALLED',
-      `${names.join(', ')} kept the others waiting for ${String(this.#timeoutMs / 1000)} s`,
+      `${names.join(', ')} kept the others waiting for ${String(this.patienceMs / 1000)} s`,
       { rank: missing[0] ?? rank },
     );
   }

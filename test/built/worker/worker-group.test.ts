@@ -1,6 +1,6 @@
 /** A group whose worker fails: the others leave their waits, the error names the rank, and the threads end, all in time. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Host, RankThreads } from '../../../src/coordinator/session/host.js';
 import { nodeHost } from '../../../src/coordinator/node/node-host.js';
 import { WorkerGroup } from '../../../src/coordinator/session/worker-group.js';
@@ -84,5 +84,32 @@ describe('a group that has nothing to do', () => {
     await waiting.close();
     expect([closes, ended]).toEqual([1, true]);
     await first;
+  });
+});
+
+describe('a group whose ranks give no sign of life', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('fails when the timeout is over, but gives them longer to start', async () => {
+    vi.useFakeTimers();
+    const threads: RankThreads = { run: () => new Promise(() => undefined), close: () => Promise.resolve() };
+    const silent = start(null, 2, { ...nodeHost, startThreads: () => threads });
+    let error: Error | null = null;
+    const failed = failure(silent.run({ name: 'prepare', first: 0, end: 0 })).then((cause) => (error = cause));
+    silent.control.setPhase(0, 'idle');
+    await vi.advanceTimersByTimeAsync(100_000);
+    expect(error).toBeNull();
+    silent.control.setPhase(1, 'idle');
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(error).toBeNull();
+    await vi.advanceTimersByTimeAsync(3000);
+    expect((await failed).message).toBe(
+      'rank 0 (in idle of step 0), rank 1 (in idle of step 0) gave no sign of life for 5 s',
+    );
+    const closed = silent.close();
+    await vi.advanceTimersByTimeAsync(2000);
+    await closed;
   });
 });
