@@ -10,6 +10,8 @@ export interface ComputeDevice {
   readonly title: string;
   /** Of the device, for all its ranks. */
   readonly memoryBytes: number;
+  /** Of one buffer on it, at most. */
+  readonly bufferBytes: number;
   /** Whether the time of each kernel is taken, at the price of some. */
   readonly profiling: boolean;
   /** Where the thread enters what it owns on the device, see `Ledger`. */

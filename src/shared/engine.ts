@@ -84,8 +84,8 @@ export interface Engine<Made extends Replica = Replica> {
   readonly preparedBytes: number;
   /** Bytes of one rank's private workspace. */
   workspaceBytes(shape: WorkspaceShape): number;
-  /** Of an engine whose replicas compute on devices: bytes that one of them has there. */
-  deviceBytes?(shape: DeviceShape): number;
+  /** Of an engine whose replicas compute on devices: bytes that one of them has there, in all and in its largest buffer. */
+  deviceBytes?(shape: DeviceShape): { readonly total: number; readonly largest: number };
   createReplica(binding: ReplicaBinding): Made | Promise<Made>;
 }
 

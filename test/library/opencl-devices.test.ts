@@ -69,13 +69,15 @@ describe('the devices of a process', () => {
 
 describe('the memory of devices', () => {
   const kibibyte = 1024;
-  const engine = { deviceBytes: ({ rows }: { rows: number }) => rows * kibibyte } as unknown as Engine;
-  const on = (handles: readonly bigint[], memoryBytes: number): ComputeDevice[] =>
+  const engine = {
+    deviceBytes: ({ rows }: { rows: number }) => ({ total: rows * kibibyte, largest: rows }),
+  } as unknown as Engine;
+  const on = (handles: readonly bigint[], memoryBytes: number, bufferBytes = memoryBytes): ComputeDevice[] =>
     handles.map((handle) => ({
       index: Number(handle),
       handle,
       title: `gpu:${String(handle)} (a name)`,
-      memoryBytes,
+      ...{ memoryBytes, bufferBytes },
       profiling: false,
       ledger: new SharedArrayBuffer(8),
     }));
@@ -105,6 +107,16 @@ describe('the memory of devices', () => {
     expect(() => {
       check(Number(size) + defaultConfig.microBatch, on([0n], 4000 * kibibyte));
     }).toThrow('fits');
+  });
+
+  it('may be enough in all, but not in one buffer: then the largest batch whose buffers fit is said', async () => {
+    const { code, message } = await operationalError(() => {
+      check(8192, on([0n], 2 ** 40, 2000));
+    });
+    expect(code).toBe('MEMORY_EXCEEDED');
+    expect(message).toMatch(/ needs .* GiB in one buffer, of which it gives .* GiB at most: `batchSize` 2000 fits$/);
+    check(2000, on([0n], 2 ** 40, 2000));
+    check(4000, on([0n, 1n], 2 ** 40, 2000));
   });
 
   it('may be too little for anything', () => {

@@ -39,6 +39,10 @@ async function find(): Promise<FoundOpenCl | string> {
 }
 
 /** A device as a replica is given it. */
-export function computeDevice({ index, handle, name, globalBytes }: DeviceFacts, profiling = false): ComputeDevice {
-  return { index, handle, title: name, memoryBytes: globalBytes, profiling, ledger: new Ledger().buffer };
+export function computeDevice(device: DeviceFacts, profiling = false): ComputeDevice {
+  const { index, handle, name, globalBytes, maxAllocationBytes } = device;
+  return {
+    ...{ index, handle, title: name, profiling, memoryBytes: globalBytes, bufferBytes: maxAllocationBytes },
+    ledger: new Ledger().buffer,
+  };
 }

@@ -24,29 +24,39 @@ export interface DeviceDemand {
 
 /** @throws OperationalError MEMORY_EXCEEDED, naming the device and the batch that would fit */
 export function checkDeviceMemory(demand: DeviceDemand): void {
-  const { engine, config, devices } = demand;
+  const { config, devices } = demand;
   const [lacking] = exceeded(demand, config.batchSize);
-  if (engine.deviceBytes === undefined || lacking === undefined) return;
-  const { device, ranks, bytes } = lacking;
+  if (lacking === undefined) return;
+  const { device, ranks, needs } = lacking;
   const fits = largestBatch(demand);
   const what = `\`batchSize\` ${String(config.batchSize)} with ${counted(ranks, 'worker')} on ${device.title}`;
-  const needs = `needs ${gibibytes(bytes)} of its memory, of which ${gibibytes(usable * device.memoryBytes)} can be used`;
   const smaller = fits === null ? 'nothing fits: take another device' : `\`batchSize\` ${String(fits)} fits`;
   const fewer = ranks > 1 && devices.length > 1 ? ', and so may fewer `workers` on it' : '';
   throw new OperationalError('MEMORY_EXCEEDED', `${what} ${needs}: ${smaller}${fewer}`);
 }
 
-/** Devices whose ranks need more than there is. */
-function exceeded(
-  { engine, config, dataset, devices, position }: DeviceDemand,
-  batchSize: number,
-): { device: ComputeDevice; ranks: number; bytes: number }[] {
+interface Lacking {
+  readonly device: ComputeDevice;
+  readonly ranks: number;
+  /** What it takes, and what there is, in words. */
+  readonly needs: string;
+}
+
+/** Devices whose ranks need more than there is, in all or in one buffer. */
+function exceeded({ engine, config, dataset, devices, position }: DeviceDemand, batchSize: number): Lacking[] {
   const shape = memoryShape({ ...config, batchSize }, devices.length, dataset, position);
-  const each = engine.deviceBytes?.(deviceShapeOf(shape)) ?? 0;
+  const { total, largest } = engine.deviceBytes?.(deviceShapeOf(shape)) ?? { total: 0, largest: 0 };
   return [...new Set(devices.map(({ handle }) => handle))].flatMap((handle) => {
     const own = devices.filter((device) => device.handle === handle);
-    const [device, bytes] = [at(own, 0), own.length * each];
-    return bytes > usable * device.memoryBytes ? [{ device, ranks: own.length, bytes }] : [];
+    const [device, ranks, bytes] = [at(own, 0), own.length, own.length * total];
+    const room = usable * device.memoryBytes;
+    if (bytes > room) {
+      const needs = `needs ${gibibytes(bytes)} of its memory, of which ${gibibytes(room)} can be used`;
+      return [{ device, ranks, needs }];
+    }
+    if (largest <= device.bufferBytes) return [];
+    const needs = `needs ${gibibytes(largest)} in one buffer, of which it gives ${gibibytes(device.bufferBytes)} at most`;
+    return [{ device, ranks, needs }];
   });
 }
 

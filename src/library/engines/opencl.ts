@@ -148,8 +148,13 @@ export async function openPool(
   return {
     take: (groupSize) =>
       Array.from({ length: groupSize }, (_, rank): ComputeDevice => {
-        const { index, handle, title, globalBytes } = facts[rank % facts.length] as (typeof facts)[number];
-        return { index, handle, title, memoryBytes: globalBytes, profiling, ledger: new Ledger().buffer };
+        const { index, handle, title, ...own } = facts[rank % facts.length] as (typeof facts)[number];
+        return {
+          ...{ index, handle, title, profiling },
+          memoryBytes: own.globalBytes,
+          bufferBytes: own.maxAllocationBytes,
+          ledger: new Ledger().buffer,
+        };
       }),
     reclaim: (taken) => {
       for (const { ledger } of taken) new Ledger(ledger).releaseAll(cl);

@@ -151,12 +151,14 @@ export function planArrays(shape: DeviceShape): ArrayPlan {
   };
 }
 
-/** Bytes of all arrays: what one replica has on its device. */
-export function deviceBytes(shape: DeviceShape): number {
+/** Bytes of all arrays, what one replica has on its device, and of the largest of them. */
+export function deviceBytes(shape: DeviceShape): { readonly total: number; readonly largest: number } {
   const { inputs, outputs, leafSums, parameters, runningStatistics, coefficients, ...once } = planArrays(shape);
-  const total = (...lists: readonly Readonly<Record<string, number>>[]): number =>
-    lists.flatMap((list) => Object.values(list)).reduce((sum, bytes) => sum + bytes, 0);
+  const arrays = [once, inputs, outputs, leafSums].flatMap((list) => Object.values<number>(list));
   const average = shape.averages ? parameters + runningStatistics : 0;
   const sets = 2 * (3 * parameters + runningStatistics + average) + runningStatistics;
-  return total(once, inputs, outputs, leafSums) + sets + 5 * batchNorms.length * coefficients;
+  return {
+    total: arrays.reduce((sum, bytes) => sum + bytes, 0) + sets + 5 * batchNorms.length * coefficients,
+    largest: Math.max(...arrays, parameters),
+  };
 }
