@@ -87,7 +87,7 @@ function yargsOption(option: string, flag: Flag): Options {
   if (kind === 'run') return { describe, type: 'string' };
   // Given once: yargs would make an array of a repeated one.
   const text = { type: 'string', requiresArg: true, demandOption: required } as const;
-  if (kind === 'choice') return { ...text, describe, choices: wordsOf(option) };
+  if (kind === 'choice') return { ...text, describe, choices: flag.words ?? wordsOf(option) };
   if (kind === 'choices') return { ...text, describe: `${describe}: ${wordsOf(option).join(', ')} (comma-separated)` };
   if (kind !== 'number') return { ...text, describe };
   // A repeated option is an array here, which the check of all options refuses.

@@ -27,6 +27,8 @@ export interface Flag {
   readonly flag: string;
   readonly kind: Kind;
   readonly describe: string;
+  /** Of a choice that takes fewer words here than elsewhere. */
+  readonly words?: readonly string[];
   /** What goes where it is left out, for help. */
   readonly otherwise?: string | number;
   /** Whether it is an operand, of which there may be `several`. */
@@ -346,7 +348,7 @@ export const flags = {
   },
   verify: {
     recipe: { flag: 'recipe', kind: 'choice', describe: 'what is trained, as in train', otherwise: 'reference' },
-    engine: { flag: 'engine', kind: 'choice', describe: 'wasm or opencl: what promises equal bits', otherwise: 'wasm' },
+    engine: { ...engine, describe: 'what computes, with equal bits', words: ['wasm', 'opencl'], otherwise: 'wasm' },
     workers: {
       flag: 'workers',
       kind: 'numbers',

@@ -16,7 +16,7 @@ import { version as ownVersion } from '../version.js';
 
 export interface EngineStatus {
   readonly name: EngineName;
-  /** Of mnist-ddp for its own engine, else of the npm package that computes; null where that is not installed. */
+  /** Of mnist-ddp for its own engines, else of the npm package that computes; null where that is not installed. */
   readonly version: string | null;
   readonly available: boolean;
   /** Whether it promises the same bits on every machine. */
@@ -61,7 +61,7 @@ async function wasmStatus(): Promise<EngineStatus> {
 async function openClStatus(): Promise<EngineStatus> {
   const engine = await loadEngine('opencl');
   const search = await searchOpenCl('all');
-  const status = { name: engine.name, version: search.version, exact: engine.exact, simd: null };
+  const status = { name: engine.name, version: ownVersion, exact: engine.exact, simd: null };
   if (!search.found) return { ...status, available: false, device: null, detail: search.why };
   const exact = search.devices.filter((device) => device.exact);
   const detail = search.devices
@@ -69,7 +69,7 @@ async function openClStatus(): Promise<EngineStatus> {
     .join('; ');
   if (exact.length === 0) return { ...status, available: false, device: null, detail };
   const device = exact.some(({ kind }) => kind === 'gpu') ? 'gpu' : 'cpu';
-  return { ...status, available: true, device, detail: `OpenCL on ${detail}` };
+  return { ...status, available: true, device, detail: `OpenCL by koffi ${search.version} on ${detail}` };
 }
 
 async function tensorFlowStatus(name: TensorFlowName, timeoutMs: number): Promise<EngineStatus> {

@@ -252,6 +252,7 @@ describe('help', () => {
       ['bench', '--help'],
       ['--workers', '--steps', '--json'],
     ],
+    [['verify', '--help'], ['choices: "wasm", "opencl"]']],
   ])('%j lists %j', async (args, expected) => {
     const { code, stdout, stderr } = await cli(args);
     expect([code, stderr]).toEqual([0, '']);
