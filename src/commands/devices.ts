@@ -86,9 +86,9 @@ function engineLine({ name, version, available, exact, detail }: EngineStatus): 
 function openClLine({ device, gpu, name, vendor, version, driver, exact, lacks, ...sizes }: OpenClDevice): Line {
   const units = `${counted(sizes.computeUnits, 'compute unit')} at ${String(sizes.clockMHz)} MHz`;
   const memory = `${gib(sizes.memoryGiB)}, ${String(sizes.localKiB)} KiB local`;
-  const verdict = exact ? 'gives the bits of the CPU' : `not used: ${lacks.join(', ')}`;
-  const poor = sizes.float64 ? '' : ', no float64';
-  const what = `${name}, ${vendor}, ${version}, driver ${driver}, ${units}, ${memory}${poor}`;
+  const poor = sizes.float64 ? '' : '; without float64, so the processor takes its part, which costs copies';
+  const verdict = exact ? `gives the bits of the CPU${poor}` : `not used: ${lacks.join(', ')}`;
+  const what = `${name}, ${vendor}, ${version}, driver ${driver}, ${units}, ${memory}`;
   return [gpu === null ? device : `${gpu}, ${device}`, `${what}: ${verdict}`];
 }
 

@@ -12,6 +12,8 @@ export interface ComputeDevice {
   readonly memoryBytes: number;
   /** Of one buffer on it, at most. */
   readonly bufferBytes: number;
+  /** Whether it computes in float64; else the processor does what needs that. */
+  readonly float64: boolean;
   /** Whether the time of each kernel is taken, at the price of some. */
   readonly profiling: boolean;
   /** Where the thread enters what it owns on the device, see `Ledger`. */

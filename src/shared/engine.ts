@@ -56,6 +56,8 @@ export interface WorkspaceShape {
   /** Rows of the largest shard. */
   readonly rows: number;
   readonly microBatch: number;
+  /** Whether the host takes what needs float64 for devices that have none; it does not by default. */
+  readonly hostFloat64?: boolean;
 }
 
 /** What decides how much memory a replica has on its device. */

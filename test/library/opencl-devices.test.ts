@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseDevices } from '../../src/coordinator/node/topology.js';
 import { checkDeviceMemory } from '../../src/coordinator/session/device-memory.js';
 import type { OpenClDevice } from '../../src/library/devices/opencl-device.js';
+import { autoChoice } from '../../src/library/engines/engines.js';
 import { chooseDevices } from '../../src/library/engines/opencl.js';
 import type { ComputeDevice } from '../../src/shared/compute-device.js';
 import type { Engine } from '../../src/shared/engine.js';
@@ -67,6 +68,21 @@ describe('the devices of a process', () => {
   });
 });
 
+describe('what auto says of its choice', () => {
+  const choose = (float64: boolean): string => {
+    const devices = [{ ...device(0, 'gpu', 0), float64 }];
+    const found = { found: true, version: '1', libraries: [], devices } as const;
+    return autoChoice(found, { version: null, available: false, detail: '' }).why;
+  };
+
+  it('is which device it is, and that one without float64 costs copies', () => {
+    expect(choose(true)).toBe('gpu:0 (a name), with the bits of the CPU');
+    expect(choose(false)).toMatch(
+      /^gpu:0 \(a name\), with the bits of the CPU; gpu:0 has no float64: .* costs copies$/,
+    );
+  });
+});
+
 describe('the memory of devices', () => {
   const kibibyte = 1024;
   const engine = {
@@ -77,7 +93,7 @@ describe('the memory of devices', () => {
       index: Number(handle),
       handle,
       title: `gpu:${String(handle)} (a name)`,
-      ...{ memoryBytes, bufferBytes },
+      ...{ memoryBytes, bufferBytes, float64: true },
       profiling: false,
       ledger: new SharedArrayBuffer(8),
     }));

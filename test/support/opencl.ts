@@ -40,9 +40,15 @@ async function find(): Promise<FoundOpenCl | string> {
 
 /** A device as a replica is given it. */
 export function computeDevice(device: DeviceFacts, profiling = false): ComputeDevice {
-  const { index, handle, name, globalBytes, maxAllocationBytes } = device;
+  const { index, handle, name, globalBytes, maxAllocationBytes, float64 } = device;
   return {
     ...{ index, handle, title: name, profiling, memoryBytes: globalBytes, bufferBytes: maxAllocationBytes },
+    float64: float64 !== null,
     ledger: new Ledger().buffer,
   };
+}
+
+/** The device as one that has no float64. */
+export function withoutFloat64(device: DeviceFacts): DeviceFacts {
+  return { ...device, float64: null };
 }

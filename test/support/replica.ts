@@ -191,7 +191,7 @@ function layOut(engine: Engine, options: ReplicaOptions) {
     return offset;
   };
   take(staticBytes);
-  const shape = { rows, microBatch };
+  const shape = { rows, microBatch, hostFloat64: options.device?.float64 === false };
   const stateSet = (): StateSet => ({
     parameters: take(parameterCount * 4),
     firstMoments: take(parameterCount * 4),

@@ -125,7 +125,8 @@ export class Session {
     const devices = request.pool?.take(groupSize) ?? null;
     const position = job ?? alone;
     if (devices !== null) checkDeviceMemory({ engine, config, dataset, devices, position });
-    const layout = planMemory(engine, memoryShape(config, groupSize, dataset, position));
+    const hostFloat64 = devices?.some(({ float64 }) => !float64) ?? false;
+    const layout = planMemory(engine, { ...memoryShape(config, groupSize, dataset, position), hostFloat64 });
     const memory = allocateMemory(layout);
     const kernels = await loadKernels(engine, host);
     if (typeof kernels?.warning === 'string') onNote(kernels.warning);

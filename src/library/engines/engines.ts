@@ -131,9 +131,14 @@ function whyNoGpu(search: OpenClSearch): string {
   return gpus.map((gpu) => `${titleOf(gpu)} ${gpu.lacks.join(', ')}`).join('; ');
 }
 
+/** What a device without float64 costs. */
+const noFloat64 = 'has no float64: the processor takes the sums of the batch norms and the loss, which costs copies';
+
 /** Such as `gpu:0 (NVIDIA H100 80GB HBM3), with the bits of the CPU`. */
 function computesOn(devices: readonly OpenClDevice[]): string {
-  return `${[...new Set(devices.map(titleOf))].join(', ')}, with the bits of the CPU`;
+  const own = [...new Set(devices)];
+  const poor = own.filter(({ float64 }) => !float64).map(({ gpu, device }) => `; ${gpu ?? device} ${noFloat64}`);
+  return `${own.map(titleOf).join(', ')}, with the bits of the CPU${poor.join('')}`;
 }
 
 async function selectOpenCl(engine: Engine, options: SelectOptions): Promise<SelectedEngine> {

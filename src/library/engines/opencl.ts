@@ -153,6 +153,7 @@ export async function openPool(
           ...{ index, handle, title, profiling },
           memoryBytes: own.globalBytes,
           bufferBytes: own.maxAllocationBytes,
+          float64: own.float64 !== null,
           ledger: new Ledger().buffer,
         };
       }),

@@ -32,6 +32,8 @@ export interface MemoryShape {
   /** Whether rows are augmented, and weights averaged; they are not by default. */
   readonly augments?: boolean;
   readonly averages?: boolean;
+  /** See `WorkspaceShape`. */
+  readonly hostFloat64?: boolean;
   /** Only where the group is one of several processes. */
   readonly job?: JobShape;
 }
@@ -139,7 +141,7 @@ export function planMemory(engine: Engine, shape: MemoryShape): MemoryLayout {
     count,
   });
   const evaluated = shape.testCount + (shape.validationCount ?? 0);
-  const workspaceBytes = engine.workspaceBytes({ rows: shape.shardRows, microBatch: shape.microBatch });
+  const workspaceBytes = engine.workspaceBytes({ ...shape, rows: shape.shardRows });
   const layout = {
     shape,
     control: take(controlWords(shape.groupSize) * 4),

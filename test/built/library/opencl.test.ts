@@ -2,13 +2,20 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nodeHost } from '../../../src/coordinator/node/node-host.js';
+import { locateDataset, openDataset } from '../../../src/coordinator/node/dataset-files.js';
+import { runVerification } from '../../../src/coordinator/verification.js';
 import { evaluate, loadCheckpoint, predict, verify } from '../../../src/index.js';
 import type { DevicesReport, StartMetric, Summary, TrainOptions } from '../../../src/index.js';
+import type { DevicePool } from '../../../src/shared/compute-device.js';
+import { at } from '../../../src/shared/errors.js';
+import { defaultConfig } from '../../../src/shared/model/config.js';
+import { openclEngine } from '../../../src/worker/engines/opencl/opencl-engine.js';
 import { cli } from '../../support/cli.js';
 import { operationalError } from '../../support/errors.js';
 import { survive, type FaultCase } from '../../support/faults.js';
 import { mnistDirectory, temporaryDataset } from '../../support/idx-files.js';
-import { findOpenCl } from '../../support/opencl.js';
+import { computeDevice, findOpenCl, withoutFloat64, type FoundOpenCl } from '../../support/opencl.js';
 import { trainRun } from '../../support/runs.js';
 
 const found = await findOpenCl();
@@ -47,6 +54,23 @@ describe.skipIf(missing !== '')(`the engine opencl${missing}`, () => {
     expect(rows).toHaveLength(2);
     for (const row of rows) expect(row).toMatchObject(golden ?? {});
     expect([equal, simdBits]).toEqual([true, null]);
+  });
+
+  it('gives them where a device has no float64, too', async () => {
+    const { libraries, devices } = found as FoundOpenCl;
+    const poor = devices.map(withoutFloat64);
+    const pool: DevicePool = {
+      take: (size) => Array.from({ length: size }, (_, rank) => computeDevice(at(poor, rank % poor.length))),
+      reclaim: () => undefined,
+      measurePeaks: () => [],
+    };
+    const dataset = await openDataset(await locateDataset(mnistDirectory));
+    const { rows, equal, golden } = await runVerification({
+      ...{ host: nodeHost, engine: openclEngine, libraries, pool, config: defaultConfig, dataset },
+      ...{ workers: [2], steps: 2, timeoutMs: 60_000, job: null, onNote: () => undefined },
+    });
+    expect([rows.length, equal]).toEqual([2, true]);
+    expect(golden).not.toBeNull();
   });
 
   it.each([

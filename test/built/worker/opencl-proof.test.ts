@@ -2,23 +2,26 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { at } from '../../../src/shared/errors.js';
 import { Context } from '../../../src/worker/engines/opencl/driver/context.js';
+import type { DeviceFacts } from '../../../src/worker/engines/opencl/driver/facts.js';
 import { arithmeticSource } from '../../../src/worker/engines/opencl/kernels/arithmetic.js';
-import { classifierSource } from '../../../src/worker/engines/opencl/kernels/classifier.js';
+import { lossSource } from '../../../src/worker/engines/opencl/kernels/classifier.js';
 import { convolutionsSource } from '../../../src/worker/engines/opencl/kernels/convolutions.js';
+import { float64Source } from '../../../src/worker/engines/opencl/kernels/float64.js';
 import { gradientsSource } from '../../../src/worker/engines/opencl/kernels/gradients.js';
-import { normalisationSource } from '../../../src/worker/engines/opencl/kernels/normalisation.js';
+import { normSumsSource } from '../../../src/worker/engines/opencl/kernels/normalisation.js';
 import { blockSideOf, productsSource } from '../../../src/worker/engines/opencl/kernels/products.js';
-import { buildOptions, kernelsSource } from '../../../src/worker/engines/opencl/kernels/source.js';
+import { buildOptions, headSource, kernelsSource } from '../../../src/worker/engines/opencl/kernels/source.js';
 import { transformsSource } from '../../../src/worker/engines/opencl/kernels/transforms.js';
 import { proveDevice } from '../../../src/worker/engines/opencl/proofs/proof.js';
 import { firstWrongAnswer } from '../../../src/worker/engines/opencl/proofs/probes.js';
-import { trials } from '../../../src/worker/engines/opencl/proofs/trials.js';
+import { trialsFor } from '../../../src/worker/engines/opencl/proofs/trials.js';
 import { Workbench } from '../../../src/worker/engines/opencl/proofs/workbench.js';
 import { compileKernels } from '../../support/kernels.js';
-import { findOpenCl, type FoundOpenCl } from '../../support/opencl.js';
+import { findOpenCl, withoutFloat64, type FoundOpenCl } from '../../support/opencl.js';
 
 const found = await findOpenCl();
 const missing = typeof found === 'string' ? ` (left out: ${found})` : '';
+const trials = trialsFor({ float64: true });
 
 /** What a device or its compiler might do, done to the text of the kernels; `trial` is the one that is to see it, null for the probes. */
 const faults: readonly { what: string; source: string; from: string; to: string; trial: string | null }[] = [
@@ -39,12 +42,12 @@ const faults: readonly { what: string; source: string; from: string; to: string;
   },
   {
     what: 'an exponential of the device',
-    source: arithmeticSource + classifierSource,
+    source: arithmeticSource + float64Source + lossSource,
     ...{ from: 'q[j] = exponential(p[j])', to: 'q[j] = (double)exp((float)p[j])', trial: 'lossGradient' },
   },
   {
     what: 'sums of a batch norm in float32',
-    source: arithmeticSource + normalisationSource,
+    source: arithmeticSource + float64Source + normSumsSource,
     ...{ from: 'double s = 0.0, q = 0.0;', to: 'float s = 0.0f, q = 0.0f;', trial: 'normSums' },
   },
   {
@@ -55,7 +58,7 @@ const faults: readonly { what: string; source: string; from: string; to: string;
   },
   {
     what: 'a tree of another shape',
-    source: arithmeticSource + gradientsSource,
+    source: headSource(true) + arithmeticSource + gradientsSource,
     ...{ from: 'v2 = v2 + v3;\n  v0 = v0 + v2;', to: 'v0 = v0 + v2;\n  v0 = v0 + v3;', trial: 'sumLeaves4' },
   },
   {
@@ -75,7 +78,7 @@ describe.skipIf(missing !== '')(`the proof of a device${missing}`, () => {
     module = await compileKernels();
     const device = at(devices, 0);
     context = new Context(cl, device);
-    bench = new Workbench(context, context.program(kernelsSource(blockSideOf(device)), buildOptions), module);
+    bench = new Workbench(context, context.program(wholeSource(device), buildOptions), module);
     return () => {
       context.release();
     };
@@ -102,10 +105,23 @@ describe.skipIf(missing !== '')(`the proof of a device${missing}`, () => {
     expect(proveDevice(cl, at(devices, 0), module, fused)).toMatch(
       /^is not exact: a product and a sum in two roundings gives /,
     );
-    const blind = { ...at(devices, 0), float64: null };
-    expect(proveDevice(cl, blind, module)).toBe('has no float64');
+  });
+
+  it('finds a device without float64 exact, which compiles a text that has none', () => {
+    const text = kernelsSource({ side: 16, float64: false });
+    const code = text.replace(/\/\/.*/g, '');
+    // A literal without its f is one of float64.
+    expect(/\bdouble|fp64|(?<![\w.])(\d+\.\d*|\.\d+|\d+(\.\d*)?e[+-]?\d+)(?![\w.])/.exec(code)).toBeNull();
+    const build = (source: string) => context.program(`#define double no_float64\n${source}`, buildOptions);
+    expect(() => build(headSource(true) + normSumsSource)).toThrow('clBuildProgram');
+    build(text).release();
+    expect(proveDevice(cl, withoutFloat64(at(devices, 0)), module)).toBeNull();
   });
 });
+
+function wholeSource(device: DeviceFacts): string {
+  return kernelsSource({ side: blockSideOf(device), float64: device.float64 !== null });
+}
 
 function unknownTrial(): never {
   throw new Error('no trial of that name');

@@ -24,7 +24,9 @@ import { factsOf } from './driver/device.js';
 import { loadOpenCl } from './driver/library.js';
 import type { Mark } from './driver/mark.js';
 import { Ledger } from './driver/owned.js';
+import { DeviceFloat64 } from './passes/device-float64.js';
 import { Evaluation } from './passes/evaluation.js';
+import { HostFloat64 } from './passes/host-float64.js';
 import { keptSteps, planHostMemory, type HostMemory } from './host-memory.js';
 import { allFinite } from './kernels/optimiser.js';
 import { blockSideOf } from './kernels/products.js';
@@ -77,15 +79,20 @@ class OpenClReplica implements DeviceReplica {
       testCount: test.count,
     };
     const side = blockSideOf(context.device);
-    const program = context.program(kernelsSource(side, binding.inputDivisor), buildOptions);
+    const { inputDivisor, device } = binding;
+    const float64 = device?.float64 === true;
+    const program = context.program(kernelsSource({ side, float64, inputDivisor }), buildOptions);
     this.#context = context;
     this.#binding = binding;
     this.#host = planHostMemory(shape, binding.workspace);
     this.#wasm = wasm;
     this.#pass = new Pass(context, program, allocateArrays(context, deviceShape), deviceShape, side);
-    this.#shards = new ShardPass(this.#pass, binding, this.#host);
-    this.#optimiser = new Optimiser(this.#pass, memory);
-    this.#evaluation = new Evaluation(this.#pass, binding);
+    const doubles = float64
+      ? new DeviceFloat64(this.#pass, binding, this.#host)
+      : new HostFloat64(this.#pass, binding, this.#host, wasm);
+    this.#shards = new ShardPass(this.#pass, binding, this.#host, doubles);
+    this.#optimiser = new Optimiser(this.#pass, memory, wasm);
+    this.#evaluation = new Evaluation(this.#pass, binding, doubles);
     this.#losses = Array.from({ length: keptSteps }, (_, slot) => {
       return new Float64Array(memory.buffer, this.#host.losses + slot * shape.rows * doubleBytes, shape.rows);
     });

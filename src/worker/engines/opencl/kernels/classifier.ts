@@ -38,6 +38,10 @@ __kernel void linear1Gather(__global const float *panels, __global float *delta,
   delta[(size_t)row * ${String(linear1.inputs)} + c] = panels[((size_t)(c / 16) * tiles + row) * 16 + c % 16];
 }
 
+`;
+
+/** What needs float64. */
+export const lossSource = `
 static inline void softmaxOf(__global const float *logits, __global const float *bias, __private double *p) {
   double top = -as_double(0x7ff0000000000000UL);
   for (int j = 0; j < ${String(classes)}; j++) {

@@ -91,7 +91,7 @@ ${productNames.map((name) => `  __global const float *${name}, const int ${name}
 
 // The sums of each leaf over dy xhat and dy are the gradients of a batch norm's weights and biases.
 __kernel void normGradients(
-${batchNorms.map(({ name }) => `  __global const double *${name},`).join('\n')}
+${batchNorms.map(({ name }) => `  __global const LEAF_SUM *${name},`).join('\n')}
   __global float *slots, const int firstLeaf
 ) {
   const int i = get_global_id(0), slot = get_global_id(1), leaf = firstLeaf + slot;

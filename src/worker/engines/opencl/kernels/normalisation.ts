@@ -4,7 +4,8 @@
  */
 import { allFinite } from './optimiser.js';
 
-export const normalisationSource = `
+/** What needs float64: the sums, and what follows from them. */
+export const normSumsSource = `
 // sums [leaves][2][channels]: of x, and of x x.
 __kernel void normSums(__global const float *x, __global double *sums, const int rowValues, const int microBatch, const int rows) {
   const int c = get_global_id(0), leaf = get_global_id(1), channels = get_global_size(0);
@@ -102,7 +103,9 @@ __kernel void normBackwardCoefficients(
   shift[c] = (float)(-s * total[c] / n);
   slope[c] = (float)(-s * r * total[channels + c] / n);
 }
+`;
 
+export const normalisationSource = `
 // dx = scale dy + (x - mean) slope + shift, in place over dy.
 __kernel void normaliseGradient(
   __global const float *x, __global float *dy, __global const float *mean, __global const float *scale, __global const float *slope,

@@ -150,22 +150,22 @@ function branches(body: (run: Run) => string, chosen: readonly Run[]): string {
 const preparedRuns = runs.filter(({ prepared }) => prepared !== null);
 
 export const optimiserSource = `
-// What the scalars of a step are for its work-items, rounded as the wasm kernels round them. notFinite is the first parameter that
-// ceased to be finite, and in which step it did: from then on nothing is updated, so what was before that step stays.
+// The scalars of a step for its work-items. notFinite is the first parameter that ceased to be finite, and in which step it did: from
+// then on nothing is updated, so what was before that step stays.
 __kernel void adamScalars(
-  __global float *scalars, __global int *notFinite, const int step, const double rate, const double beta1, const double beta2,
-  const double epsilon, const double beta1Power, const double beta2Power
+  __global float *scalars, __global int *notFinite, const int step, const float beta1, const float rest1, const float beta2,
+  const float rest2, const float rate, const float root, const float epsilon
 ) {
   const bool goesOn = notFinite[0] == ${String(allFinite)};
   if (goesOn) notFinite[1] = step;
   scalars[7] = goesOn ? 1.0f : 0.0f;
-  scalars[0] = (float)beta1;
-  scalars[1] = (float)(1.0 - beta1);
-  scalars[2] = (float)beta2;
-  scalars[3] = (float)(1.0 - beta2);
-  scalars[4] = (float)(rate / (1.0 - beta1Power));
-  scalars[5] = (float)sqrt(1.0 - beta2Power);
-  scalars[6] = (float)epsilon;
+  scalars[0] = beta1;
+  scalars[1] = rest1;
+  scalars[2] = beta2;
+  scalars[3] = rest2;
+  scalars[4] = rate;
+  scalars[5] = root;
+  scalars[6] = epsilon;
 }
 
 // The new value of parameter i. Of those that are not finite, or whose gradient is not, the first is remembered.

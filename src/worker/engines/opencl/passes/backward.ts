@@ -1,9 +1,8 @@
 /**
- * The backward pass, from the loss to the gradients of every parameter, as kernels in the order of their launches: first the
- * gradients of the activations, with the batch norms' statistics between their parts, then those of the weights, which follow the
- * summation tree.
+ * The backward pass, from the gradient of the logits to those of every parameter, as kernels in the order of their launches: first
+ * the gradients of the activations, with the batch norms' statistics between their parts, then those of the weights, which follow
+ * the summation tree.
  */
-import type { Loss } from '../../../../shared/model/config.js';
 import type { LeafRange } from '../../../../shared/sums/tree.js';
 import { leafSchedule } from '../../../../shared/sums/tree.js';
 import { batchNormChannels, batchNorms, convolutions, imagePixels } from '../../../../shared/model/network.js';
@@ -22,11 +21,11 @@ import { accumulatorLength, conv1Taps, productOffset } from '../../winograd/unit
 import { panelTiles, slotCount } from '../geometry.js';
 import { biasColumns } from '../kernels/gradients.js';
 import { blockSums } from '../kernels/products.js';
-import type { Pass } from './pass.js';
-import { tileWork, worked } from '../works.js';
+import { normArrays, normOf, type NormName, type Pass } from './pass.js';
+import { each, tileWork, worked } from '../works.js';
 
 export interface BackwardParts {
-  /** From the loss to the gradient of bn5's output, from its input's to bn4's output, then bn2's, then to conv1. */
+  /** From the gradient of the logits to that of bn5's output, from there to bn4's, then bn2's, then to conv1. */
   readonly toNorm5: readonly Kernel[];
   readonly toNorm4: readonly Kernel[];
   readonly toNorm2: readonly Kernel[];
@@ -34,28 +33,26 @@ export interface BackwardParts {
 }
 
 /** Runs behind the forward pass over the same rows, of the training split. */
-export function backwardParts(pass: Pass, parameters: DeviceBuffer, rows: number, loss: Loss): BackwardParts {
+export function backwardParts(pass: Pass, rows: number): BackwardParts {
   const { arrays } = pass;
   const { inputs, outputs, inputDeltas: dv } = arrays;
-  const count = { int32: rows };
   const { linear1 } = productLayers;
-  const outputAdjoint = (name: ConvolutionName, values: readonly DeviceBuffer[]): Kernel =>
+  const outputAdjoint = (name: ConvolutionName, ...values: readonly DeviceBuffer[]): Kernel =>
     pass.tileKernel(name, 'OutputAdjoint', [...values, outputs[name]], rows);
   const inputAdjoint = (name: ConvolutionName): Kernel => pass.tileKernel(name, 'InputAdjoint', [dv], rows);
-  const gather = (name: ConvolutionName, delta: DeviceBuffer): Kernel => {
-    const layer = productLayers[name];
-    const list = [dv, delta, pass.tiles(name)];
-    const kernel = pass.lines(`${name}Gather`, list, layer.inputs, inputPixels(name), rows);
-    return worked(kernel, tileWork(name, 'Gather', rows));
+  /** From the gradient of what a convolution made to that of its input. */
+  const through = (name: ConvolutionName, from: DeviceBuffer, kept: DeviceBuffer, to: DeviceBuffer): Kernel[] => {
+    const list = [dv, to, pass.tiles(name)];
+    const gather = pass.lines(`${name}Gather`, list, productLayers[name].inputs, inputPixels(name), rows);
+    return [
+      outputAdjoint(name, from, kept),
+      pass.backwardProduct(name, rows),
+      inputAdjoint(name),
+      worked(gather, tileWork(name, 'Gather', rows)),
+    ];
   };
-  const labels = arrays.trainLabels;
   return {
     toNorm5: [
-      pass.items(
-        loss === 'cross-entropy' ? 'crossEntropyGradient' : 'lossGradient',
-        [outputs.linear2, parameters, labels, arrays.rowNumbers, arrays.losses, count],
-        rows,
-      ),
       pass.backwardProduct('linear2', rows, outputs.linear2, outputs.linear1),
       pass.lines(
         'linear1OutputAdjoint',
@@ -67,29 +64,29 @@ export function backwardParts(pass: Pass, parameters: DeviceBuffer, rows: number
       pass.backwardProduct('linear1', rows),
       pass.lines('linear1Gather', [dv, arrays.delta5, pass.tiles('linear1')], linear1.inputs, rows),
     ],
-    toNorm4: [
-      outputAdjoint('conv5', [arrays.delta5, arrays.argmax5]),
-      pass.backwardProduct('conv5', rows),
-      inputAdjoint('conv5'),
-      gather('conv5', arrays.delta4),
-    ],
+    toNorm4: [normalised(pass, 'bn5', rows), ...through('conv5', arrays.delta5, arrays.argmax5, arrays.delta4)],
     toNorm2: [
-      outputAdjoint('conv4', [arrays.delta4, arrays.argmax4]),
-      pass.backwardProduct('conv4', rows),
-      inputAdjoint('conv4'),
-      gather('conv4', arrays.delta3),
-      outputAdjoint('conv3', [arrays.delta3, arrays.conv3]),
-      pass.backwardProduct('conv3', rows),
-      inputAdjoint('conv3'),
-      gather('conv3', arrays.delta2),
+      normalised(pass, 'bn4', rows),
+      ...through('conv4', arrays.delta4, arrays.argmax4, arrays.delta3),
+      ...through('conv3', arrays.delta3, arrays.conv3, arrays.delta2),
     ],
     toPixels: [
-      outputAdjoint('conv2', [arrays.delta2, arrays.argmax2]),
+      normalised(pass, 'bn2', rows),
+      outputAdjoint('conv2', arrays.delta2, arrays.argmax2),
       pass.backwardProduct('conv2', rows),
       inputAdjoint('conv2'),
       conv1Delta(pass, rows),
     ],
   };
+}
+
+/** The gradient of a batch norm's input in the place of its output's. */
+function normalised(pass: Pass, name: NormName, rows: number): Kernel {
+  const { channels, pixels } = normOf(name);
+  const { mean, scale, slope, shift } = pass.arrays.norms[name];
+  const { x, delta } = normArrays(pass, name);
+  const kernel = pass.lines('normaliseGradient', [x, delta, mean, scale, slope, shift], channels, pixels, rows);
+  return worked(kernel, each(rows * pixels * channels, 5, 12));
 }
 
 /** The gradient of conv1's activation, from the tiles of conv2's input. */

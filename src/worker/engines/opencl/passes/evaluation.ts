@@ -1,23 +1,30 @@
 /** Evaluation on the device: test rows go there as they are asked for, so that a split may change between two calls. */
 import type { ReplicaBinding } from '../../../../shared/engine.js';
-import { batchNormChannels, classes, imagePixels } from '../../../../shared/model/network.js';
+import { batchNormChannels, imagePixels } from '../../../../shared/model/network.js';
 import { parametersOn } from '../arrays.js';
 import type { DeviceBuffer } from '../driver/buffer.js';
 import type { Kernel } from '../driver/program.js';
-import { floatBytes } from '../../winograd/geometry.js';
+import type { EvaluationWork, Float64Work } from './float64.js';
 import { forwardParts } from './forward.js';
-import { evaluationKernel } from './norms.js';
 import type { Pass } from './pass.js';
+
+/** All launches between pixels and logits, and what needs float64 before and behind them. */
+interface Launches {
+  readonly kernels: readonly Kernel[];
+  readonly float64: EvaluationWork;
+}
 
 export class Evaluation {
   readonly #pass: Pass;
   readonly #binding: ReplicaBinding;
-  /** All launches by parameters, for so many rows. */
-  readonly #known = new Map<DeviceBuffer, Map<number, readonly Kernel[]>>();
+  readonly #float64: Float64Work;
+  /** By parameters, for so many rows. */
+  readonly #known = new Map<DeviceBuffer, Map<number, Launches>>();
 
-  constructor(pass: Pass, binding: ReplicaBinding) {
+  constructor(pass: Pass, binding: ReplicaBinding, float64: Float64Work) {
     this.#pass = pass;
     this.#binding = binding;
+    this.#float64 = float64;
   }
 
   /** See `Replica.evaluate`. */
@@ -33,32 +40,28 @@ export class Evaluation {
   }
 
   #rows(first: number, rows: number, parameters: DeviceBuffer): void {
-    const { memory, test, probabilities } = this.#binding;
+    const { memory, test } = this.#binding;
     const { arrays, context } = this.#pass;
     const images = new Uint8Array(memory.buffer, test.images + first * imagePixels, rows * imagePixels);
     context.queue.write(arrays.testImages, 0, images);
-    for (const kernel of this.#kernelsOf(rows, parameters)) context.queue.launch(kernel);
-    const target = new Float32Array(memory.buffer, probabilities + first * classes * floatBytes, rows * classes);
-    context.queue.read(arrays.probabilities, 0, target);
+    const { kernels, float64 } = this.#launchesOf(rows, parameters);
+    float64.normForward();
+    for (const kernel of kernels) context.queue.launch(kernel);
+    float64.softmax(first);
   }
 
-  #kernelsOf(rows: number, parameters: DeviceBuffer): readonly Kernel[] {
-    const own = this.#known.get(parameters) ?? new Map<number, readonly Kernel[]>();
+  #launchesOf(rows: number, parameters: DeviceBuffer): Launches {
+    const own = this.#known.get(parameters) ?? new Map<number, Launches>();
     this.#known.set(parameters, own);
     const known = own.get(rows);
     if (known !== undefined) return known;
-    const pass = this.#pass;
-    const { arrays } = pass;
-    const { testImages: images, testRows: rowNumbers } = arrays;
-    const { toNorm2, toNorm4, toNorm5, toLogits } = forwardParts(pass, {
+    const { testImages: images, testRows: rowNumbers } = this.#pass.arrays;
+    const { toNorm2, toNorm4, toNorm5, toLogits } = forwardParts(this.#pass, {
       ...{ images, rowNumbers, parameters, rows },
       transforms: null,
     });
-    const made = [
-      ...(['bn2', 'bn4', 'bn5'] as const).map((name) => evaluationKernel(pass, name, parameters)),
-      ...[...toNorm2, ...toNorm4, ...toNorm5, ...toLogits],
-      pass.items('softmax', [arrays.outputs.linear2, parameters, arrays.probabilities, { int32: rows }], rows),
-    ];
+    const kernels = [...toNorm2, ...toNorm4, ...toNorm5, ...toLogits];
+    const made = { kernels, float64: this.#float64.ofEvaluation(parameters, rows) };
     own.set(rows, made);
     return made;
   }

@@ -1,4 +1,4 @@
-/** The kernels of the batch norms around their exchanges: sums of the leaves before, coefficients behind. */
+/** The kernels of the batch norms around their exchanges, in float64: sums of the leaves before, coefficients behind. */
 import {
   batchNormChannels,
   batchNormEpsilon,
@@ -8,7 +8,7 @@ import {
 import type { DeviceSet } from '../arrays.js';
 import type { DeviceBuffer } from '../driver/buffer.js';
 import type { Kernel } from '../driver/program.js';
-import { normOf, type NormName, type Pass } from './pass.js';
+import { normArrays, normOf, type NormName, type Pass } from './pass.js';
 import { each, worked } from '../works.js';
 
 /** Of one batch norm, over the rows of one shard. */
@@ -21,8 +21,8 @@ export interface NormKernels {
   /** Mean, scale and running statistics, from `total`. */
   readonly forward: Kernel;
   readonly gradientSums: Kernel;
-  /** Slope and shift from `total`, and then the gradient of its input in the place of its output's. */
-  readonly backward: readonly [Kernel, Kernel];
+  /** Slope and shift, from `total`. */
+  readonly backward: Kernel;
 }
 
 /** The rows and leaves of a shard, and the additions that sum its leaves, in pairs of target and source: int32. */
@@ -35,17 +35,16 @@ export interface NormShard {
 
 const valuesArgument = 1;
 
-/** @param x what it normalises, and `delta` the gradient of what it makes */
 export function normKernels(
   pass: Pass,
   name: NormName,
-  { x, delta }: { readonly x: DeviceBuffer; readonly delta: DeviceBuffer },
   { from, to }: { readonly from: DeviceSet; readonly to: DeviceSet },
   { rows, leaves, pairs, merges }: NormShard,
 ): NormKernels {
   const { arrays, shape } = pass;
   const { channels, pixels, offset } = normOf(name);
   const { mean, invStd, scale, slope, shift, leafSums } = arrays.norms[name];
+  const { x, delta } = normArrays(pass, name);
   const gamma = { int32: parameterOf(name, 'weight').offset };
   const shard = [{ int32: pixels }, { int32: shape.microBatch }, { int32: rows }] as const;
   const values = rows * pixels * channels;
@@ -72,19 +71,18 @@ export function normKernels(
       pass.lines('normGradientSums', [x, delta, mean, invStd, leafSums, ...shard], channels, leaves),
       each(values, 6, 8),
     ),
-    backward: [
-      pass.lines('normBackwardCoefficients', [arrays.total, { float64: 0 }, invStd, scale, slope, shift], channels, 1),
-      worked(
-        pass.lines('normaliseGradient', [x, delta, mean, scale, slope, shift], channels, pixels, rows),
-        each(values, 5, 12),
-      ),
-    ],
+    backward: pass.lines(
+      'normBackwardCoefficients',
+      [arrays.total, { float64: 0 }, invStd, scale, slope, shift],
+      channels,
+      1,
+    ),
   };
 }
 
 /** Says over how many values the total of a coefficients' kernel was taken. */
-export function setValues(kernel: Kernel, values: number): void {
-  kernel.setDouble(valuesArgument, values);
+export function setValues(kernel: Kernel, values: number): Kernel {
+  return kernel.setDouble(valuesArgument, values);
 }
 
 /** Mean and scale of each channel in evaluation mode, by the evaluation statistics. */

@@ -1,6 +1,7 @@
 /** The optimiser's step on the device: the tree over subtrees, Adam on all parameters, and what is prepared of them. */
 import type { AdamScalars, DeviceStep, SumTree } from '../../../../shared/engine.js';
 import { batchNormChannels, parameterCount } from '../../../../shared/model/network.js';
+import type { Kernels } from '../../wasm/kernels.js';
 import { parametersOn, type DeviceSet } from '../arrays.js';
 import type { DeviceBuffer } from '../driver/buffer.js';
 import type { Mark } from '../driver/mark.js';
@@ -31,6 +32,7 @@ interface Nodes {
 export class Optimiser {
   readonly #pass: Pass;
   readonly #memory: WebAssembly.Memory;
+  readonly #wasm: Roots;
   /** By tree, for each set that is read. */
   readonly #known = new Map<SumTree, readonly [UpdateKernels, UpdateKernels]>();
   readonly #prepares: readonly [readonly Kernel[], readonly Kernel[]];
@@ -38,8 +40,9 @@ export class Optimiser {
   readonly #received: Mark;
   #nodes: Nodes | null = null;
 
-  constructor(pass: Pass, memory: WebAssembly.Memory) {
+  constructor(pass: Pass, memory: WebAssembly.Memory, wasm: Roots) {
     this.#pass = pass;
+    this.#wasm = wasm;
     this.#memory = memory;
     const { sets } = pass.arrays;
     this.#prepares = [this.#prepareKernels(sets[0].parameters), this.#prepareKernels(sets[1].parameters)];
@@ -66,7 +69,7 @@ export class Optimiser {
     const { merges, scalars, updates, averages } = this.#kernelsOf(sums, foreign)[from];
     if (foreign) this.#receive(sums);
     for (const kernel of merges) queue.launch(kernel);
-    setScalars(scalars, step, adam);
+    setScalars(scalars, this.#wasm, step, adam);
     queue.launch(scalars);
     for (const kernel of updates) queue.launch(kernel.setFloat(divisorArgument, globalRows));
     for (const kernel of averages) queue.launch(setDecay(kernel, adam));
@@ -158,11 +161,17 @@ export class Optimiser {
 /** Of the kernels of a step: the rows that the sums are divided by. */
 const divisorArgument = 9;
 
-/** The arguments of `adamScalars` that change from step to step. */
-function setScalars(kernel: Kernel, step: number, adam: AdamScalars): void {
+/** The root of the wasm kernels: JavaScript promises no exact one. */
+export type Roots = Pick<Kernels, 'probeDoubleRoot'>;
+
+/** The arguments of `adamScalars` that change from step to step: computed in float64, and rounded as the wasm kernels round them. */
+export function setScalars(kernel: Kernel, wasm: Roots, step: number, adam: AdamScalars): Kernel {
+  const { learningRate, beta1, beta2, epsilon, beta1Power, beta2Power } = adam;
   kernel.setInt(2, step);
-  kernel.setDouble(3, adam.learningRate).setDouble(4, adam.beta1).setDouble(5, adam.beta2);
-  kernel.setDouble(6, adam.epsilon).setDouble(7, adam.beta1Power).setDouble(8, adam.beta2Power);
+  kernel.setFloat(3, beta1).setFloat(4, 1 - beta1);
+  kernel.setFloat(5, beta2).setFloat(6, 1 - beta2);
+  kernel.setFloat(7, learningRate / (1 - beta1Power)).setFloat(8, wasm.probeDoubleRoot(1 - beta2Power));
+  return kernel.setFloat(9, epsilon);
 }
 
 /** The arguments of `averageOf` that change from step to step. */

@@ -135,6 +135,16 @@ export class Pass {
   }
 }
 
+/** What a batch norm normalises, and the gradient of what it makes. */
+export function normArrays(
+  { arrays }: Pass,
+  name: NormName,
+): { readonly x: DeviceBuffer; readonly delta: DeviceBuffer } {
+  if (name === 'bn2') return { x: arrays.pooled2, delta: arrays.delta2 };
+  if (name === 'bn4') return { x: arrays.pooled4, delta: arrays.delta4 };
+  return { x: arrays.pooled5, delta: arrays.delta5 };
+}
+
 /** The batch norm of that name. */
 export function normOf(name: NormName): BatchNorm {
   const norm = batchNorms.find((candidate) => candidate.name === name);

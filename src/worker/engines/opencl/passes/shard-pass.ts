@@ -2,20 +2,20 @@
 import type { ReplicaBinding, Shard, StatisticsExchange } from '../../../../shared/engine.js';
 import { transformLength } from '../../../../shared/model/augmentation.js';
 import { imagePixels } from '../../../../shared/model/network.js';
-import { mergesOfRun } from '../../../../shared/sums/tree.js';
 import { floatBytes } from '../../winograd/geometry.js';
 import { backwardParts, gradientKernels, type BackwardParts } from './backward.js';
 import type { Kernel } from '../driver/program.js';
+import type { Float64Work, ShardWork } from './float64.js';
 import { forwardParts, type ForwardParts } from './forward.js';
 import { keptSteps, type HostMemory } from '../host-memory.js';
-import { normKernels, setValues, type NormKernels } from './norms.js';
-import { normOf, type NormName, type Pass } from './pass.js';
+import type { Pass } from './pass.js';
 
 /** All that is launched for one shape of shards, from one state set into the other. */
 interface ShardKernels {
   readonly forward: ForwardParts;
   readonly backward: BackwardParts;
-  readonly norms: Readonly<Record<NormName, NormKernels>>;
+  /** What stands between their parts. */
+  readonly float64: ShardWork;
   readonly gradients: readonly Kernel[];
 }
 
@@ -23,33 +23,36 @@ export class ShardPass {
   readonly #pass: Pass;
   readonly #binding: ReplicaBinding;
   readonly #host: HostMemory;
+  readonly #float64: Float64Work;
   readonly #known = new Map<string, ShardKernels>();
   #hasDataset = false;
   #shards = 0;
 
-  constructor(pass: Pass, binding: ReplicaBinding, host: HostMemory) {
+  constructor(pass: Pass, binding: ReplicaBinding, host: HostMemory, float64: Float64Work) {
     this.#pass = pass;
     this.#binding = binding;
     this.#host = host;
+    this.#float64 = float64;
   }
 
   /** Leaves the sums of the subtrees, the losses of the rows and the running statistics of set `to` on the device. */
   run(shard: Shard, exchange: StatisticsExchange): void {
-    const { forward, backward, norms, gradients } = this.#kernelsOf(shard);
+    const { forward, backward, float64, gradients } = this.#kernelsOf(shard);
     this.#loadRows(shard);
     this.#launch(forward.toNorm2, shard);
-    this.#normForward(norms.bn2, shard, exchange);
+    float64.normForward('bn2', shard, exchange);
     this.#launch(forward.toNorm4, shard);
-    this.#normForward(norms.bn4, shard, exchange);
+    float64.normForward('bn4', shard, exchange);
     this.#launch(forward.toNorm5, shard);
-    this.#normForward(norms.bn5, shard, exchange);
+    float64.normForward('bn5', shard, exchange);
     this.#launch(forward.toLogits, shard);
+    float64.loss(shard);
     this.#launch(backward.toNorm5, shard);
-    this.#normBackward(norms.bn5, shard, exchange);
+    float64.normBackward('bn5', shard, exchange);
     this.#launch(backward.toNorm4, shard);
-    this.#normBackward(norms.bn4, shard, exchange);
+    float64.normBackward('bn4', shard, exchange);
     this.#launch(backward.toNorm2, shard);
-    this.#normBackward(norms.bn2, shard, exchange);
+    float64.normBackward('bn2', shard, exchange);
     this.#launch(backward.toPixels, shard);
     this.#launch(gradients, shard);
   }
@@ -84,65 +87,22 @@ export class ShardPass {
     for (const kernel of kernels) this.#pass.context.queue.launch(kernel);
   }
 
-  #normForward(norm: NormKernels, shard: Shard, exchange: StatisticsExchange): void {
-    this.#launch([norm.sums], shard);
-    this.#exchange(norm, shard, exchange);
-    setValues(norm.forward, exchange.rows * normOf(norm.name).pixels);
-    this.#pass.context.queue.launch(norm.forward);
-  }
-
-  #normBackward(norm: NormKernels, shard: Shard, exchange: StatisticsExchange): void {
-    this.#launch([norm.gradientSums], shard);
-    this.#exchange(norm, shard, exchange);
-    setValues(norm.backward[0], exchange.rows * normOf(norm.name).pixels);
-    this.#launch(norm.backward, shard);
-  }
-
-  /** From the sums of the leaves to the total: on the device where it has all of them. */
-  #exchange({ name, merge }: NormKernels, shard: Shard, exchange: StatisticsExchange): void {
-    if (exchange.withinShard) {
-      this.#launch([merge], shard);
-      return;
-    }
-    const { leaves } = shard;
-    const { queue } = this.#pass.context;
-    const { arrays } = this.#pass;
-    const { buffer } = this.#binding.memory;
-    const length = 2 * normOf(name).channels;
-    const sums = new Float64Array(buffer, this.#host.leafSums, (leaves.end - leaves.start) * length);
-    const total = new Float64Array(buffer, this.#host.total, length);
-    if (sums.length > 0) queue.read(arrays.norms[name].leafSums, 0, sums);
-    queue.finish();
-    exchange.reduce(sums, length, total);
-    queue.write(arrays.total, 0, total);
-  }
-
-  #kernelsOf({ rows, from, to, leaves, transforms }: Shard): ShardKernels {
+  #kernelsOf(shard: Shard): ShardKernels {
+    const { rows, from, leaves, transforms } = shard;
     const key = `${String(rows)} ${String(leaves.start)} ${String(from)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const pass = this.#pass;
-    const { arrays } = pass;
+    const { arrays } = this.#pass;
     const { parameters } = arrays.sets[from];
-    const shard = { rows, leaves: leaves.end - leaves.start };
-    const merges = mergesOfRun(leaves);
-    const pairs = pass.constant(Int32Array.from(merges.flatMap(({ target, source }) => [target, source])));
-    const sets = { from: arrays.sets[from], to: arrays.sets[to] };
-    const norm = (name: NormName, x: 'pooled2' | 'pooled4' | 'pooled5', delta: 'delta2' | 'delta4' | 'delta5') =>
-      normKernels(pass, name, { x: arrays[x], delta: arrays[delta] }, sets, { ...shard, pairs, merges: merges.length });
     const { trainImages: images, rowNumbers } = arrays;
     const made: ShardKernels = {
-      forward: forwardParts(pass, {
+      forward: forwardParts(this.#pass, {
         ...{ images, rowNumbers, parameters, rows },
         transforms: transforms === null ? null : arrays.transforms,
       }),
-      backward: backwardParts(pass, parameters, rows, this.#binding.loss),
-      norms: {
-        bn2: norm('bn2', 'pooled2', 'delta2'),
-        bn4: norm('bn4', 'pooled4', 'delta4'),
-        bn5: norm('bn5', 'pooled5', 'delta5'),
-      },
-      gradients: gradientKernels(pass, rows, leaves),
+      backward: backwardParts(this.#pass, rows),
+      float64: this.#float64.ofShard(shard),
+      gradients: gradientKernels(this.#pass, rows, leaves),
     };
     this.#known.set(key, made);
     return made;

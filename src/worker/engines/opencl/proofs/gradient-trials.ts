@@ -23,6 +23,7 @@ import { biasColumns, groupSizes } from '../kernels/gradients.js';
 import type { Argument } from '../driver/program.js';
 import { allFinite, updateKernels } from '../kernels/optimiser.js';
 import { blockSums } from '../kernels/products.js';
+import { setScalars } from '../passes/optimiser.js';
 import { leaves, microBatch, rows, tilesOf, type Trial, type Trials } from './trial-shape.js';
 import type { Both, Workbench } from './workbench.js';
 
@@ -42,7 +43,7 @@ const gradients: Trial = (bench) => {
   const shard = [{ int32: 0 }, { int32: rows }, { int32: microBatch }];
   bench.lines('biasGradients', [...biases, slots, ...shard], biasColumns, leaves);
   const leafSums = batchNorms.map(({ name, channels }) => {
-    const given = bench.givenDoubles(leaves * 2 * channels);
+    const given = givenSums(bench, leaves * 2 * channels);
     const gradient = target + normOffset(name) * floatBytes;
     const second = arena.room(2 * channels * floatBytes);
     bench.wasm.storeNormGradient(given.at, channels, gradient);
@@ -55,6 +56,15 @@ const gradients: Trial = (bench) => {
   const group = [slots, zero, slots, zero, zero, sums, zero, { int32: accumulatorLength / 4 }];
   bench.items('sumLeaves2', group, accumulatorLength / 4);
 };
+
+/** float64 [count]; of a device without float64, rounded there. */
+function givenSums(bench: Workbench, count: number): Both {
+  const given = bench.givenDoubles(count);
+  if (bench.float64) return given;
+  const sums = new Float64Array(bench.arena.memories[1].buffer, given.at, count);
+  const { buffer } = bench.givenWords(new Uint32Array(Float32Array.from(sums).buffer));
+  return { at: given.at, buffer };
+}
 
 /** Of weights; returns what the biases' kernel is given of the layer. */
 function productGradients(
@@ -165,9 +175,9 @@ const update: Trial = (bench) => {
   });
   const scalars = bench.room(32);
   const notFinite = bench.givenWords([allFinite, 0]);
-  const { learningRate, beta1, beta2, epsilon, beta1Power, beta2Power } = adam;
-  const doubles = [learningRate, beta1, beta2, epsilon, beta1Power, beta2Power].map((float64) => ({ float64 }));
-  bench.launch('adamScalars', [scalars, notFinite.buffer, { int32: 0 }, ...doubles], (kernel) => kernel.setSize([1]));
+  bench.launch('adamScalars', [scalars, notFinite.buffer], (kernel) =>
+    setScalars(kernel, bench.wasm, 0, adam).setSize([1]),
+  );
   const state = [w, m, v, nextW, nextM, nextV, prepared].map(({ buffer }) => buffer);
   for (const { name, lanes, count } of updateKernels) {
     bench.lines(

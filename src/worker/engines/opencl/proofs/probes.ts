@@ -33,11 +33,10 @@ const count = 2048;
 /** @returns the first answer that is not exact, in words; null where all are */
 export function firstWrongAnswer(context: Context, program: Program, wasm: Wasm): string | null {
   const floats = triples(Float32Array, 4, (value) => Math.fround(value));
+  const wrong = wrongAnswer(context, program, 'probeFloats', floats, floatAnswers(wasm));
+  if (wrong !== null || context.device.float64 === null) return wrong;
   const doubles = triples(Float64Array, 8, (value, i) => (i % 5 === 0 ? value * value * value * 1e-170 : value * 3));
-  return (
-    wrongAnswer(context, program, 'probeFloats', floats, floatAnswers(wasm)) ??
-    wrongAnswer(context, program, 'probeDoubles', doubles, doubleAnswers(wasm))
-  );
+  return wrongAnswer(context, program, 'probeDoubles', doubles, doubleAnswers(wasm));
 }
 
 type Floats = Float32Array | Float64Array;

@@ -8,7 +8,7 @@ import type { OpenCl } from '../driver/library.js';
 import { buildOptions, kernelsSource } from '../kernels/source.js';
 import { blockSideOf } from '../kernels/products.js';
 import { firstWrongAnswer } from './probes.js';
-import { trials } from './trials.js';
+import { trialsFor } from './trials.js';
 import { Workbench } from './workbench.js';
 
 /**
@@ -25,15 +25,15 @@ export function proveDevice(
 ): string | null {
   const lacks = lacksOf(device);
   if (lacks.length > 0) return lacks.join(', ');
-  if (device.float64 === null) return 'has no float64';
+  const float64 = device.float64 !== null;
   const context = new Context(cl, device);
   try {
-    const source = rewrite(kernelsSource(blockSideOf(device)));
+    const source = rewrite(kernelsSource({ side: blockSideOf(device), float64 }));
     const bench = new Workbench(context, context.program(source, buildOptions), module);
     const wrong = firstWrongAnswer(context, bench.program, bench.wasm);
     if (wrong !== null) return `is not exact: ${wrong}`;
-    const failed = Object.keys(trials).find((name) => !bench.agrees(trials[name]!));
-    return failed === undefined ? null : `does not give the bits of the processor: ${failed}`;
+    const failed = Object.entries(trialsFor({ float64 })).find(([, trial]) => !bench.agrees(trial));
+    return failed === undefined ? null : `does not give the bits of the processor: ${failed[0]}`;
   } finally {
     context.release();
   }

@@ -47,6 +47,11 @@ export class Workbench {
     this.wasm = instantiateKernels(module, this.arena.memories[0]);
   }
 
+  /** Whether the device has it. */
+  get float64(): boolean {
+    return this.context.device.float64 !== null;
+  }
+
   /** Brings an array of the arena to the device. */
   onDevice(at: number, bytes: number): Both {
     const buffer = this.room(bytes);
