@@ -13,7 +13,7 @@ export function findChromium(test: string): string | null {
   return found;
 }
 
-function isExecutable(path: string): boolean {
+export function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
     return true;

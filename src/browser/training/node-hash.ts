@@ -1,10 +1,11 @@
 /** What Node is known to give for the same seed and steps. */
 import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
 import { goldenHashes } from '../../coordinator/checkpoint/golden-hashes.js';
-import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
+import { inputDivisorOf, trainAlike } from '../../shared/model/config.js';
 import type { DemoNetwork } from '../../shared/demo.js';
 
 export interface NodeHash {
+  /** Of the network as it is used, as in Node's summary. */
   readonly parametersSha256: string;
   /** Where it is written down. */
   readonly source: string;
@@ -20,16 +21,12 @@ export function nodeHashOf(checkpoint: Checkpoint, network: DemoNetwork | null):
     training.engine === checkpoint.engine &&
     training.dataset === dataset &&
     training.step === step &&
-    haveEqualBits(training.config, config)
+    trainAlike(training.config, config)
   ) {
     return { parametersSha256: network.parametersSha256, source: network.name };
   }
+  // That is of the weights which are trained, and of the network only where that is nothing else.
+  if (config.averageDecay > 0 || inputDivisorOf(config) !== 1) return null;
   const golden = goldenHashes(dataset, config, step);
   return golden && { parametersSha256: golden.parametersSha256, source: 'the golden hash of mnist-ddp verify' };
-}
-
-/** The number of epochs says when to end, and changes no step. */
-function haveEqualBits(one: TrainConfig, other: TrainConfig): boolean {
-  const keys = Object.keys(defaultConfig) as (keyof TrainConfig)[];
-  return keys.every((key) => key === 'epochs' || one[key] === other[key]);
 }

@@ -1,10 +1,9 @@
 /** Training in a page: Node's training run over Web Workers, which pauses into a checkpoint and goes on from it. */
 import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
 import type { OpenDataset } from '../../coordinator/dataset/dataset-parts.js';
-import type { Progress, Summary } from '../../coordinator/metrics/metrics.js';
-import { defaultLogEvery } from '../../coordinator/metrics/losses.js';
+import type { Progress, StepMetric, Summary } from '../../coordinator/metrics/metrics.js';
 import { runTraining } from '../../coordinator/training/training.js';
-import { defaultConfig } from '../../shared/model/config.js';
+import type { TrainConfig } from '../../shared/model/config.js';
 import { OperationalError } from '../../shared/errors.js';
 import { wasmEngine } from '../../worker/engines/wasm/wasm-engine.js';
 import { MemoryStore } from './memory-store.js';
@@ -14,9 +13,11 @@ const timeoutMs = 60_000;
 const maxRestarts = 3;
 
 export interface PageTrainingRequest {
-  readonly seed: number;
+  readonly config: TrainConfig;
   /** Steps since training began after which to end. */
   readonly steps: number;
+  /** Steps that a mean of the loss is over. */
+  readonly logEvery: number;
   /** May differ from those before a pause: no bit depends on it. */
   readonly workers: number;
   readonly dataset: OpenDataset;
@@ -25,6 +26,8 @@ export interface PageTrainingRequest {
   /** Ends after the step at hand. */
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
+  /** Told at the end of each interval. */
+  readonly onInterval: (metric: StepMetric) => void;
   readonly onNote: (text: string) => void;
 }
 
@@ -37,9 +40,9 @@ export interface PageTraining {
   readonly failure: OperationalError | null;
 }
 
-/** Trains the default configuration to the end, or until the signal or a failure; what was committed is in the checkpoint. */
+/** Trains to the end, or until the signal or a failure; what was committed is in the checkpoint. */
 export async function trainInPage(request: PageTrainingRequest): Promise<PageTraining> {
-  const { seed, steps, workers, dataset, resume, signal, onProgress, onNote } = request;
+  const { config, steps, logEvery, workers, dataset, resume, signal, onProgress, onInterval, onNote } = request;
   const store = new MemoryStore();
   let summary: Summary | null = null;
   let failure: OperationalError | null = null;
@@ -50,7 +53,7 @@ export async function trainInPage(request: PageTrainingRequest): Promise<PageTra
       libraries: [],
       why: 'WebAssembly SIMD in a browser',
       device: 'cpu',
-      config: { ...defaultConfig, seed },
+      config,
       groupSize: workers,
       dataset,
       folder: store,
@@ -64,7 +67,7 @@ export async function trainInPage(request: PageTrainingRequest): Promise<PageTra
       override: [],
       maxSteps: steps,
       checkpointEvery: undefined,
-      logEvery: defaultLogEvery,
+      logEvery,
       keepBest: false,
       signal,
       timeoutMs,
@@ -72,7 +75,10 @@ export async function trainInPage(request: PageTrainingRequest): Promise<PageTra
       onNote,
       onProgress,
     });
-    for await (const metric of metrics) if (metric.kind === 'summary') summary = metric;
+    for await (const metric of metrics) {
+      if (metric.kind === 'step') onInterval(metric);
+      if (metric.kind === 'summary') summary = metric;
+    }
   } catch (error) {
     if (!(error instanceof OperationalError)) throw error;
     if (error.code !== 'ABORTED') failure = error;

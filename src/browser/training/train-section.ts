@@ -1,26 +1,38 @@
 /** Train: the form, the figures of the run, and what it came to. The next start goes on from a pause's checkpoint, or a failure's. */
 import { trainCommandLine } from '../../commands/shell/flags.js';
-import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
+import { parametersSha256, type Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
 import { encodeCheckpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
 import type { OpenDataset } from '../../coordinator/dataset/dataset-parts.js';
 import type { Progress, Summary } from '../../coordinator/metrics/metrics.js';
+import { trainedNetwork } from '../../coordinator/session/trained-network.js';
 import { reproductionOf } from '../../coordinator/training/reproduction.js';
-import { defaultConfig, maxGroupSize } from '../../shared/model/config.js';
+import {
+  defaultConfig,
+  maxGroupSize,
+  recipeNames,
+  recipes,
+  type Recipe,
+  type TrainConfig,
+} from '../../shared/model/config.js';
 import type { DemoFacts } from '../../shared/demo.js';
 import { OperationalError } from '../../shared/errors.js';
 import { stepsPerEpoch } from '../../shared/model/schedule.js';
 import { inWords } from '../../shared/text.js';
 import { count, element, percent, setText } from '../elements.js';
-import { LossCurve } from './loss-curve.js';
+import { intervalFor, LossCurve } from './loss-curve.js';
 import { nodeHashOf } from './node-hash.js';
 import { fetchDataset } from './page-dataset.js';
 import { trainInPage } from './page-training.js';
 
 type State = 'idle' | 'running' | 'paused';
 
+const title = document.title;
+
 export class TrainSection {
   readonly #facts: DemoFacts;
   readonly #perEpoch: number;
+  readonly #section = element('train', HTMLElement);
+  readonly #recipe = element('recipe', HTMLSelectElement);
   readonly #trained: (checkpoint: Checkpoint) => Promise<void>;
   readonly #workers = element('workers', HTMLInputElement);
   readonly #seed = element('seed', HTMLInputElement);
@@ -43,10 +55,11 @@ export class TrainSection {
     this.#perEpoch = stepsPerEpoch(defaultConfig, facts.trainCount);
     const workers = String(Math.min(navigator.hardwareConcurrency, maxGroupSize));
     Object.assign(this.#workers, { max: workers, value: workers });
-    Object.assign(this.#steps, {
-      max: String(this.#perEpoch * defaultConfig.epochs),
-      value: String(this.#perEpoch),
+    this.#steps.value = String(this.#perEpoch);
+    this.#recipe.addEventListener('change', () => {
+      this.#limitSteps();
     });
+    this.#limitSteps();
     element('settings', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#run();
@@ -61,6 +74,16 @@ export class TrainSection {
       } else this.#end('Stopping after this step…', 'idle');
     });
     this.#enter('idle');
+  }
+
+  /** What the form asks for. */
+  get #config(): TrainConfig {
+    const recipe: Recipe = recipeNames.find((name) => name === this.#recipe.value) ?? 'reference';
+    return { ...defaultConfig, ...recipes[recipe], seed: this.#seed.valueAsNumber };
+  }
+
+  #limitSteps(): void {
+    this.#steps.max = String(this.#perEpoch * this.#config.epochs);
   }
 
   /** Asks the run to end after the step at hand. */
@@ -81,13 +104,17 @@ export class TrainSection {
       setText('status', 'Training…');
       const { checkpoint, summary, failure } = await trainInPage({
         workers: this.#workers.valueAsNumber,
-        seed: this.#seed.valueAsNumber,
+        config: this.#config,
         steps: this.#steps.valueAsNumber,
+        logEvery: intervalFor(this.#steps.valueAsNumber),
         dataset: this.#dataset,
         resume,
         signal: this.#abort.signal,
         onProgress: (progress) => {
           this.#show(progress);
+        },
+        onInterval: (metric) => {
+          this.#curve.addMean(metric);
         },
         onNote: (text) => {
           setText('status', inWords(text));
@@ -108,11 +135,13 @@ export class TrainSection {
 
   #enter(state: State): void {
     this.#state = state;
+    // For the style sheet.
+    this.#section.dataset['state'] = state;
+    document.title = state === 'idle' ? title : `${state === 'paused' ? 'Paused' : 'Training'} – ${title}`;
     if (state === 'idle') this.#paused = null;
     if (state === 'running') this.#abort = new AbortController();
     this.#workers.disabled = state === 'running';
-    this.#seed.disabled = state !== 'idle';
-    this.#steps.disabled = state !== 'idle';
+    for (const input of [this.#recipe, this.#seed, this.#steps]) input.disabled = state !== 'idle';
     this.#start.disabled = state === 'running';
     this.#start.textContent = state === 'paused' ? 'Continue' : 'Start';
     this.#pause.disabled = state !== 'running';
@@ -120,30 +149,32 @@ export class TrainSection {
   }
 
   #clear(): void {
-    this.#curve.clear();
+    const steps = this.#steps.valueAsNumber;
+    this.#curve.clear(steps);
     element('result', HTMLElement).hidden = true;
     for (const id of ['step', 'loss', 'speed', 'accuracy']) setText(id, '–');
-    Object.assign(element('progress', HTMLProgressElement), { max: this.#steps.valueAsNumber, value: 0 });
+    Object.assign(element('progress', HTMLProgressElement), { max: steps, value: 0 });
   }
 
-  #show({ phase, step, lastStep, recentLoss, imagesPerSecond }: Progress): void {
+  #show({ phase, step, lastStep, loss, recentLoss, imagesPerSecond }: Progress): void {
     element('progress', HTMLProgressElement).value = step;
     setText('step', `${count(step)} of ${count(lastStep)}`);
     if (phase === 'evaluation') setText('status', 'Scoring the test set…');
-    if (recentLoss === null) return;
-    setText('loss', recentLoss.toFixed(4));
+    if (loss === null || recentLoss === null) return;
+    setText('loss', loss.toFixed(4));
     setText('speed', count(imagesPerSecond));
-    this.#curve.add({ step, loss: recentLoss }, lastStep);
+    this.#curve.add({ step, loss: recentLoss });
   }
 
   /** Shows what training came to, and puts the network in use. */
   async #finish(checkpoint: Checkpoint, summary: Summary | null): Promise<void> {
-    const { step, parametersSha256 } = checkpoint;
+    const { step } = checkpoint;
+    const hash = await parametersSha256(trainedNetwork(checkpoint).parameters);
     const node = nodeHashOf(checkpoint, this.#facts.network);
-    const equal = node?.parametersSha256 === parametersSha256;
+    const equal = node?.parametersSha256 === hash;
     setText('step', count(step));
     setText('result-step', count(step));
-    setText('hash', parametersSha256);
+    setText('hash', hash);
     setText('node-hash', node === null ? 'Not known here' : node.parametersSha256);
     element('node-hash', HTMLElement).classList.toggle('code', node !== null);
     setText('verdict', verdictOf(node?.source ?? null, equal));

@@ -2,7 +2,7 @@
  * The hashes after some steps on MNIST by each recipe with seed 0: what every machine must give. They change only when the order of
  * a sum or a formula of the `wasm` engine does, which the CHANGELOG then says.
  */
-import { defaultConfig, recipeNames, recipes, type Recipe, type TrainConfig } from '../../shared/model/config.js';
+import { defaultConfig, recipeNames, recipes, trainAlike, type Recipe, type TrainConfig } from '../../shared/model/config.js';
 import type { Engine } from '../../shared/engine.js';
 
 export interface Hashes {
@@ -54,13 +54,6 @@ export function arithmeticOf(engine: Pick<Engine, 'exact'>): string | null {
 
 /** The golden hashes after that many steps; null where none are known for the data set, configuration or step. */
 export function goldenHashes(dataset: string, config: TrainConfig, steps: number): Hashes | null {
-  const recipe = recipeNames.find((name) => isRecipe(config, name));
+  const recipe = recipeNames.find((name) => trainAlike(config, { ...defaultConfig, ...recipes[name] }));
   return dataset === 'mnist' && recipe !== undefined ? (golden[recipe][steps] ?? null) : null;
-}
-
-function isRecipe(config: TrainConfig, name: Recipe): boolean {
-  const wanted: TrainConfig = { ...defaultConfig, ...recipes[name] };
-  const keys = Object.keys(defaultConfig) as (keyof TrainConfig)[];
-  // Where the schedule does not go by the number of epochs, no step does.
-  return keys.every((key) => (key === 'epochs' && config.schedule === 'step') || config[key] === wanted[key]);
 }

@@ -91,6 +91,12 @@ export const recipes = {
 export type Recipe = keyof typeof recipes;
 export const recipeNames = Object.keys(recipes) as Recipe[];
 
+/** Whether two configurations train alike, step by step: the number of epochs may differ where the schedule does not go by it. */
+export function trainAlike(one: TrainConfig, other: TrainConfig): boolean {
+  const keys = Object.keys(defaultConfig) as (keyof TrainConfig)[];
+  return keys.every((key) => (key === 'epochs' && one.schedule === 'step') || one[key] === other[key]);
+}
+
 /** What pixels are divided by within the network. */
 export function inputDivisorOf({ inputScale }: Pick<TrainConfig, 'inputScale'>): number {
   return inputScale === 'unit' ? 255 : 1;

@@ -72,10 +72,11 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
   async function train(
     page: Page,
     workers: number,
+    end = steps,
   ): Promise<Record<'hash' | 'node-hash' | 'verdict' | 'accuracy', string>> {
     await page.fill('#workers', String(workers));
     await page.fill('#seed', String(seed));
-    await page.fill('#steps', String(steps));
+    await page.fill('#steps', String(end));
     await page.click('#start');
     return resultOf(page);
   }
@@ -132,6 +133,19 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
     await page.context().close();
   });
 
+  it('trains by the recipe better to the hash of Node, and says how to do so there', async () => {
+    const { summary } = await trainRun({ data, recipe: 'better', seed, maxSteps: 5, workers: 2 });
+    const page = await open();
+    await page.selectOption('#recipe', 'better');
+    const shown = await train(page, 2, 5);
+    expect(shown.hash).toBe(summary.parametersSha256);
+    expect(shown.accuracy).toBe(`${summary.accuracy.toFixed(2)} %`);
+    expect(await page.textContent('#command')).toBe(
+      'mnist-ddp train --recipe better --seed 3 --max-steps 5 --data DIR',
+    );
+    await page.context().close();
+  });
+
   it('pauses, goes on with another number of workers to the same bits, and says where they differ', async () => {
     // A run of another hash is told to the page: what it trains itself has to stand against it.
     const page = await open({}, (fresh) =>
@@ -153,6 +167,7 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
     expect(paused).toBeLessThan(steps);
     const says = (how: string): string => `${how} after step ${String(paused)}; the network is in Draw.`;
     expect(await page.textContent('#status')).toBe(says('Paused'));
+    expect(await page.title()).toMatch(/^Paused/);
     await page.fill('#workers', '1');
     await page.evaluate(`{
       const step = document.getElementById('step');
@@ -165,6 +180,8 @@ describe.skipIf(executablePath === null)('the demo in a browser', () => {
     expect(Math.min(...(await page.evaluate<number[]>('window.seen')))).toBeGreaterThan(paused);
     expect(hash).toBe(node.parametersSha256);
     expect(verdict).toMatch(/^Different/);
+    // One for each 5 steps, those before the pause among them, as its place on the curve says.
+    expect(await page.getAttribute('#curve .means', 'points')).toMatch(/^(\S+,\S+ ?){4}$/);
     await fitsAndIsLegible(page);
     await page.context().close();
   });
