@@ -183,9 +183,11 @@ function refuseRepeated(argv: Readonly<Record<string, unknown>>): true {
 
 /** An empty text names nothing: it is what a shell makes of a variable that is not set. */
 function refuseEmpty(words: readonly string[], argv: Readonly<Record<string, unknown>>): true {
+  const command = commandIn(words);
+  const own = command === null ? [] : [...flagsOf(command).values()];
+  const meaningAlone = own.filter(({ kind }) => kind === 'run').map(({ flag }) => flag);
   for (const [name, value] of Object.entries(argv)) {
-    // Alone it means something: see the kind `run`.
-    if (name === 'resume' && !words.includes('') && !words.includes('--resume=')) continue;
+    if (meaningAlone.includes(name) && !words.includes('') && !words.includes(`--${name}=`)) continue;
     if (value !== '' && !(lists.has(name) && Array.isArray(value) && value.includes(''))) continue;
     throw new OperationalError('USAGE', `"" is given for ${name}; give a value, or leave it out`);
   }

@@ -144,9 +144,13 @@ async function destinationOf(path: string): Promise<Destination> {
 
 /** Whether two paths lead to one file or folder, which is there. */
 export async function leadToSame(one: string, other: string): Promise<boolean> {
-  const statOf = (path: string): Promise<BigIntStats | null> => stat(path, { bigint: true }).catch(() => null);
   const [a, b] = await Promise.all([statOf(one), statOf(other)]);
   return a !== null && b !== null && isSame(a, b);
+}
+
+/** Of what is behind all links; null where nothing is. */
+export function statOf(path: string): Promise<BigIntStats | null> {
+  return stat(path, { bigint: true }).catch(() => null);
 }
 
 /** Whether two names are of one file. */

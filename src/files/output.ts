@@ -1,7 +1,5 @@
 /** Where a command may write: not over what it, or the next one, reads. */
-import type { BigIntStats } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { isSame, removeStaleTemporaries, writeFileAtomically } from './atomic-file.js';
+import { isSame, removeStaleTemporaries, statOf, writeFileAtomically } from './atomic-file.js';
 import { usageError } from '../shared/errors.js';
 
 /**
@@ -23,9 +21,4 @@ export async function refuseInputs(out: string, inputs: readonly string[]): Prom
 export async function writeOutput(out: string, contents: Uint8Array | string): Promise<void> {
   await removeStaleTemporaries(out, false);
   await writeFileAtomically(out, contents);
-}
-
-/** Of what is behind all links; null where nothing is. */
-function statOf(path: string): Promise<BigIntStats | null> {
-  return stat(path, { bigint: true }).catch(() => null);
 }

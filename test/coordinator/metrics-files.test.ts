@@ -203,6 +203,9 @@ describe('event files', () => {
         .digest('hex'),
     ]);
     expect(Object.fromEntries(sums)).toEqual(golden.files);
+    for (const [tag, points] of Object.entries(golden.scalars)) {
+      expect(new Set(points.map(([step]) => step)).size, `${tag} has one value a step`).toBe(points.length);
+    }
     const expected = all.flatMap(({ kind, split, step, ...metric }) => {
       if (kind === 'step') return [['loss/train', step, metric['loss']]];
       return kind === 'evaluation' ? [[`loss/${String(split)}`, step, metric['loss']]] : [];

@@ -195,6 +195,26 @@ describe('finding a checkpoint', () => {
     expect(error.message).toContain(join(directory, 'runs'));
   });
 
+  it('a name means the run under runs/, and where something here has that name too, either has to be named by its path', async () => {
+    const run = await makeRun('a', 1);
+    const cwd = process.cwd();
+    process.chdir(directory);
+    try {
+      expect(await resolveCheckpointPath('a')).toBe(join('runs', 'a', checkpointName));
+      await writeFile('a', 'x');
+      const { code, message } = await operationalError(() => resolveCheckpointPath('a'));
+      expect([code, message]).toEqual(['USAGE', 'a is a file here and a run: name ./a or runs/a']);
+      expect(await resolveCheckpointPath('./a')).toBe('./a');
+      expect(await resolveCheckpointPath('runs/a')).toBe(join('runs', 'a', checkpointName));
+      // A link to the run is the run.
+      await rm('a');
+      await symlink(run, 'a');
+      expect(await resolveCheckpointPath('a')).toBe(join('a', checkpointName));
+    } finally {
+      process.chdir(cwd);
+    }
+  });
+
   it('a folder means its checkpoint, a file itself, and the one before stands in where a kill left only that', async () => {
     const run = await makeRun('a', 1);
     const path = join(run, checkpointName);

@@ -178,11 +178,24 @@ describe('the list of devices', () => {
     ['cpu,cpu:x', 'item 2, "cpu:x"'],
     ['cpu:-1', 'item 1, "cpu:-1"'],
     ['cpu:9999', 'item 1, "cpu:9999"'],
-    ['cpu:0,cuda:0', 'item 2, "cuda:0"'],
+    ['cpu:0,tpu:0', 'item 2, "tpu:0"'],
   ])('refuses %s and names the wrong item', async (list, item) => {
     const error = await operationalError(() => parseDevices(list));
     expect(error.code).toBe('USAGE');
     expect(error.message).toContain(item);
+  });
+
+  it.each([
+    ['cuda:1', 'gpu:1'],
+    ['cuda', 'gpu'],
+    ['mps', 'gpu'],
+    ['0', 'gpu:0'],
+  ])('says of %s, as other programs call a GPU, that it is %s here', async (name, here) => {
+    const { code, message } = await operationalError(() => parseDevices(name));
+    expect(code).toBe('USAGE');
+    expect(message).toContain(
+      `item 1, "${name}", is ${here} here, where mnist-ddp devices lists such a GPU; without one leave \`devices\` out`,
+    );
   });
 
   it('refuses a number of devices that differs from the workers, or exceeds 16', async () => {

@@ -2,7 +2,14 @@
  * The hashes after some steps on MNIST by each recipe with seed 0: what every machine must give. They change only when the order of
  * a sum or a formula of the `wasm` engine does, which the CHANGELOG then says.
  */
-import { defaultConfig, recipeNames, recipes, trainAlike, type Recipe, type TrainConfig } from '../../shared/model/config.js';
+import {
+  defaultConfig,
+  recipeNames,
+  recipes,
+  trainAlike,
+  type Recipe,
+  type TrainConfig,
+} from '../../shared/model/config.js';
 import type { Engine } from '../../shared/engine.js';
 
 export interface Hashes {

@@ -41,11 +41,16 @@ export function eventFileHead(step: number, seconds: number): Uint8Array {
 /** SessionLog.SessionStatus.START */
 const sessionStart = 1;
 
-/** The figures of a metric as scalars at its step; nothing of one that has none. */
-export function scalarEvent(metric: Metric, seconds: number): Uint8Array {
+/**
+ * The figures of a metric as scalars at its step; nothing of one that has none.
+ * @param before the evaluation that was written last: where the test set is scored after the held-out rows, both have the loss of the
+ *   epoch, which is told once
+ */
+export function scalarEvent(metric: Metric, before: Metric | null, seconds: number): Uint8Array {
+  const repeats = metric['kind'] === 'evaluation' && before?.step === metric.step;
   const scalars = [...figuresOf(metric)].flatMap(([name, value]) => {
     const tag = tags[name];
-    return tag === undefined ? [] : [{ tag, value }];
+    return tag === undefined || (repeats && name === 'trainLoss') ? [] : [{ tag, value }];
   });
   if (scalars.length === 0) return new Uint8Array(0);
   return eventRecord(seconds, metric.step, (event) => {

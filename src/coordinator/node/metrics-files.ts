@@ -32,6 +32,8 @@ export class MetricsFiles {
   #eventsPath: string | null = null;
   /** What this start's event file begins with. */
   #eventsHead = eventFileHead(0, now());
+  /** The evaluation that the event file has last. */
+  #evaluation: Metric | null = null;
 
   /** @param tensorboard whether event files are written too */
   constructor(directory: string, { tensorboard }: { readonly tensorboard: boolean }) {
@@ -69,7 +71,7 @@ export class MetricsFiles {
         const stays = metric !== null && (metric.step < step || isOf(metric, step, droppedKinds));
         return stays ? [{ line, metric }] : [];
       });
-    this.#eventsHead = headOf(
+    this.#startEvents(
       step,
       kept.map(({ metric }) => metric),
     );
@@ -104,7 +106,20 @@ export class MetricsFiles {
 
   async #appendEvent(metric: Metric): Promise<void> {
     this.#eventsPath ??= join(this.#directory, await this.#newEventsName());
-    await appendToFile(this.#eventsPath, scalarEvent(metric, now()), this.#eventsHead);
+    await appendToFile(this.#eventsPath, this.#event(metric), this.#eventsHead);
+  }
+
+  /** A start at that step, which has TensorBoard forget all of it and later ones, and what stays of that step. */
+  #startEvents(step: number, kept: readonly Metric[]): void {
+    this.#evaluation = null;
+    const again = kept.filter((metric) => metric.step === step).map((metric) => this.#event(metric));
+    this.#eventsHead = Buffer.concat([eventFileHead(Math.max(0, step), now()), ...again]);
+  }
+
+  #event(metric: Metric): Uint8Array {
+    const event = scalarEvent(metric, this.#evaluation, now());
+    if (metric['kind'] === 'evaluation') this.#evaluation = metric;
+    return event;
   }
 
   /** TensorBoard reads the files of a folder in the order of their names: by seconds, and of equal ones by the last number. */
@@ -118,12 +133,6 @@ export class MetricsFiles {
 
 function isOf(metric: Metric, step: number, droppedKinds: readonly string[]): boolean {
   return metric.step === step && !droppedKinds.some((kind) => kind === metric['kind']);
-}
-
-/** A start at that step, which has TensorBoard forget all of it and later ones, and what stays of that step. */
-function headOf(step: number, kept: readonly Metric[]): Uint8Array {
-  const again = kept.filter((metric) => metric.step === step).map((metric) => scalarEvent(metric, now()));
-  return Buffer.concat([eventFileHead(Math.max(0, step), now()), ...again]);
 }
 
 function now(): number {

@@ -199,7 +199,8 @@ export async function runFolders(runs: string = runsName): Promise<string[]> {
 
 /**
  * The checkpoint file that an argument means: a folder means its `checkpoint.msgpack`, or, where a kill left only that, its
- * `checkpoint.previous.msgpack`; the name of a run means its folder under `runs/`; anything else means itself.
+ * `checkpoint.previous.msgpack`; the name of a run means its folder under `runs/`; anything else means itself. A name that means
+ * both a run and a file or folder here is refused, since either may be meant.
  * @param best whether a folder is meant, and its `best.msgpack`
  * @throws OperationalError CHECKPOINT_MISSING where there is nothing; CHECKPOINT_INVALID where that cannot be told; USAGE
  */
@@ -217,6 +218,12 @@ export async function resolveCheckpointPath(runOrFile: string, best = false): Pr
     throw new OperationalError('CHECKPOINT_INVALID', message, { cause });
   });
   if (stats === null) return resolveCheckpointPath(named, best);
+  if (isName && (await isThere(named)) && !(await leadToSame(named, runOrFile))) {
+    const [here, run] = [`./${runOrFile}`, named].map(shellWord) as [string, string];
+    throw usageError(
+      `${runOrFile} is a ${stats.isDirectory() ? 'folder' : 'file'} here and a run: name ${here} or ${run}`,
+    );
+  }
   if (best) return bestIn(runOrFile, stats.isDirectory());
   if (!stats.isDirectory()) return runOrFile;
   const path = await checkpointIn(runOrFile);

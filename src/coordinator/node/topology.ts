@@ -176,7 +176,15 @@ function parseDevice(text: string, rank: number): Device {
     if (kind === 'gpu') return { kind, index: number };
     if (kind === 'opencl' && number !== null) return { kind, index: number };
   }
-  const where = `\`devices\`: item ${String(rank + 1)}, "${text}", is not a device`;
+  const item = `\`devices\`: item ${String(rank + 1)}, "${text}",`;
+  const [elsewhere, index = ''] = /^(?:cuda|mps|hip|xpu|(?=\d))(?::?(\d{1,4}))?$/.exec(text) ?? [];
+  if (elsewhere !== undefined) {
+    const here = `gpu${index === '' ? '' : `:${index}`}`;
+    throw usageError(
+      `${item} is ${here} here, where mnist-ddp devices lists such a GPU; without one leave \`devices\` out`,
+    );
+  }
+  const where = `${item} is not a device`;
   const kinds = 'cpu, cpu:N to pin that worker to core N, gpu, gpu:N or opencl:N';
   throw usageError(`${where}; write ${kinds}, separated by commas`);
 }
