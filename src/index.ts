@@ -30,9 +30,11 @@ export { loadCheckpoint } from './library/network/weights.js';
 
 export type { BenchmarkRow, KernelTime, Profile } from './coordinator/benchmark.js';
 export type { Checkpoint } from './coordinator/node/checkpoint-files.js';
-export type { Accuracy } from './coordinator/session/evaluation.js';
+export type { LossSum, SavedLosses, ValidationScore } from './coordinator/checkpoint/checkpoint.js';
+export type { Hashes } from './coordinator/checkpoint/golden-hashes.js';
+export type { Accuracy, Split } from './coordinator/session/evaluation.js';
 export type { Simd } from './coordinator/session/host.js';
-export type { Machine } from './coordinator/node/machine.js';
+export type { Gpu, Machine, Processor } from './coordinator/node/machine.js';
 export type {
   BatchMetric,
   EvaluationMetric,
@@ -47,7 +49,11 @@ export type {
 export type { Reproduction } from './coordinator/training/reproduction.js';
 export type { Verification, VerificationRow } from './coordinator/verification.js';
 export { weightFormats, type WeightFormat } from './interchange/formats.js';
-export { defaultConfig, recipes, type BatchNormMode, type Recipe, type TrainConfig } from './shared/model/config.js';
-export type { SimdBits } from './shared/engine.js';
+export { defaultConfig, recipes, type BatchNormMode, type TrainConfig } from './shared/model/config.js';
+export type { InputScale, Loss, Recipe, Schedule } from './shared/model/config.js';
+export type { DevicePeaks } from './shared/compute-device.js';
+export type { EngineName, SimdBits } from './shared/engine.js';
 export { OperationalError, type ErrorCode } from './shared/errors.js';
-export { parameters, type Parameter } from './shared/model/network.js';
+export type { ExchangeTraffic, Traffic } from './shared/group/job.js';
+export type { StepTimes } from './shared/group/protocol.js';
+export { parameters, type LayerName, type Parameter } from './shared/model/network.js';
