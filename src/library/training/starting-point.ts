@@ -1,6 +1,11 @@
 /** What training goes on from or begins with, and the folder of its run. */
-import { dirname } from 'node:path';
-import { loadablePrevious, readCheckpoint, type Checkpoint } from '../../coordinator/node/checkpoint-files.js';
+import { dirname, join } from 'node:path';
+import {
+  bestName,
+  loadablePrevious,
+  readCheckpoint,
+  type Checkpoint,
+} from '../../coordinator/node/checkpoint-files.js';
 import { checkpointIn, newestRun, openRunFolder, resolveCheckpointPath } from '../../coordinator/node/run-folder.js';
 import { runFolderOf, type RunFolder } from '../../coordinator/node/run-folder.js';
 import { recipeOf, resolveConfig } from '../../coordinator/validate.js';
@@ -100,6 +105,7 @@ export async function openFolder(options: TrainOptions, resumed: OpenCheckpoint 
   const folder = await openRunFolder({ out: directory, loaded, takeOver, tensorboard, onNote });
   try {
     if (goesOn) await refuseOvertaken(resumed, folder.directory);
+    else if (resumed !== null) await bringBest(resumed, folder, options);
     return folder;
   } catch (error) {
     await folder.close();
@@ -112,6 +118,27 @@ async function refuseOvertaken({ path, checkpoint }: OpenCheckpoint, directory: 
   const { step, parametersSha256 } = await readCheckpoint(path);
   if (step === checkpoint.step && parametersSha256 === checkpoint.parametersSha256) return;
   throw new OperationalError('OUT_IN_USE', `another run has written to ${directory} just now; resume it again`);
+}
+
+/** The best network so far lies beside the checkpoint, and goes with it to another folder; where it does not, that is said. */
+async function bringBest(
+  { path, checkpoint }: OpenCheckpoint,
+  folder: RunFolder,
+  options: TrainOptions,
+): Promise<void> {
+  const { best, keepBest } = checkpoint;
+  if (best === null || !(keepBest || options.keepBest === true)) return;
+  const beside = await readCheckpoint(join(dirname(path), bestName)).catch(() => null);
+  const isIt =
+    beside?.best?.step === best.step && beside.best.correct === best.correct && beside.best.loss === best.loss;
+  if (isIt) {
+    await folder.writeBest(beside);
+    return;
+  }
+  const epoch = `epoch ${String(best.epoch)}, the best so far,`;
+  options.onNote?.(
+    `warning: the network of ${epoch} is not beside ${path}: ${bestName} is written by a better one only`,
+  );
 }
 
 /** The folder that `out` or `name` asks for. */

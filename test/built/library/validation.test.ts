@@ -210,6 +210,22 @@ describe('the best network', () => {
     }
   });
 
+  it('goes along where a run goes on in another folder, and where it is not there to go, that is said', async () => {
+    const notes: string[] = [];
+    const onNote = (text: string): unknown => notes.push(text);
+    const [again, loose, alone] = [out(), join(directory, 'loose.msgpack'), out()];
+    const { data } = options;
+    await trainRun({ data, onNote, resume: whole.out, out: again });
+    expect(await bestOf(again)).toEqual(await bestOf(whole.out));
+    await cp(join(whole.out, 'checkpoint.msgpack'), loose);
+    expect(notes.filter((text) => text.startsWith('warning'))).toEqual([]);
+    await trainRun({ data, onNote, resume: loose, out: alone });
+    expect(await readdir(alone)).not.toContain('best.msgpack');
+    expect(notes.filter((text) => text.startsWith('warning'))).toEqual([
+      `warning: the network of epoch 3, the best so far, is not beside ${loose}: best.msgpack is written by a better one only`,
+    ]);
+  });
+
   it('of another run is not written over', async () => {
     const folder = out();
     await writeIdxSet(folder, 1, 1);
