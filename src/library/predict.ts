@@ -44,7 +44,7 @@ export interface DigitPrediction {
   readonly digit: number;
   /** Of the digits 0 to 9, from the softmax. */
   readonly probabilities: readonly number[];
-  /** Whether the network gives it less than 90 %: of its mistakes many are among these. */
+  /** Whether the network gives it less than 95 %: of its mistakes many are among these. */
   readonly uncertain: boolean;
   /** Where it is in the picture, in pixels of the upright file; null for a row of an IDX file. */
   readonly box: { readonly left: number; readonly top: number; readonly width: number; readonly height: number } | null;

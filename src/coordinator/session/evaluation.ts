@@ -153,7 +153,7 @@ export function argmax(probabilities: Float32Array, row: number): number {
 }
 
 /** Answers of a smaller probability are marked. */
-const leastCertain = 0.9;
+const leastCertain = 0.95;
 
 /** Whether the most probable class of a row, of this probability, is to be doubted. */
 export function isUncertain(probability: number): boolean {
