@@ -12,7 +12,7 @@ import { stdinWord } from './shell/command.js';
 import { commandNames, flagsOf, type CommandName } from './shell/flags.js';
 import { limitLine } from './shell/limits.js';
 import { note } from './shell/output.js';
-import { nearest } from './shell/suggestion.js';
+import { meantBy } from './shell/suggestion.js';
 import { predictCommand } from './predict.js';
 import { reportCommand } from './report.js';
 import { runsCommand } from './runs.js';
@@ -123,7 +123,7 @@ function unknownWords(message: string, words: readonly string[]): string | null 
       )
       .set(flag, flag);
   }
-  const meant = known.get(nearest(first, [...known.keys()]) ?? '');
+  const meant = known.get(meantBy(first, [...known.keys()]) ?? '');
   return `there is no option --${first}${suggestionOf(meant === undefined ? null : `--${meant}`)}`;
 }
 
@@ -143,7 +143,7 @@ function withStdin(words: readonly string[]): readonly string[] {
 function refuseWords(words: readonly string[], help: string): void {
   const [first = '-'] = words;
   if (!first.startsWith('-') && first !== completion && commandIn(words) === null) {
-    const meant = suggestionOf(nearest(first, commandNames));
+    const meant = suggestionOf(meantBy(first, commandNames));
     throw new OperationalError('USAGE', `there is no command ${first}${meant}; see ${help}`);
   }
   for (const word of words) {

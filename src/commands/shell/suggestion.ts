@@ -1,4 +1,26 @@
-/** What someone who mistyped a word may have meant. */
+/** What someone who mistyped a word, or knows it from another program, may have meant. */
+
+/** Words of PyTorch Lightning, Keras, the Hugging Face trainer and torchrun, and what they are called here. */
+const elsewhere: ReadonlyMap<string, string> = new Map([
+  ...(['fit', 'finetune'] as const).map((word) => [word, 'train'] as const),
+  ...(['evaluate', 'test', 'validate'] as const).map((word) => [word, 'eval'] as const),
+  ...(['max-epochs', 'num-epochs', 'num-train-epochs'] as const).map((word) => [word, 'epochs'] as const),
+  ...(['early-stopping', 'early-stopping-patience'] as const).map((word) => [word, 'patience'] as const),
+  ...(['ckpt-path', 'resume-from-checkpoint'] as const).map((word) => [word, 'resume'] as const),
+  ...(['val-split', 'validation-split'] as const).map((word) => [word, 'validation'] as const),
+  ...(['num-workers', 'nproc-per-node'] as const).map((word) => [word, 'workers'] as const),
+  ...(['output-dir', 'log-dir', 'default-root-dir'] as const).map((word) => [word, 'out'] as const),
+  ['accelerator', 'devices'],
+  ['logging-steps', 'log-every'],
+  ['run-name', 'name'],
+  ['save-steps', 'checkpoint-every'],
+]);
+
+/** The candidate that another program calls by that word, or else the nearest; null where neither is there. */
+export function meantBy(word: string, candidates: readonly string[]): string | null {
+  const here = elsewhere.get(word.replaceAll('_', '-'));
+  return here !== undefined && candidates.includes(here) ? here : nearest(word, candidates);
+}
 
 /** The candidate that the word is a slip of the keyboard away from: a letter more, less, other or exchanged in three. */
 export function nearest(word: string, candidates: readonly string[]): string | null {

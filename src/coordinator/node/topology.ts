@@ -180,9 +180,9 @@ function parseDevice(text: string, rank: number): Device {
   const [elsewhere, index = ''] = /^(?:cuda|mps|hip|xpu|(?=\d))(?::?(\d{1,4}))?$/.exec(text) ?? [];
   if (elsewhere !== undefined) {
     const here = `gpu${index === '' ? '' : `:${index}`}`;
-    throw usageError(
-      `${item} is ${here} here, where mnist-ddp devices lists such a GPU; without one leave \`devices\` out`,
-    );
+    const many = /^[1-9]/.test(text) ? `; for so many workers write \`workers\` ${text}` : '';
+    const where = 'where mnist-ddp devices lists such a GPU; without one leave `devices` out';
+    throw usageError(`${item} is ${here} here, ${where}${many}`);
   }
   const where = `${item} is not a device`;
   const kinds = 'cpu, cpu:N to pin that worker to core N, gpu, gpu:N or opencl:N';

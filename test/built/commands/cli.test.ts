@@ -291,6 +291,11 @@ const refused: readonly (readonly [args: readonly string[], message: string])[] 
     ['train', '--learning-rate', '3'],
     'there is no option --learning-rate: did you mean --lr?; see mnist-ddp train --help',
   ],
+  [['fit'], 'there is no command fit: did you mean train?'],
+  [
+    ['train', '--max_epochs', '3'],
+    'there is no option --max_epochs: did you mean --epochs?; see mnist-ddp train --help',
+  ],
   [['help', 'evil'], 'there is no command evil: did you mean eval?'],
   [['train', '--out.x', '1'], 'there is no option --out.x'],
   [['train', '--seed'], 'Not enough arguments following: seed'],
