@@ -1,6 +1,6 @@
-/** StepLR and which rows a step takes. */
+/** Learning rates, which rows a step takes, and what each of them depends on. */
 import { describe, expect, it } from 'vitest';
-import { defaultConfig } from '../../src/shared/model/config.js';
+import { defaultConfig, trainAlike } from '../../src/shared/model/config.js';
 import { averageDecayAt, learningRateAt, positionOf, stepsPerEpoch } from '../../src/shared/model/schedule.js';
 
 describe('StepLR', () => {
@@ -87,4 +87,11 @@ describe('the rows of a step', () => {
       expect(next).toBe(trainCount);
     }
   });
+});
+
+it('configurations train alike though their epochs differ, unless the rate goes by them', () => {
+  const oneCycle = { ...defaultConfig, schedule: 'one-cycle' } as const;
+  expect(trainAlike(defaultConfig, { ...defaultConfig, epochs: 1 })).toBe(true);
+  expect(trainAlike(oneCycle, { ...oneCycle, epochs: 1 })).toBe(false);
+  expect(trainAlike(defaultConfig, { ...defaultConfig, seed: 1 })).toBe(false);
 });
