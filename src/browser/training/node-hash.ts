@@ -1,7 +1,7 @@
 /** What Node is known to give for the same seed and steps. */
 import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
 import { goldenHashes } from '../../coordinator/checkpoint/golden-hashes.js';
-import { inputDivisorOf, trainAlike } from '../../shared/model/config.js';
+import { trainAlike } from '../../shared/model/config.js';
 import type { DemoNetwork } from '../../shared/demo.js';
 
 export interface NodeHash {
@@ -25,8 +25,6 @@ export function nodeHashOf(checkpoint: Checkpoint, network: DemoNetwork | null):
   ) {
     return { parametersSha256: network.parametersSha256, source: network.name };
   }
-  // That is of the weights which are trained, and of the network only where that is nothing else.
-  if (config.averageDecay > 0 || inputDivisorOf(config) !== 1) return null;
   const golden = goldenHashes(dataset, config, step);
   return golden && { parametersSha256: golden.parametersSha256, source: 'the golden hash of mnist-ddp verify' };
 }

@@ -1,10 +1,9 @@
 /** Train: the form, the figures of the run, and what it came to. The next start goes on from a pause's checkpoint, or a failure's. */
 import { trainCommandLine } from '../../commands/shell/flags.js';
-import { parametersSha256, type Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
+import type { Checkpoint } from '../../coordinator/checkpoint/checkpoint.js';
 import { encodeCheckpoint } from '../../coordinator/checkpoint/checkpoint-format.js';
 import type { OpenDataset } from '../../coordinator/dataset/dataset-parts.js';
 import type { Progress, Summary } from '../../coordinator/metrics/metrics.js';
-import { trainedNetwork } from '../../coordinator/session/trained-network.js';
 import { reproductionOf } from '../../coordinator/training/reproduction.js';
 import {
   defaultConfig,
@@ -168,8 +167,7 @@ export class TrainSection {
 
   /** Shows what training came to, and puts the network in use. */
   async #finish(checkpoint: Checkpoint, summary: Summary | null): Promise<void> {
-    const { step } = checkpoint;
-    const hash = await parametersSha256(trainedNetwork(checkpoint).parameters);
+    const { step, parametersSha256: hash } = checkpoint;
     const node = nodeHashOf(checkpoint, this.#facts.network);
     const equal = node?.parametersSha256 === hash;
     setText('step', count(step));
