@@ -1,5 +1,5 @@
 import { configDefaults, defineConfig } from 'vitest/config';
-import { built } from './test/support/built.js';
+import { built } from './test/support/compute/built.js';
 
 const narrow = {
   extends: true as const,
@@ -29,7 +29,7 @@ export default defineConfig({
     ],
     pool: 'forks',
     // Lets tests have the threads of their runs fail.
-    execArgv: [`--import=${new URL('./test/support/fault.mjs', import.meta.url).href}`],
+    execArgv: [`--import=${new URL('./test/support/processes/fault.mjs', import.meta.url).href}`],
     // Only tests of OpenCL look for it: where there is a loader, `auto` would ask its drivers in each run.
     env: { MNIST_DDP_OPENCL: '/nonexistent/libOpenCL.so.1' },
     // Half of the tests wait for other processes.

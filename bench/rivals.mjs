@@ -1,4 +1,4 @@
-// What a user would pick instead, and how it is started and asked. bench/pytorch.py, tfjs.mjs and jax.mjs are what runs.
+// What a user would pick instead, and how it is started and asked. bench/pytorch.py, rivals/tfjs.mjs and rivals/jax.mjs are what runs.
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -36,7 +36,7 @@ export function rivalsFor(workers, python) {
     ...options,
   });
   const tfjs = (backend, name, options) => {
-    const rival = node('TensorFlow.js', 'tfjs.mjs', name, options);
+    const rival = node('TensorFlow.js', 'rivals/tfjs.mjs', name, options);
     return { ...rival, command: [...rival.command, '--backend', backend] };
   };
   return [
@@ -44,7 +44,7 @@ export function rivalsFor(workers, python) {
     tfjs('node', 'tfjs-node', { environment: { TF_NUM_INTRAOP_THREADS: String(workers) } }),
     tfjs('wasm', 'wasm backend', { ...slow, rounds: 2 }),
     tfjs('cpu', 'cpu backend', { ...slow, batchSize: 4 }),
-    node('jax-js', 'jax.mjs', 'wasm device', { ...slow, batchSize: 32 }),
+    node('jax-js', 'rivals/jax.mjs', 'wasm device', { ...slow, batchSize: 32 }),
   ];
 }
 

@@ -6,10 +6,10 @@ import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { readWeights, writeWeights } from '../src/interchange/formats.js';
 import { stateTensors } from '../src/interchange/weights.js';
-import { damaged, many, pick, readWithin, type Outcome, type Random } from './support/fuzz.js';
-import { call, dict, global, integer, list, text, TorchFile, tuple, uint32 } from './support/torch-file.js';
-import { patternedWeights } from './support/weights.js';
-import { zipOf, type ZipEntry } from './support/zip.js';
+import { damaged, many, pick, readWithin, type Outcome, type Random } from './support/inputs/fuzz.js';
+import { call, dict, global, integer, list, text, TorchFile, tuple, uint32 } from './support/inputs/torch-file.js';
+import { patternedWeights } from './support/inputs/weights.js';
+import { zipOf, type ZipEntry } from './support/inputs/zip.js';
 
 const read = (bytes: Uint8Array): Promise<Outcome> => readWithin(bytes.length, () => readWeights('some.file', bytes));
 

@@ -20,11 +20,11 @@ import type { StepPoint, EvaluationPoint } from '../src/report/report-data.js';
 import { defaultConfig } from '../src/shared/model/config.js';
 import { parseIdxHeader } from '../src/shared/idx.js';
 import { batchNormChannels, parameterCount } from '../src/shared/model/network.js';
-import { damaged, many, pick, readWithin, type Outcome, type Random } from './support/fuzz.js';
-import { cutIdx, idxHeader, idxNames, temporaryDirectory, writeIdxSet } from './support/idx-files.js';
-import { mnistRows } from './support/mnist.js';
-import { emptyPng, inkOnPaper, pngChunk } from './support/pictures.js';
-import { exampleReport } from './support/report-data.js';
+import { damaged, many, pick, readWithin, type Outcome, type Random } from './support/inputs/fuzz.js';
+import { cutIdx, idxHeader, idxNames, temporaryDirectory, writeIdxSet } from './support/inputs/idx-files.js';
+import { mnistRows } from './support/inputs/mnist.js';
+import { emptyPng, inkOnPaper, pngChunk } from './support/inputs/pictures.js';
+import { exampleReport } from './support/inputs/report-data.js';
 
 let directory: string;
 let remove: () => Promise<void>;

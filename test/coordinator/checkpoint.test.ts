@@ -11,8 +11,8 @@ import { isPlainMessagePack } from '../../src/coordinator/checkpoint/plain-msgpa
 import { writeFileAtomically } from '../../src/files/atomic-file.js';
 import { defaultConfig } from '../../src/shared/model/config.js';
 import { batchNormChannels, parameterCount } from '../../src/shared/model/network.js';
-import { operationalError } from '../support/errors.js';
-import { temporaryDirectory } from '../support/idx-files.js';
+import { operationalError } from '../support/compute/errors.js';
+import { temporaryDirectory } from '../support/inputs/idx-files.js';
 
 const headerLength = 48;
 const keep = { keepPrevious: true };

@@ -4,8 +4,15 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { locateDataset, openDataset } from '../../src/coordinator/node/dataset-files.js';
-import { operationalError } from '../support/errors.js';
-import { cutIdx, idxHeader, idxNames, mnistDirectory, temporaryDirectory, writeIdxSet } from '../support/idx-files.js';
+import { operationalError } from '../support/compute/errors.js';
+import {
+  cutIdx,
+  idxHeader,
+  idxNames,
+  mnistDirectory,
+  temporaryDirectory,
+  writeIdxSet,
+} from '../support/inputs/idx-files.js';
 
 let directory: string;
 let remove: () => Promise<void>;

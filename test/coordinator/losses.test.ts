@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LossMeans } from '../../src/coordinator/metrics/losses.js';
-import { randomBits } from '../support/random.js';
+import { randomBits } from '../support/inputs/random.js';
 
 const random = randomBits(5);
 const losses = Array.from({ length: 40 }, () => 1.4 + random() / 65_536);

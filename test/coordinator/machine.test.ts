@@ -15,7 +15,7 @@ import {
   type Machine,
 } from '../../src/coordinator/node/machine.js';
 import { physicalCores } from '../../src/coordinator/node/topology.js';
-import { temporaryDirectory } from '../support/idx-files.js';
+import { temporaryDirectory } from '../support/inputs/idx-files.js';
 
 describe('instruction sets', () => {
   it.each([

@@ -9,8 +9,8 @@ import { crc32c } from '../../src/coordinator/node/event-file.js';
 import { MetricsFiles } from '../../src/coordinator/node/metrics-files.js';
 import type { Metric } from '../../src/coordinator/training/run-recorder.js';
 import { appendToFile } from '../../src/files/append-file.js';
-import { operationalError } from '../support/errors.js';
-import { temporaryDirectory } from '../support/idx-files.js';
+import { operationalError } from '../support/compute/errors.js';
+import { temporaryDirectory } from '../support/inputs/idx-files.js';
 
 let directory: string;
 let remove: () => Promise<void>;

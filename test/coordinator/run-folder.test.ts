@@ -2,8 +2,8 @@ import { mkdir, readdir, readFile, rm, symlink, truncate, utimes, writeFile } fr
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newestRun, openRunFolder, resolveCheckpointPath } from '../../src/coordinator/node/run-folder.js';
-import { operationalError } from '../support/errors.js';
-import { temporaryDirectory } from '../support/idx-files.js';
+import { operationalError } from '../support/compute/errors.js';
+import { temporaryDirectory } from '../support/inputs/idx-files.js';
 
 const checkpointName = 'checkpoint.msgpack';
 let directory: string;

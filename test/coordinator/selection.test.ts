@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { lossUnits, meanLoss } from '../../src/coordinator/session/row-loss.js';
 import { Selection } from '../../src/coordinator/training/selection.js';
 import { resolveConfig, checkBatchNormRows, checkSelection } from '../../src/coordinator/validate.js';
-import { operationalError } from '../support/errors.js';
-import { randomBits } from '../support/random.js';
+import { operationalError } from '../support/compute/errors.js';
+import { randomBits } from '../support/inputs/random.js';
 
 describe('the loss of a row', () => {
   const random = randomBits(11);

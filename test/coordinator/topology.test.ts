@@ -12,7 +12,7 @@ import {
   resolveGroupSize,
 } from '../../src/coordinator/node/topology.js';
 import { currentThreadId, pinThread } from '../../src/worker/node/pin.js';
-import { operationalError } from '../support/errors.js';
+import { operationalError } from '../support/compute/errors.js';
 
 type Files = Readonly<Record<string, string>>;
 const reader =

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { checkBatchNormRows, resolveConfig } from '../../src/coordinator/validate.js';
 import { defaultConfig } from '../../src/shared/model/config.js';
 import { leafCount, rowsOf, shardOf } from '../../src/shared/sums/tree.js';
-import { operationalError } from '../support/errors.js';
+import { operationalError } from '../support/compute/errors.js';
 
 describe('configuration', () => {
   it('is the reference program where nothing is said', () => {

@@ -15,7 +15,7 @@ writes, gzipped, beside this script:
 
 Value i of tensor number t of the state_dict, counted row-major, is ((i + 1) (t + 3) mod 251 - 125) / 128, but for a
 running variance ((i + 1) (t + 3) mod 125 + 1) / 128: exact in every one of the types, and all
-num_batches_tracked are 4711. test/support/pattern.ts repeats this.
+num_batches_tracked are 4711. test/support/inputs/weights.ts repeats this.
 """
 
 import gzip

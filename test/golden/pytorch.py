@@ -5,7 +5,7 @@
 
 writes pytorch-figures.bin (float64, little-endian, one array after the other) and pytorch-figures.json (the row numbers, and
 for each array its name, position and length in the .bin and, for a sampled tensor, the L2 norm of the whole). The
-TypeScript side of every recipe below is test/support/golden.ts.
+TypeScript side of every recipe below is test/support/compute/golden.ts.
 
 Initial parameters: a linear congruential generator, s <- (1664525 s + 1013904223) mod 2^32 from s = 1, goes once through
 all tensors in state_dict order; u = (s >> 8) / 2^24. Weights and biases are (2u - 1) / sqrt(fan_in), a batch norm's weight

@@ -4,9 +4,9 @@ import { writeWeights } from '../../src/interchange/formats.js';
 import type { Weights } from '../../src/interchange/weights.js';
 import { batchNormChannels, classes, imagePixels, imageSize, parameterOf } from '../../src/shared/model/network.js';
 import { referenceEngine } from '../../src/worker/engines/reference/reference-engine.js';
-import { golden, initialParameters } from '../support/golden.js';
-import { mnistRows } from '../support/mnist.js';
-import { makeReplica } from '../support/replica.js';
+import { golden, initialParameters } from '../support/compute/golden.js';
+import { mnistRows } from '../support/inputs/mnist.js';
+import { makeReplica } from '../support/compute/replica.js';
 
 const rows = mnistRows('t10k', 0, 12);
 /** As the tests of the engines: random parameters, and the running statistics of three steps of training. */

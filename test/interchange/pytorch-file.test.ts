@@ -2,7 +2,7 @@ import { constants, crc32, deflateRawSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readWeights, writeWeights } from '../../src/interchange/formats.js';
 import { readArchive, writeArchive } from '../../src/interchange/pytorch/zip-archive.js';
-import { call, global, TorchFile } from '../support/torch-file.js';
+import { call, global, TorchFile } from '../support/inputs/torch-file.js';
 import {
   bitPatternWeights,
   expectReadOrRefused,
@@ -10,8 +10,8 @@ import {
   golden,
   patternedWeights,
   refusal,
-} from '../support/weights.js';
-import { zipOf, type ZipEntry } from '../support/zip.js';
+} from '../support/inputs/weights.js';
+import { zipOf, type ZipEntry } from '../support/inputs/zip.js';
 
 /** Entries of a file that we wrote, by their names in the folder. */
 type Entries = Map<string, Uint8Array>;

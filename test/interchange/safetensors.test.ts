@@ -9,7 +9,7 @@ import {
   golden,
   patternedWeights,
   refusal,
-} from '../support/weights.js';
+} from '../support/inputs/weights.js';
 
 interface Entry {
   dtype: string;

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { readWeights, writeWeights } from '../../src/interchange/formats.js';
 import type { FileWeights } from '../../src/interchange/state-dict.js';
 import type { StateTensor } from '../../src/interchange/weights.js';
-import { call, dict, global, integer, list, text, TorchFile, tuple } from '../support/torch-file.js';
-import { expectSameBits, patternedWeights, refusal } from '../support/weights.js';
+import { call, dict, global, integer, list, text, TorchFile, tuple } from '../support/inputs/torch-file.js';
+import { expectSameBits, patternedWeights, refusal } from '../support/inputs/weights.js';
 
 const weights = patternedWeights();
 

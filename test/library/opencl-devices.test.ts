@@ -8,7 +8,7 @@ import { chooseDevices } from '../../src/library/engines/opencl.js';
 import type { ComputeDevice } from '../../src/shared/compute-device.js';
 import type { Engine } from '../../src/shared/engine.js';
 import { defaultConfig } from '../../src/shared/model/config.js';
-import { operationalError } from '../support/errors.js';
+import { operationalError } from '../support/compute/errors.js';
 
 function device(index: number, kind: OpenClDevice['kind'], gpu: number | null = null): OpenClDevice {
   return {

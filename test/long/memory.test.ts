@@ -1,9 +1,9 @@
 /** Memory stays flat, over many steps and over many restarts. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { rearmFault } from '../support/faults.js';
-import { temporaryDataset } from '../support/idx-files.js';
-import { trainRun } from '../support/runs.js';
+import { rearmFault } from '../support/processes/faults.js';
+import { temporaryDataset } from '../support/inputs/idx-files.js';
+import { trainRun } from '../support/processes/runs.js';
 
 /** Growth of the resident set from a warm state to the end. Garbage comes and goes; a leak of one checkpoint would be 8 MB. */
 const boundMiB = 64;

@@ -1,9 +1,9 @@
-/** Stopping after any step, and going on with any number of workers; test/built/library/training.test.ts has some of each. */
+/** Stopping after any step, and going on with any number of workers; test/built/training/training.test.ts has some of each. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Summary } from '../../src/index.js';
-import { temporaryDataset } from '../support/idx-files.js';
-import { metricsOf, trainRun } from '../support/runs.js';
+import { temporaryDataset } from '../support/inputs/idx-files.js';
+import { metricsOf, trainRun } from '../support/processes/runs.js';
 
 /** Two epochs of 3 steps: 16, 16 and 6 rows. */
 const config = { batchSize: 16, microBatch: 2, epochs: 2, seed: 9, workers: 2 };

@@ -13,7 +13,10 @@ it('jax-js and TensorFlow.js on wasm have the same loss after a step from the sa
     const { stdout } = await node(...rival, '--batch-size', '4', '--warmup', '1', '--steps', '1');
     return (JSON.parse(stdout) as { loss: number }).loss;
   };
-  const [jax, tfjs] = await Promise.all([lossOf('bench/jax.mjs'), lossOf('bench/tfjs.mjs', '--backend', 'wasm')]);
+  const [jax, tfjs] = await Promise.all([
+    lossOf('bench/rivals/jax.mjs'),
+    lossOf('bench/rivals/tfjs.mjs', '--backend', 'wasm'),
+  ]);
   expect(jax).toBeGreaterThan(1);
   expect(jax).toBeCloseTo(tfjs, 4);
 });

@@ -1,11 +1,11 @@
-/** The whole sweep of faults, and many kills; test/built/library/survival.test.ts has some of each. */
+/** The whole sweep of faults, and many kills; test/built/training/survival.test.ts has some of each. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Summary } from '../../src/index.js';
-import { everyFault, survive } from '../support/faults.js';
-import { temporaryDataset, writeIdxSet } from '../support/idx-files.js';
-import { liveAndDie } from '../support/kills.js';
-import { trainRun } from '../support/runs.js';
+import { everyFault, survive } from '../support/processes/faults.js';
+import { temporaryDataset, writeIdxSet } from '../support/inputs/idx-files.js';
+import { liveAndDie } from '../support/processes/kills.js';
+import { trainRun } from '../support/processes/runs.js';
 
 const config = { batchSize: 32, microBatch: 2, epochs: 2, seed: 9, workers: 3, timeout: 1 };
 let directory: string;

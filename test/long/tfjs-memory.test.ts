@@ -2,11 +2,11 @@
 import { expect, it } from 'vitest';
 import { holdTensorFlow } from '../../src/library/engines/tensorflow.js';
 import { tensorFlowEngines } from '../../src/worker/engines/tfjs/tfjs-engines.js';
-import { recordingExchange } from '../support/exchange.js';
-import { initialParameters } from '../support/golden.js';
-import { mnistRows } from '../support/mnist.js';
-import { adamScalars, makeReplica } from '../support/replica.js';
-import { findTensorFlow } from '../support/tensorflow.js';
+import { recordingExchange } from '../support/compute/exchange.js';
+import { initialParameters } from '../support/compute/golden.js';
+import { mnistRows } from '../support/inputs/mnist.js';
+import { adamScalars, makeReplica } from '../support/compute/replica.js';
+import { findTensorFlow } from '../support/compute/tensorflow.js';
 
 const engine = tensorFlowEngines['tfjs-node'];
 const { libraries, missing } = findTensorFlow('tfjs-node');

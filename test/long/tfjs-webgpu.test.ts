@@ -6,9 +6,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { cliPath } from '../support/cli.js';
-import { temporaryDataset } from '../support/idx-files.js';
-import { findTensorFlow, webGpuEnvironment } from '../support/tensorflow.js';
+import { cliPath } from '../support/processes/cli.js';
+import { temporaryDataset } from '../support/inputs/idx-files.js';
+import { findTensorFlow, webGpuEnvironment } from '../support/compute/tensorflow.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { built } from '../support/built.js';
+import { built } from '../support/compute/built.js';
 
 /** What takes minutes; `npm test` has a short form of each. */
 export default defineConfig({
@@ -8,7 +8,7 @@ export default defineConfig({
     include: ['test/long/**/*.test.ts'],
     pool: 'forks',
     // Lets tests have the threads of their runs fail.
-    execArgv: [`--import=${new URL('../support/fault.mjs', import.meta.url).href}`],
+    execArgv: [`--import=${new URL('../support/processes/fault.mjs', import.meta.url).href}`],
     fileParallelism: false,
     testTimeout: 900_000,
     hookTimeout: 120_000,

@@ -12,7 +12,7 @@ import { allocateMemory, planMemory, statisticsLength, type MemoryLayout } from 
 import { shardWithin, sharesOf, subtreesOf } from '../../src/shared/sums/tree.js';
 import { scheduleOf } from '../../src/mpi/exchange.js';
 import { wasmEngine } from '../../src/worker/engines/wasm/wasm-engine.js';
-import { serialSum, wildValues } from '../support/sums.js';
+import { serialSum, wildValues } from '../support/compute/sums.js';
 
 /** Floats of an accumulator: for 8 processes some chunks are empty, and the last one is no whole vector. */
 const length = 107;

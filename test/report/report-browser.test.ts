@@ -5,9 +5,9 @@ import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { renderReport } from '../../src/report/report.js';
-import { findChromium, launchChromium, poorContrasts } from '../support/chromium.js';
-import { temporaryDirectory } from '../support/idx-files.js';
-import { exampleReport, exampleTest } from '../support/report-data.js';
+import { findChromium, launchChromium, poorContrasts } from '../support/processes/chromium.js';
+import { temporaryDirectory } from '../support/inputs/idx-files.js';
+import { exampleReport, exampleTest } from '../support/inputs/report-data.js';
 
 const executablePath = findChromium('report-browser');
 

@@ -7,7 +7,7 @@ import { probability } from '../../src/report/format.js';
 import { html } from '../../src/report/html.js';
 import { renderReport } from '../../src/report/report.js';
 import type { ReportData } from '../../src/report/report-data.js';
-import { exampleReport, exampleTest } from '../support/report-data.js';
+import { exampleReport, exampleTest } from '../support/inputs/report-data.js';
 
 /** As much of the DOM as the tests look at: its types belong to browsers. */
 interface Dom {
@@ -278,7 +278,7 @@ describe('standing alone', () => {
 
   it('loads what draws only once there is something to draw', async () => {
     const folder = new URL('../../src/report/', import.meta.url);
-    const files = (await readdir(folder)).filter((name) => name.endsWith('.ts'));
+    const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.ts'));
     const sources = await Promise.all(files.map((name) => readFile(new URL(name, folder), 'utf8')));
     const drawing = /(?:@observablehq\/plot|linkedom|sharp)'/;
     expect(sources.filter((source) => drawing.test(source)).length).toBeGreaterThanOrEqual(2);

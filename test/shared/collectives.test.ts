@@ -9,7 +9,7 @@ import { allocateMemory, planMemory, type MemoryLayout } from '../../src/shared/
 import { leafCount, mergesOfLeaves, rowsOf, shardOf, subtreesOf } from '../../src/shared/sums/tree.js';
 import { referenceEngine } from '../../src/worker/engines/reference/reference-engine.js';
 import { wasmEngine } from '../../src/worker/engines/wasm/wasm-engine.js';
-import { serialSum, wildValues } from '../support/sums.js';
+import { serialSum, wildValues } from '../support/compute/sums.js';
 
 const counts = Array.from({ length: 16 }, (_, i) => i + 1);
 const ranksOf = (groupSize: number): number[] => Array.from({ length: groupSize }, (_, rank) => rank);

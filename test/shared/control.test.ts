@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { Control, controlWords, startMs } from '../../src/shared/group/control.js';
-import { operationalError } from '../support/errors.js';
+import { operationalError } from '../support/compute/errors.js';
 
 function controlOf(groupSize: number, timeoutMs = 50): Control {
   return new Control(new SharedArrayBuffer(4 * controlWords(groupSize)), 0, groupSize, timeoutMs);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseIdxHeader } from '../../src/shared/idx.js';
-import { operationalError } from '../support/errors.js';
-import { idxHeader } from '../support/idx-files.js';
+import { operationalError } from '../support/compute/errors.js';
+import { idxHeader } from '../support/inputs/idx-files.js';
 
 const images = (count: number, rows = 28, columns = 28): Uint8Array => idxHeader(0x803, count, rows, columns);
 const labels = (count: number): Uint8Array => idxHeader(0x801, count);

@@ -9,11 +9,11 @@ import { batchNorms, parameters } from '../../src/shared/model/network.js';
 import { tensorFlowEngines } from '../../src/worker/engines/tfjs/tfjs-engines.js';
 import { loadTensorFlow, type TensorFlowModule } from '../../src/worker/engines/tfjs/load.js';
 import { forwardBackward } from '../../src/worker/engines/reference/forward-backward.js';
-import { recordingExchange } from '../support/exchange.js';
-import { golden, initialParameters, relativeL2 } from '../support/golden.js';
-import { mnistRows } from '../support/mnist.js';
-import { adamScalars, makeReplica, type TestReplica } from '../support/replica.js';
-import { findTensorFlow } from '../support/tensorflow.js';
+import { recordingExchange } from '../support/compute/exchange.js';
+import { golden, initialParameters, relativeL2 } from '../support/compute/golden.js';
+import { mnistRows } from '../support/inputs/mnist.js';
+import { adamScalars, makeReplica, type TestReplica } from '../support/compute/replica.js';
+import { findTensorFlow } from '../support/compute/tensorflow.js';
 
 const engine = tensorFlowEngines['tfjs-webgpu'];
 const { libraries } = findTensorFlow('tfjs-webgpu');

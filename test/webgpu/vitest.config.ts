@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { built } from '../support/built.js';
+import { built } from '../support/compute/built.js';
 
 /** What test/long/tfjs-webgpu.test.ts runs in a process with a WebGPU driver: the driver is chosen before a process starts. */
 export default defineConfig({

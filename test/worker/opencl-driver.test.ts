@@ -7,9 +7,9 @@ import { loadOpenCl } from '../../src/worker/engines/opencl/driver/library.js';
 import { Ledger } from '../../src/worker/engines/opencl/driver/owned.js';
 import { OpenClError } from '../../src/worker/engines/opencl/driver/status.js';
 import { at } from '../../src/shared/errors.js';
-import { operationalError } from '../support/errors.js';
-import { findOpenCl, type FoundOpenCl } from '../support/opencl.js';
-import { randomBits } from '../support/random.js';
+import { operationalError } from '../support/compute/errors.js';
+import { findOpenCl, type FoundOpenCl } from '../support/compute/opencl.js';
+import { randomBits } from '../support/inputs/random.js';
 
 const found = await findOpenCl();
 const missing = typeof found === 'string' ? ` (left out: ${found})` : '';

@@ -7,8 +7,8 @@ import { doubleSoftmaxCrossEntropy, softmax } from '../../src/worker/engines/hos
 import * as norms from '../../src/worker/engines/reference/batch-norm.js';
 import { forwardBackward } from '../../src/worker/engines/reference/forward-backward.js';
 import * as layers from '../../src/worker/engines/reference/layers.js';
-import { figures, golden, initialParameters, norm, relativeL2, worstGradientError } from '../support/golden.js';
-import { pickMnistRows } from '../support/mnist.js';
+import { figures, golden, initialParameters, norm, relativeL2, worstGradientError } from '../support/compute/golden.js';
+import { pickMnistRows } from '../support/inputs/mnist.js';
 
 /** Deterministic values in [-1, 1), none of them special. */
 function noise(length: number, seed: number): Float64Array {

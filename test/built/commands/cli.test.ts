@@ -8,9 +8,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, version } from '../../../src/index.js';
 import { assert } from '../../../src/shared/errors.js';
 import { locateDataset, openDataset } from '../../../src/coordinator/node/dataset-files.js';
-import { cli, cliBatch, cliPath, type CliResult } from '../../support/cli.js';
-import { adviceExpected, expectedBits } from '../../support/kernels.js';
-import { idxHeader, temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
+import { cli, cliBatch, cliPath, type CliResult } from '../../support/processes/cli.js';
+import { adviceExpected, expectedBits } from '../../support/compute/kernels.js';
+import { idxHeader, temporaryDirectory, writeIdxSet } from '../../support/inputs/idx-files.js';
 
 let directory: string;
 let remove: () => Promise<void>;

@@ -5,10 +5,10 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '../../../src/index.js';
-import { cli } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
-import { temporaryDataset } from '../../support/idx-files.js';
-import { trainRun } from '../../support/runs.js';
+import { cli } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { temporaryDataset } from '../../support/inputs/idx-files.js';
+import { trainRun } from '../../support/processes/runs.js';
 
 let directory: string;
 let remove: () => Promise<void>;

@@ -1,12 +1,12 @@
-/** The demo in Chromium (see support/chromium.ts; skipped without one, which is said): it draws, and trains Node's bits. */
+/** The demo in Chromium (see support/processes/chromium.ts; skipped without one, which is said): it draws, and trains Node's bits. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { demo, evaluate, predict, type Demo, type Summary } from '../../../src/index.js';
-import { findChromium, launchChromium, poorContrasts } from '../../support/chromium.js';
-import { temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
-import { trainRun } from '../../support/runs.js';
+import { findChromium, launchChromium, poorContrasts } from '../../support/processes/chromium.js';
+import { temporaryDirectory, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { trainRun } from '../../support/processes/runs.js';
 
 const executablePath = findChromium('demo-browser');
 const seed = 3;

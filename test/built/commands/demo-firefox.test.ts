@@ -1,10 +1,10 @@
-/** The demo in Firefox (see support/firefox.ts; skipped without one, which is said): it reads what is drawn, and trains Node's bits. */
+/** The demo in Firefox (see support/processes/firefox.ts; skipped without one, which is said): it reads what is drawn, and trains Node's bits. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { demo, type Demo, type Summary } from '../../../src/index.js';
-import { findFirefox, Firefox } from '../../support/firefox.js';
-import { temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
-import { trainRun } from '../../support/runs.js';
+import { findFirefox, Firefox } from '../../support/processes/firefox.js';
+import { temporaryDirectory, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { trainRun } from '../../support/processes/runs.js';
 
 const executablePath = findFirefox('demo-firefox');
 const seed = 3;

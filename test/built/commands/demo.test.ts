@@ -8,9 +8,9 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { demo, type Demo } from '../../../src/index.js';
 import { hostsOn } from '../../../src/library/demo/file-server.js';
-import { cli } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
-import { temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
+import { cli } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { temporaryDirectory, writeIdxSet } from '../../support/inputs/idx-files.js';
 
 let directory: string;
 let remove: () => Promise<void>;

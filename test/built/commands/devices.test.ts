@@ -4,8 +4,8 @@ import { describe as describeReport, ranges } from '../../../src/commands/device
 import { nodeSimd } from '../../../src/coordinator/node/node-simd.js';
 import { devices, type DevicesReport } from '../../../src/index.js';
 import { choiceOf } from '../../../src/library/devices.js';
-import { cli } from '../../support/cli.js';
-import { adviceExpected } from '../../support/kernels.js';
+import { cli } from '../../support/processes/cli.js';
+import { adviceExpected } from '../../support/compute/kernels.js';
 
 describe('mnist-ddp devices', () => {
   it('prints one JSON object: machine, engines, and what auto takes', async () => {

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type DevicesReport } from '../../../src/index.js';
 import { folderVariable } from '../../../src/library/engines/packages.js';
-import { cli, type CliResult } from '../../support/cli.js';
-import { temporaryDataset } from '../../support/idx-files.js';
-import { installPackage, tensorFlowSource } from '../../support/packages.js';
-import { findTensorFlow } from '../../support/tensorflow.js';
+import { cli, type CliResult } from '../../support/processes/cli.js';
+import { temporaryDataset } from '../../support/inputs/idx-files.js';
+import { installPackage, tensorFlowSource } from '../../support/compute/packages.js';
+import { findTensorFlow } from '../../support/compute/tensorflow.js';
 
 const { libraries, missing } = findTensorFlow('tfjs-node');
 const gpuNode = '@tensorflow/tfjs-node-gpu';

@@ -21,8 +21,8 @@ import {
   train,
   verify,
 } from '../../../src/index.js';
-import { cli } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
+import { cli } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
 
 const commands = Object.keys(flags) as CommandName[];
 const names = [...new Set(commands.flatMap((command) => [...flagsOf(command).keys()]))];

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { evaluate, exportWeights, loadCheckpoint, predict, report } from '../../../src/index.js';
-import { cli, cliPath } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
-import { idxNames, temporaryDataset } from '../../support/idx-files.js';
-import { trainRun } from '../../support/runs.js';
-import { hasPipes, makePipe, makeSocket } from '../../support/special-files.js';
+import { cli, cliPath } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { idxNames, temporaryDataset } from '../../support/inputs/idx-files.js';
+import { trainRun } from '../../support/processes/runs.js';
+import { hasPipes, makePipe, makeSocket } from '../../support/inputs/special-files.js';
 
 let directory: string;
 let data: string;

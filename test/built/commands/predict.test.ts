@@ -9,11 +9,11 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { predict, type Prediction } from '../../../src/index.js';
-import { cli, cliPath } from '../../support/cli.js';
-import { mnistDirectory, temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
-import { mnistRows } from '../../support/mnist.js';
-import { drawing, inkOnPaper, photo } from '../../support/pictures.js';
-import { trainRun } from '../../support/runs.js';
+import { cli, cliPath } from '../../support/processes/cli.js';
+import { mnistDirectory, temporaryDirectory, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { mnistRows } from '../../support/inputs/mnist.js';
+import { drawing, inkOnPaper, photo } from '../../support/inputs/pictures.js';
+import { trainRun } from '../../support/processes/runs.js';
 
 const count = 100;
 const { images, labels } = mnistRows('t10k', 0, count);

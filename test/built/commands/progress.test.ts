@@ -19,9 +19,9 @@ import {
   type Style,
 } from '../../../src/commands/shell/progress.js';
 import { loadCheckpoint, type Progress } from '../../../src/index.js';
-import { cli, cliPath } from '../../support/cli.js';
-import { temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
-import { Terminal } from '../../support/terminal.js';
+import { cli, cliPath } from '../../support/processes/cli.js';
+import { temporaryDirectory, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { Terminal } from '../../support/processes/terminal.js';
 
 const progress: Progress = {
   phase: 'training',

@@ -5,10 +5,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exportWeights, loadCheckpoint, report, type Summary } from '../../../src/index.js';
 import { trainCommandLine } from '../../../src/commands/shell/flags.js';
 import { reproductionOf } from '../../../src/coordinator/training/reproduction.js';
-import { cli } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
-import { temporaryDataset } from '../../support/idx-files.js';
-import { trainRun } from '../../support/runs.js';
+import { cli } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { temporaryDataset } from '../../support/inputs/idx-files.js';
+import { trainRun } from '../../support/processes/runs.js';
 
 let directory: string;
 let remove: () => Promise<void>;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { temporaryDirectory } from '../../support/idx-files.js';
+import { temporaryDirectory } from '../../support/inputs/idx-files.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const node = (...args: string[]) => promisify(execFile)(process.execPath, args, { cwd: root, timeout: 110_000 });

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { evaluate, evaluateCommittee, predict, type Evaluation, type Prediction } from '../../../src/index.js';
 import { averageProbabilities, disagreements } from '../../../src/library/network/committee.js';
-import { cli } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
-import { temporaryDataset } from '../../support/idx-files.js';
-import { randomBits } from '../../support/random.js';
-import { trainRun } from '../../support/runs.js';
+import { cli } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { temporaryDataset } from '../../support/inputs/idx-files.js';
+import { randomBits } from '../../support/inputs/random.js';
+import { trainRun } from '../../support/processes/runs.js';
 
 describe('the average', () => {
   const random = randomBits(3);

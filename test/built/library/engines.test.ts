@@ -9,9 +9,9 @@ import { adapterDetail } from '../../../src/library/engines/adapter.js';
 import { statusOf } from '../../../src/library/devices/engine-status.js';
 import { autoChoice, selectEngine, selectEngineToResume } from '../../../src/library/engines/engines.js';
 import { findLibraries, folderVariable } from '../../../src/library/engines/packages.js';
-import { operationalError } from '../../support/errors.js';
-import { temporaryDirectory } from '../../support/idx-files.js';
-import { installPackage, tensorFlowSource } from '../../support/packages.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { temporaryDirectory } from '../../support/inputs/idx-files.js';
+import { installPackage, tensorFlowSource } from '../../support/compute/packages.js';
 
 let directory: string;
 let remove: () => Promise<void>;

@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { temporaryDataset } from '../../support/idx-files.js';
+import { temporaryDataset } from '../../support/inputs/idx-files.js';
 
 const folder = fileURLToPath(new URL('../../../examples/', import.meta.url));
 let data: string;

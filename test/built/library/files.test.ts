@@ -3,8 +3,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import Ajv from 'ajv';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { cli } from '../../support/cli.js';
-import { temporaryDataset } from '../../support/idx-files.js';
+import { cli } from '../../support/processes/cli.js';
+import { temporaryDataset } from '../../support/inputs/idx-files.js';
 
 const docs = join(import.meta.dirname, '../../../docs');
 let directory: string;

@@ -1,7 +1,7 @@
 /** The library takes no option that it does not know: what a type would refuse, JavaScript is told at run time. */
 import { expect, it } from 'vitest';
 import { benchmark, demo, evaluate, exportWeights, predict, report, train, verify } from '../../../src/index.js';
-import { operationalError } from '../../support/errors.js';
+import { operationalError } from '../../support/compute/errors.js';
 
 const misspelt = { learning_rate: 3 };
 

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type Summary } from '../../../src/index.js';
 import { launchedAs } from '../../../src/mpi/environment.js';
-import { cli } from '../../support/cli.js';
-import { faultImport } from '../../support/faults.js';
-import { temporaryDataset, writeIdxSet } from '../../support/idx-files.js';
-import { mpiMissing, mpirun, pidOf } from '../../support/mpi.js';
-import { metricsOf, trainRun } from '../../support/runs.js';
+import { cli } from '../../support/processes/cli.js';
+import { faultImport } from '../../support/processes/faults.js';
+import { temporaryDataset, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { mpiMissing, mpirun, pidOf } from '../../support/processes/mpi.js';
+import { metricsOf, trainRun } from '../../support/processes/runs.js';
 
 const title = `several processes${mpiMissing === null ? '' : `, NOT TESTED: ${mpiMissing}`}`;
 let directory: string;

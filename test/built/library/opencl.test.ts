@@ -11,12 +11,12 @@ import type { DevicePool } from '../../../src/shared/compute-device.js';
 import { at } from '../../../src/shared/errors.js';
 import { defaultConfig } from '../../../src/shared/model/config.js';
 import { openclEngine } from '../../../src/worker/engines/opencl/opencl-engine.js';
-import { cli } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
-import { survive, type FaultCase } from '../../support/faults.js';
-import { mnistDirectory, temporaryDataset } from '../../support/idx-files.js';
-import { computeDevice, findOpenCl, withoutFloat64, type FoundOpenCl } from '../../support/opencl.js';
-import { trainRun } from '../../support/runs.js';
+import { cli } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { survive, type FaultCase } from '../../support/processes/faults.js';
+import { mnistDirectory, temporaryDataset } from '../../support/inputs/idx-files.js';
+import { computeDevice, findOpenCl, withoutFloat64, type FoundOpenCl } from '../../support/compute/opencl.js';
+import { trainRun } from '../../support/processes/runs.js';
 
 const found = await findOpenCl();
 const missing = typeof found === 'string' ? ` (left out: ${found})` : '';

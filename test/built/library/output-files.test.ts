@@ -24,11 +24,11 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { removeStaleTemporaries, writeFileAtomically } from '../../../src/files/atomic-file.js';
 import { exportWeights, loadCheckpoint, report, train } from '../../../src/index.js';
-import { cliPath } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
-import { temporaryDataset } from '../../support/idx-files.js';
-import { trainRun } from '../../support/runs.js';
-import { hasPipes, makeDevice, makePipe, makeSocket } from '../../support/special-files.js';
+import { cliPath } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { temporaryDataset } from '../../support/inputs/idx-files.js';
+import { trainRun } from '../../support/processes/runs.js';
+import { hasPipes, makeDevice, makePipe, makeSocket } from '../../support/inputs/special-files.js';
 
 let root: string;
 let data: string;

@@ -14,11 +14,11 @@ import { poolStatistics } from '../../../src/coordinator/checkpoint/batch-norm.j
 import { readWeights, writeWeights } from '../../../src/interchange/formats.js';
 import { noteChance } from '../../../src/library/network/inference.js';
 import { batchNormChannels, parameterCount } from '../../../src/shared/model/network.js';
-import { cli } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
-import { temporaryDataset, writeIdxSet } from '../../support/idx-files.js';
-import { trainRun } from '../../support/runs.js';
-import { dict, integer, text, TorchFile } from '../../support/torch-file.js';
+import { cli } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { temporaryDataset, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { trainRun } from '../../support/processes/runs.js';
+import { dict, integer, text, TorchFile } from '../../support/inputs/torch-file.js';
 
 let directory: string;
 let remove: () => Promise<void>;

@@ -14,8 +14,8 @@ import { openclEngine } from '../../../src/worker/engines/opencl/opencl-engine.j
 import { tensorFlowEngines } from '../../../src/worker/engines/tfjs/tfjs-engines.js';
 import { referenceEngine } from '../../../src/worker/engines/reference/reference-engine.js';
 import { forwardBackward } from '../../../src/worker/engines/reference/forward-backward.js';
-import { recordingExchange, replayingExchange } from '../../support/exchange.js';
-import type { ExchangeCall } from '../../support/exchange.js';
+import { recordingExchange, replayingExchange } from '../../support/compute/exchange.js';
+import type { ExchangeCall } from '../../support/compute/exchange.js';
 import {
   figures,
   golden,
@@ -24,13 +24,13 @@ import {
   relativeL2,
   sample,
   worstGradientError,
-} from '../../support/golden.js';
-import { compileKernels } from '../../support/kernels.js';
-import { computeDevice, findOpenCl } from '../../support/opencl.js';
-import { mnistRows, pickMnistRows } from '../../support/mnist.js';
-import { adamScalars, makeReplica } from '../../support/replica.js';
-import type { ReplicaOptions, TestReplica } from '../../support/replica.js';
-import { findTensorFlow } from '../../support/tensorflow.js';
+} from '../../support/compute/golden.js';
+import { compileKernels } from '../../support/compute/kernels.js';
+import { computeDevice, findOpenCl } from '../../support/compute/opencl.js';
+import { mnistRows, pickMnistRows } from '../../support/inputs/mnist.js';
+import { adamScalars, makeReplica } from '../../support/compute/replica.js';
+import type { ReplicaOptions, TestReplica } from '../../support/compute/replica.js';
+import { findTensorFlow } from '../../support/compute/tensorflow.js';
 
 interface Candidate {
   readonly engine: Engine;

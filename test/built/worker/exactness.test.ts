@@ -6,9 +6,9 @@ import { defaultConfig, recipes, verify } from '../../../src/index.js';
 import { batchNormChannels, parameterCount } from '../../../src/shared/model/network.js';
 import { proveFloatingPoint, type Probes } from '../../../src/worker/engines/wasm/proofs/floating-point.js';
 import { instantiateKernels } from '../../../src/worker/engines/wasm/kernels.js';
-import { operationalError } from '../../support/errors.js';
-import { compileKernels, expectedBits } from '../../support/kernels.js';
-import { mnistDirectory, temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { compileKernels, expectedBits } from '../../support/compute/kernels.js';
+import { mnistDirectory, temporaryDirectory, writeIdxSet } from '../../support/inputs/idx-files.js';
 
 describe('verify', () => {
   let directory: string;

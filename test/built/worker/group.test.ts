@@ -4,11 +4,11 @@ import { batchNormChannels, batchNorms, parameters } from '../../../src/shared/m
 import { planBatch } from '../../../src/shared/sums/batch-plan.js';
 import { leafCount, rowsOf } from '../../../src/shared/sums/tree.js';
 import { forwardBackward } from '../../../src/worker/engines/reference/forward-backward.js';
-import { relativeL2 } from '../../support/golden.js';
-import { startGroup, type StepResult } from '../../support/group.js';
-import { temporaryDirectory, writeIdxSet } from '../../support/idx-files.js';
-import { pickMnistRows } from '../../support/mnist.js';
-import { trainRun } from '../../support/runs.js';
+import { relativeL2 } from '../../support/compute/golden.js';
+import { startGroup, type StepResult } from '../../support/compute/group.js';
+import { temporaryDirectory, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { pickMnistRows } from '../../support/inputs/mnist.js';
+import { trainRun } from '../../support/processes/runs.js';
 
 let directory: string;
 let remove: () => Promise<void>;

@@ -28,8 +28,8 @@ import type { GradientShard } from '../../../src/worker/engines/wasm/gradient-se
 import { instantiateKernels, type Kernels } from '../../../src/worker/engines/wasm/kernels.js';
 import { sumGroup } from '../../../src/worker/engines/wasm/weight-gradients.js';
 import { scratchBytes } from '../../../src/worker/engines/wasm/workspace.js';
-import { relativeL2 } from '../../support/golden.js';
-import { compileKernels } from '../../support/kernels.js';
+import { relativeL2 } from '../../support/compute/golden.js';
+import { compileKernels } from '../../support/compute/kernels.js';
 
 const pages = 2048;
 const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });

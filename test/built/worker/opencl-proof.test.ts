@@ -16,8 +16,8 @@ import { proveDevice } from '../../../src/worker/engines/opencl/proofs/proof.js'
 import { firstWrongAnswer } from '../../../src/worker/engines/opencl/proofs/probes.js';
 import { trialsFor } from '../../../src/worker/engines/opencl/proofs/trials.js';
 import { Workbench } from '../../../src/worker/engines/opencl/proofs/workbench.js';
-import { compileKernels } from '../../support/kernels.js';
-import { findOpenCl, withoutFloat64, type FoundOpenCl } from '../../support/opencl.js';
+import { compileKernels } from '../../support/compute/kernels.js';
+import { findOpenCl, withoutFloat64, type FoundOpenCl } from '../../support/compute/opencl.js';
 
 const found = await findOpenCl();
 const missing = typeof found === 'string' ? ` (left out: ${found})` : '';

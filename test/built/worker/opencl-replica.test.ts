@@ -4,12 +4,12 @@ import type { DeviceReplica } from '../../../src/shared/engine.js';
 import { assert, at } from '../../../src/shared/errors.js';
 import { openclEngine } from '../../../src/worker/engines/opencl/opencl-engine.js';
 import { wasmEngine } from '../../../src/worker/engines/wasm/wasm-engine.js';
-import { recordingExchange } from '../../support/exchange.js';
-import { initialParameters } from '../../support/golden.js';
-import { compileKernels } from '../../support/kernels.js';
-import { mnistRows } from '../../support/mnist.js';
-import { computeDevice, findOpenCl, withoutFloat64, type FoundOpenCl } from '../../support/opencl.js';
-import { adamScalars, makeReplica, type TestReplica } from '../../support/replica.js';
+import { recordingExchange } from '../../support/compute/exchange.js';
+import { initialParameters } from '../../support/compute/golden.js';
+import { compileKernels } from '../../support/compute/kernels.js';
+import { mnistRows } from '../../support/inputs/mnist.js';
+import { computeDevice, findOpenCl, withoutFloat64, type FoundOpenCl } from '../../support/compute/opencl.js';
+import { adamScalars, makeReplica, type TestReplica } from '../../support/compute/replica.js';
 
 const found = await findOpenCl();
 const missing = typeof found === 'string' ? ` (left out: ${found})` : '';

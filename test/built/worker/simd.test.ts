@@ -19,11 +19,11 @@ import { runVerification } from '../../../src/coordinator/verification.js';
 import { defaultConfig } from '../../../src/index.js';
 import { firstDifference, kernelNames } from '../../../src/worker/engines/wasm/proofs/comparison.js';
 import { wasmEngine } from '../../../src/worker/engines/wasm/wasm-engine.js';
-import { cli } from '../../support/cli.js';
-import { operationalError } from '../../support/errors.js';
-import { mnistDirectory, temporaryDirectory } from '../../support/idx-files.js';
-import { expectedBits } from '../../support/kernels.js';
-import { breakAddition, breakData, exportedFunctions } from '../../support/wasm-binary.js';
+import { cli } from '../../support/processes/cli.js';
+import { operationalError } from '../../support/compute/errors.js';
+import { mnistDirectory, temporaryDirectory } from '../../support/inputs/idx-files.js';
+import { expectedBits } from '../../support/compute/kernels.js';
+import { breakAddition, breakData, exportedFunctions } from '../../support/inputs/wasm-binary.js';
 
 const dist = fileURLToPath(new URL('../../../dist/', import.meta.url));
 const kernelFile = (name: string): Promise<Uint8Array<ArrayBuffer>> => readFile(join(dist, 'kernels', name));
