@@ -51,8 +51,10 @@ describe.each(Object.entries(functions) as [CommandName, () => Promise<unknown>]
     const options = /there are (.*)$/.exec(message)?.[1]?.split(', ') ?? [];
     expect(options.length).toBeGreaterThan(0);
     const own = [...flagsOf(command).keys()].filter((name) => !ofCommands.includes(name));
-    const operandBeside = command === 'eval' ? ['run'] : [];
-    expect(own.sort()).toEqual([...options.filter((name) => !withoutFlag.includes(name)), ...operandBeside].sort());
+    const inOperands = command === 'report' ? ['run', 'committee'] : [];
+    const operands = command === 'eval' || command === 'report' ? ['runs'] : [];
+    const expected = options.filter((name) => ![...withoutFlag, ...inOperands].includes(name));
+    expect(own.sort()).toEqual([...expected, ...operands].sort());
   });
 
   it('takes each as its help says, and messages name it so', async () => {

@@ -30,7 +30,7 @@ describe('the exit code', () => {
     [2, []],
     [2, ['trian']],
     [2, ['-x']],
-    [2, ['eval', 'a', 'b']],
+    [2, ['eval', 'a', '--checkpoint', 'b']],
     [2, ['devices', 'a']],
     [2, ['predict']],
     [2, ['export', 'a']],
