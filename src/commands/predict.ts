@@ -1,7 +1,7 @@
 /** `mnist-ddp predict`: says which digits pictures show. */
 import { existsSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
-import { predict, type DigitPrediction, type Prediction } from '../index.js';
+import { OperationalError, predict, type DigitPrediction, type Prediction } from '../index.js';
 import { visible } from '../shared/text.js';
 import { command } from './shell/command.js';
 import { jsonLine, note } from './shell/output.js';
@@ -22,7 +22,10 @@ export function predictCommand(setExitCode: (code: number) => void): CommandModu
 
 /** Names with commas between; one that is there as it stands is one. */
 function namesIn(text: string): string[] {
-  return existsSync(text) ? [text] : text.split(',').map((name) => name.trim());
+  if (existsSync(text)) return [text];
+  const names = text.split(',').map((name) => name.trim());
+  if (!names.includes('')) return names;
+  throw new OperationalError('USAGE', `--checkpoint takes runs or files, with commas between, not "${text}"`);
 }
 
 /** The probabilities to six decimals, which is what float32 holds near 1. */

@@ -324,6 +324,7 @@ const refused: readonly (readonly [args: readonly string[], message: string])[] 
   [['eval', ''], '"" is given for run'],
   [['predict', 'a.png', ''], '"" is given for files'],
   [['train', '--data='], '"" is given for data'],
+  [['predict', 'a.png', '--checkpoint', 'a,,b'], '--checkpoint takes runs or files, with commas between, not "a,,b"'],
   [['train', '--lr', '-0.1'], '--lr must be a finite number of at least 0'],
   [['train', '--', '--max-steps', '1'], 'train takes no "--max-steps" there'],
   [['train', '--workers', '0'], '--workers must be auto or a whole number from 1 to 16, not "0"'],
