@@ -1,24 +1,14 @@
 /** Memory stays flat, over many steps and over many restarts. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { rearmFault } from '../support/processes/faults.js';
-import { temporaryDataset } from '../support/inputs/idx-files.js';
-import { trainRun } from '../support/processes/runs.js';
+import { temporaryRuns, trainRun } from '../support/processes/runs.js';
+
+const { directory, data } = await temporaryRuns(4000, 20);
 
 /** Growth of the resident set from a warm state to the end. Garbage comes and goes; a leak of one checkpoint would be 8 MB. */
 const boundMiB = 64;
 const residentMiB = (): number => process.memoryUsage().rss / 2 ** 20;
-
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
-
-beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(4000, 20));
-});
-afterAll(async () => {
-  await remove();
-});
 
 function growthOf(name: string, samples: readonly number[]): number {
   const [first = 0, last = 0] = [samples[0], samples.at(-1)];

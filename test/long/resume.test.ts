@@ -1,23 +1,14 @@
 /** Stopping after any step, and going on with any number of workers; test/built/training/training.test.ts has some of each. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { Summary } from '../../src/index.js';
-import { temporaryDataset } from '../support/inputs/idx-files.js';
-import { metricsOf, trainRun } from '../support/processes/runs.js';
+import { metricsOf, temporaryRuns, trainRun } from '../support/processes/runs.js';
+
+const { directory, data } = await temporaryRuns(38, 20);
 
 /** Two epochs of 3 steps: 16, 16 and 6 rows. */
 const config = { batchSize: 16, microBatch: 2, epochs: 2, seed: 9, workers: 2 };
 const stops = [1, 2, 3, 4, 5];
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
-
-beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(38, 20));
-});
-afterAll(async () => {
-  await remove();
-});
 
 describe.each([
   { batchNorm: 'sync', others: [1, 2, 3, 4, 5] },

@@ -1,24 +1,19 @@
 /** The whole sweep of faults, and many kills; test/built/training/survival.test.ts has some of each. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import type { Summary } from '../../src/index.js';
 import { everyFault, survive } from '../support/processes/faults.js';
-import { temporaryDataset, writeIdxSet } from '../support/inputs/idx-files.js';
+import { writeIdxSet } from '../support/inputs/idx-files.js';
 import { liveAndDie } from '../support/processes/kills.js';
-import { trainRun } from '../support/processes/runs.js';
+import { temporaryRuns, trainRun } from '../support/processes/runs.js';
+
+const { directory, data } = await temporaryRuns(74, 37);
 
 const config = { batchSize: 32, microBatch: 2, epochs: 2, seed: 9, workers: 3, timeout: 1 };
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
 let whole: Summary;
 
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(74, 37));
   ({ summary: whole } = await trainRun({ ...config, workers: 1, data, out: join(directory, 'whole') }));
-});
-afterAll(async () => {
-  await remove();
 });
 
 it.each(everyFault)('$kind in $phase of step $step on rank $rank', async (fault) => {

@@ -3,25 +3,13 @@ import { once } from 'node:events';
 import { cp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '../../../src/index.js';
 import { cli } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
-import { temporaryDataset } from '../../support/inputs/idx-files.js';
-import { trainRun } from '../../support/processes/runs.js';
+import { temporaryRuns, trainRun } from '../../support/processes/runs.js';
 
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
-let folders = 0;
-const out = (): string => join(directory, `run-${String(folders++)}`);
-
-beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(38, 20));
-});
-afterAll(async () => {
-  await remove();
-});
+const { directory, data, out } = await temporaryRuns(38, 20);
 
 const config = { batchSize: 16, microBatch: 2, epochs: 2, seed: 9 };
 

@@ -2,13 +2,15 @@
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type DevicesReport } from '../../../src/index.js';
 import { folderVariable } from '../../../src/library/engines/packages.js';
 import { cli, type CliResult } from '../../support/processes/cli.js';
-import { temporaryDataset } from '../../support/inputs/idx-files.js';
 import { installPackage, tensorFlowSource } from '../../support/compute/packages.js';
 import { findTensorFlow } from '../../support/compute/tensorflow.js';
+import { temporaryRuns } from '../../support/processes/runs.js';
+
+const { directory, data, out } = await temporaryRuns(16, 8);
 
 const { libraries, missing } = findTensorFlow('tfjs-node');
 const gpuNode = '@tensorflow/tfjs-node-gpu';
@@ -19,23 +21,14 @@ const noGpu = { VK_ICD_FILENAMES: '/nonexistent.json', VK_DRIVER_FILES: '/nonexi
 const title = (what: string, reason: string | null): string =>
   reason === null ? what : `${what}, NOT TESTED: ${reason}`;
 
-let directory: string;
-let remove: () => Promise<void>;
 /** 16 training rows. */
-let data: string;
 /** Environment in which neither tfjs-node nor tfjs-node-gpu is installed. */
 let nothing: Record<string, string>;
-let folders = 0;
-const out = (): string => join(directory, `out-${String(folders++)}`);
 const flags = ['--batch-size', '8', '--micro-batch', '4', '--epochs', '2', '--workers', '2'];
 
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(16, 8));
   await mkdir(join(directory, 'empty'));
   nothing = { [folderVariable]: join(directory, 'empty'), HOME: join(directory, 'empty') };
-});
-afterAll(async () => {
-  await remove();
 });
 
 async function trained(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CliResult> {

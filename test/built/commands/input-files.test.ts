@@ -3,28 +3,23 @@ import { execFile } from 'node:child_process';
 import { cp, link, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { evaluate, exportWeights, loadCheckpoint, predict, report } from '../../../src/index.js';
 import { cli, cliPath } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
-import { idxNames, temporaryDataset } from '../../support/inputs/idx-files.js';
-import { trainRun } from '../../support/processes/runs.js';
+import { idxNames } from '../../support/inputs/idx-files.js';
+import { temporaryRuns, trainRun } from '../../support/processes/runs.js';
 import { hasPipes, makePipe, makeSocket } from '../../support/inputs/special-files.js';
 
-let directory: string;
-let data: string;
+const { directory, data } = await temporaryRuns(32, 20);
+
 let run: string;
 let pipe: string;
-let remove: () => Promise<void>;
 
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(32, 20));
   run = join(directory, 'run');
   await trainRun({ batchSize: 16, microBatch: 4, workers: 1, data, maxSteps: 2, checkpointEvery: 1, out: run });
   if (hasPipes) pipe = makePipe(join(directory, 'pipe'));
-});
-afterAll(async () => {
-  await remove();
 });
 
 describe.runIf(hasPipes)('a pipe that nobody writes to is refused in one line', () => {

@@ -1,28 +1,22 @@
 /** `mnist-ddp report` on real runs: it is about the run it is asked about, and its command trains to the same bits again. */
 import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { exportWeights, loadCheckpoint, report, type Summary } from '../../../src/index.js';
 import { trainCommandLine } from '../../../src/commands/shell/flags.js';
 import { reproductionOf } from '../../../src/coordinator/training/reproduction.js';
 import { cli } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
-import { temporaryDataset } from '../../support/inputs/idx-files.js';
-import { trainRun } from '../../support/processes/runs.js';
+import { temporaryRuns, trainRun } from '../../support/processes/runs.js';
 
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
+const { directory, data } = await temporaryRuns(64, 60);
+
 let run: Summary;
 const perEpoch = 4;
 
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(64, 60));
   const config = { batchSize: 16, microBatch: 4, epochs: 2, seed: 5, learningRate: 2e-3, lrStep: 3, lrGamma: 0.5 };
   ({ summary: run } = await trainRun({ ...config, data, workers: 2, out: join(directory, 'run') }));
-});
-afterAll(async () => {
-  await remove();
 });
 
 async function commandOf(folder: string): Promise<string> {

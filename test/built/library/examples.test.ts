@@ -3,19 +3,12 @@ import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { temporaryDataset } from '../../support/inputs/idx-files.js';
+import { expect, it } from 'vitest';
+import { temporaryRuns } from '../../support/processes/runs.js';
+
+const { data } = await temporaryRuns(640, 20);
 
 const folder = fileURLToPath(new URL('../../../examples/', import.meta.url));
-let data: string;
-let remove: () => Promise<void>;
-
-beforeAll(async () => {
-  ({ data, remove } = await temporaryDataset(640, 20));
-});
-afterAll(async () => {
-  await remove();
-});
 
 const hash = '[0-9a-f]{64}';
 const printed: Readonly<Record<string, RegExp>> = {

@@ -2,25 +2,20 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import Ajv from 'ajv';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { cli } from '../../support/processes/cli.js';
-import { temporaryDataset } from '../../support/inputs/idx-files.js';
+import { temporaryRuns } from '../../support/processes/runs.js';
+
+const { directory, data } = await temporaryRuns(58, 20);
 
 const docs = join(import.meta.dirname, '../../../docs');
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
 let run: string;
 
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(58, 20));
   run = join(directory, 'run');
   const flags = '--batch-size 16 --micro-batch 2 --epochs 2 --validation 20 --keep-best --tensorboard --log-every 2';
   const { code, stderr } = await cli(['train', '--data', data, '--out', run, '--workers', '1', ...flags.split(' ')]);
   expect(code, stderr).toBe(0);
-});
-afterAll(async () => {
-  await remove();
 });
 
 /** Fails where a value is not as a schema says. */

@@ -2,29 +2,19 @@
 import { hostname } from 'node:os';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type Summary } from '../../../src/index.js';
 import { launchedAs } from '../../../src/mpi/environment.js';
 import { cli } from '../../support/processes/cli.js';
 import { faultImport } from '../../support/processes/faults.js';
-import { temporaryDataset, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { writeIdxSet } from '../../support/inputs/idx-files.js';
 import { mpiMissing, mpirun, pidOf } from '../../support/processes/mpi.js';
-import { metricsOf, trainRun } from '../../support/processes/runs.js';
+import { metricsOf, temporaryRuns, trainRun } from '../../support/processes/runs.js';
+
+// Batches of 16 micro-batches, and of 12 at the end of an epoch: a whole tree, and one that is not.
+const { directory, data, out } = await temporaryRuns(32 + 24, 37);
 
 const title = `several processes${mpiMissing === null ? '' : `, NOT TESTED: ${mpiMissing}`}`;
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
-let folders = 0;
-const out = (): string => join(directory, `run-${String(folders++)}`);
-
-beforeAll(async () => {
-  // Batches of 16 micro-batches, and of 12 at the end of an epoch: a whole tree, and one that is not.
-  ({ directory, data, remove } = await temporaryDataset(32 + 24, 37));
-});
-afterAll(async () => {
-  await remove();
-});
 
 const config = { batchSize: 32, microBatch: 2, seed: 9 };
 const flags = '--batch-size 32 --micro-batch 2 --seed 9'.split(' ');

@@ -21,19 +21,17 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { removeStaleTemporaries, writeFileAtomically } from '../../../src/files/atomic-file.js';
 import { exportWeights, loadCheckpoint, report, train } from '../../../src/index.js';
 import { cliPath } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
-import { temporaryDataset } from '../../support/inputs/idx-files.js';
-import { trainRun } from '../../support/processes/runs.js';
+import { temporaryRuns, trainRun } from '../../support/processes/runs.js';
 import { hasPipes, makeDevice, makePipe, makeSocket } from '../../support/inputs/special-files.js';
 
-let root: string;
-let data: string;
+const { directory: root, data } = await temporaryRuns(64, 20);
+
 let run: string;
-let remove: () => Promise<void>;
 /** Of this test alone. */
 let directory: string;
 let tests = 0;
@@ -41,12 +39,8 @@ let tests = 0;
 const config = { batchSize: 16, microBatch: 4, workers: 1 };
 
 beforeAll(async () => {
-  ({ directory: root, data, remove } = await temporaryDataset(64, 20));
   run = join(root, 'run');
   await trainRun({ ...config, data, maxSteps: 2, out: run });
-});
-afterAll(async () => {
-  await remove();
 });
 beforeEach(async () => {
   directory = join(root, `test ${String(tests++)}`);

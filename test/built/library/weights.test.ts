@@ -1,7 +1,7 @@
 /** Weights go out to other programs' files and come back: the same network, to the bit, wherever they are taken from. */
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import {
   evaluate,
   exportWeights,
@@ -16,25 +16,20 @@ import { noteChance } from '../../../src/library/network/inference.js';
 import { batchNormChannels, parameterCount } from '../../../src/shared/model/network.js';
 import { cli } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
-import { temporaryDataset, writeIdxSet } from '../../support/inputs/idx-files.js';
-import { trainRun } from '../../support/processes/runs.js';
+import { writeIdxSet } from '../../support/inputs/idx-files.js';
+import { temporaryRuns, trainRun } from '../../support/processes/runs.js';
 import { dict, integer, text, TorchFile } from '../../support/inputs/torch-file.js';
 
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
+const { directory, data } = await temporaryRuns(64, 60);
+
 let options: TrainOptions;
 let run: Summary;
 let evaluation: Evaluation;
 
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(64, 60));
   options = { batchSize: 16, microBatch: 4, epochs: 2, seed: 5, data, workers: 2 };
   ({ summary: run } = await trainRun({ ...options, out: join(directory, 'run') }));
   evaluation = await evaluate({ checkpoint: run.out, data });
-});
-afterAll(async () => {
-  await remove();
 });
 
 describe.each([

@@ -4,23 +4,15 @@ import { existsSync } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '../../../src/index.js';
 import { allocateMemory, type MemoryLayout } from '../../../src/shared/group/memory.js';
 import { cli, cliPath } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
 import { temporaryDataset } from '../../support/inputs/idx-files.js';
+import { temporaryRuns } from '../../support/processes/runs.js';
 
-let directory: string;
-let data: string;
-let remove: () => Promise<void>;
-
-beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(408, 20));
-});
-afterAll(async () => {
-  await remove();
-});
+const { directory, data } = await temporaryRuns(408, 20);
 
 describe('the exit code', () => {
   it.each([

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { limitLine, moduleMissing } from '../../../src/commands/shell/limits.js';
 import { version } from '../../../src/index.js';
 import { allocateMemory, planMemory } from '../../../src/shared/group/memory.js';
@@ -12,21 +12,11 @@ import { defaultConfig } from '../../../src/shared/model/config.js';
 import { wasmEngine } from '../../../src/worker/engines/wasm/wasm-engine.js';
 import { serveRank } from '../../../src/worker/rank.js';
 import { cli, cliPath, type CliResult } from '../../support/processes/cli.js';
-import { temporaryDataset } from '../../support/inputs/idx-files.js';
+import { temporaryRuns } from '../../support/processes/runs.js';
 
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
+const { directory, data, out } = await temporaryRuns(32, 20);
+
 let modules = 0;
-let folders = 0;
-const out = (): string => join(directory, `run-${String(folders++)}`);
-
-beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(32, 20));
-});
-afterAll(async () => {
-  await remove();
-});
 
 /** Trains for a moment with two workers, with that module in every thread before anything else. */
 async function trainWith(source: string, workers = 2): Promise<CliResult> {

@@ -1,6 +1,6 @@
 /** Training by the recipe `better`, and by its options alone: stops and numbers of workers change no bit, and what is used is the average. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import {
   evaluate,
   exportWeights,
@@ -13,25 +13,17 @@ import {
 import { inputDivisorOf } from '../../../src/shared/model/config.js';
 import { parameterOf } from '../../../src/shared/model/network.js';
 import { operationalError } from '../../support/compute/errors.js';
-import { temporaryDataset } from '../../support/inputs/idx-files.js';
-import { metricsOf, trainRun } from '../../support/processes/runs.js';
+import { metricsOf, temporaryRuns, trainRun } from '../../support/processes/runs.js';
 
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
+const { directory, data, out } = await temporaryRuns(38, 30);
+
 let options: TrainOptions;
 let whole: Summary;
-let folders = 0;
-const out = (): string => join(directory, `run-${String(folders++)}`);
 
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(38, 30));
   // Steps of 16, 16 and 6 rows.
   options = { recipe: 'better', batchSize: 16, microBatch: 2, epochs: 3, seed: 4, data };
   ({ summary: whole } = await trainRun({ ...options, workers: 2, out: out() }));
-});
-afterAll(async () => {
-  await remove();
 });
 
 it('is what its options are when they are given one by one', async () => {

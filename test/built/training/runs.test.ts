@@ -1,23 +1,20 @@
 /** What runs there are, and what differs between two. */
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { RunLock } from '../../../src/coordinator/node/run-lock.js';
 import { compareRuns, listRuns } from '../../../src/index.js';
 import { cli } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
-import { temporaryDataset } from '../../support/inputs/idx-files.js';
-import { trainRun } from '../../support/processes/runs.js';
+import { temporaryRuns, trainRun } from '../../support/processes/runs.js';
 
-let directory: string;
-let remove: () => Promise<void>;
+const { directory, data } = await temporaryRuns(38, 20);
+
 let folder: string;
-let data: string;
 const config = { batchSize: 16, microBatch: 2, seed: 9, workers: 1 };
 
 /** Runs `first` and `second`, which differ in their rate, one that was killed, one that runs, and what is none. */
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(38, 20));
   folder = join(directory, 'runs');
   await trainRun({ ...config, data, maxSteps: 1, out: join(folder, 'first') });
   await trainRun({ ...config, data, maxSteps: 2, learningRate: 0.01, out: join(folder, 'second') });
@@ -27,9 +24,6 @@ beforeAll(async () => {
   await mkdir(join(folder, 'running'));
   await RunLock.take(join(folder, 'running'));
   await writeFile(join(folder, 'a file'), '');
-});
-afterAll(async () => {
-  await remove();
 });
 
 it('are listed with what became of them, the newest first', async () => {

@@ -2,27 +2,16 @@
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, train, type Summary, type TrainOptions } from '../../../src/index.js';
 import { cli } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
 import { faultCases, faultImport, survive } from '../../support/processes/faults.js';
-import { temporaryDataset, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { writeIdxSet } from '../../support/inputs/idx-files.js';
 import { liveAndDie } from '../../support/processes/kills.js';
-import { trainRun } from '../../support/processes/runs.js';
+import { temporaryRuns, trainRun } from '../../support/processes/runs.js';
 
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
-let folders = 0;
-const out = (): string => join(directory, `run-${String(folders++)}`);
-
-beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(38, 20));
-});
-afterAll(async () => {
-  await remove();
-});
+const { directory, data, out } = await temporaryRuns(38, 20);
 
 /** Two epochs of 3 steps: 16, 16 and 6 rows. */
 const config = { batchSize: 16, microBatch: 2, epochs: 2, seed: 9, workers: 3, timeout: 1 };

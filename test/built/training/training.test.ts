@@ -4,7 +4,7 @@ import { copyFileSync } from 'node:fs';
 import { appendFile, copyFile, cp, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { goldenHashes } from '../../../src/coordinator/checkpoint/golden-hashes.js';
 import { nodeSimd } from '../../../src/coordinator/node/node-simd.js';
 import {
@@ -19,22 +19,11 @@ import {
   type TrainOptions,
 } from '../../../src/index.js';
 import { operationalError } from '../../support/compute/errors.js';
-import { temporaryDataset, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { writeIdxSet } from '../../support/inputs/idx-files.js';
 import { expectedBits } from '../../support/compute/kernels.js';
-import { metricsOf, trainRun } from '../../support/processes/runs.js';
+import { metricsOf, temporaryRuns, trainRun } from '../../support/processes/runs.js';
 
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
-let folders = 0;
-const out = (): string => join(directory, `run-${String(folders++)}`);
-
-beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(38, 20));
-});
-afterAll(async () => {
-  await remove();
-});
+const { directory, data, out } = await temporaryRuns(38, 20);
 
 /** Two epochs of 3 steps: 16, 16 and 6 rows. */
 const config = { batchSize: 16, microBatch: 2, epochs: 2, seed: 9 };

@@ -1,7 +1,7 @@
 /** Held-out rows: what they are, what is chosen by them, and that stops and other numbers of workers change none of it. */
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { stateSha256 } from '../../../src/coordinator/node/checkpoint-files.js';
 import { openRunFolder } from '../../../src/coordinator/node/run-folder.js';
 import { holdOut } from '../../../src/coordinator/dataset/sampler.js';
@@ -14,31 +14,23 @@ import {
   type TrainOptions,
 } from '../../../src/index.js';
 import { operationalError } from '../../support/compute/errors.js';
-import { idxHeader, temporaryDataset, writeIdxSet } from '../../support/inputs/idx-files.js';
-import { metricsOf, trainRun } from '../../support/processes/runs.js';
+import { idxHeader, writeIdxSet } from '../../support/inputs/idx-files.js';
+import { metricsOf, temporaryRuns, trainRun } from '../../support/processes/runs.js';
 
-let directory: string;
-let remove: () => Promise<void>;
-let data: string;
 let whole: Summary;
 let options: TrainOptions;
-let folders = 0;
-const out = (): string => join(directory, `run-${String(folders++)}`);
 
 /** Of 58 rows 20 are held out: 38 make steps of 16, 16 and 6 rows. */
 const [rows, validation, seed] = [58, 20, 4];
 const { heldOut } = holdOut(rows, validation, seed);
+const { directory, data, out } = await temporaryRuns(rows, 20);
 
 beforeAll(async () => {
-  ({ directory, data, remove } = await temporaryDataset(rows, 20));
   const config = { batchSize: 16, microBatch: 2, epochs: 4, learningRate: 5e-3, lrGamma: 1, seed };
   options = { ...config, validation, keepBest: true, logEvery: 2, tensorboard: true, data };
   ({ summary: whole } = await trainRun({ ...options, workers: 2, out: out() }));
   // Neither the first nor the last, so that it can be lost.
   expect(whole.best?.step).toBe(9);
-});
-afterAll(async () => {
-  await remove();
 });
 
 /** The rows of metrics.csv without what depends on the clock. */

@@ -1,7 +1,20 @@
 /** Whole training runs, on real worker threads. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import { train, type Summary, type TrainMetric, type TrainOptions } from '../../../src/index.js';
+import { temporaryDataset } from '../inputs/idx-files.js';
+
+/** A folder for the tests of a file, with the first rows of MNIST in `data`, and `out()`, a new run's in it; gone when they end. */
+export async function temporaryRuns(
+  rows: number,
+  testRows: number,
+): Promise<{ directory: string; data: string; out: () => string }> {
+  const { directory, data, remove } = await temporaryDataset(rows, testRows);
+  afterAll(remove);
+  let folders = 0;
+  return { directory, data, out: () => join(directory, `run-${String(folders++)}`) };
+}
 
 /** A run's metrics and its summary; `onMetric` sees each metric as it comes. */
 export async function trainRun(
