@@ -24,15 +24,22 @@ export const runsCommand = command('runs', 'list runs, or compare two', async ({
 });
 
 function list(runs: readonly RunEntry[]): string {
-  const lines = runs.map(({ name, started, state, step, accuracy, imagesPerSecond }) => [
+  const validated = runs.some(({ validationAccuracy }) => validationAccuracy !== null);
+  const lines = runs.map(({ name, started, state, step, accuracy, validationAccuracy, imagesPerSecond }) => [
     name,
     started === null ? '-' : `${started.slice(0, 10)} ${started.slice(11, 16)}`,
     state,
     String(step),
-    accuracy === null ? '-' : `${accuracy.toFixed(2)} %`,
+    ...(validated ? [percent(validationAccuracy)] : []),
+    percent(accuracy),
     imagesPerSecond === null ? '-' : imagesPerSecond.toFixed(0),
   ]);
-  return table([['name', 'started (UTC)', 'state', 'steps', 'accuracy', 'images/s'], ...lines]);
+  const scores = validated ? ['validation', 'test'] : ['test'];
+  return table([['name', 'started (UTC)', 'state', 'steps', ...scores, 'images/s'], ...lines]);
+}
+
+function percent(value: number | null): string {
+  return value === null ? '-' : `${value.toFixed(2)} %`;
 }
 
 function differences({ runs, configuration, result }: RunComparison): string {

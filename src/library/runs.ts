@@ -5,7 +5,8 @@ import { readCheckpoint } from '../coordinator/node/checkpoint-files.js';
 import { metricsName } from '../coordinator/node/metrics-files.js';
 import { checkpointIn, resolveCheckpointPath, runFolders } from '../coordinator/node/run-folder.js';
 import { RunLock } from '../coordinator/node/run-lock.js';
-import { parseMetrics, type ReportedMetric } from '../coordinator/metrics/metric-lines.js';
+import { parseMetrics, type ReportedEvaluation, type ReportedMetric } from '../coordinator/metrics/metric-lines.js';
+import type { Split } from '../coordinator/session/evaluation.js';
 import { readRegularFile } from '../files/regular-file.js';
 import { OperationalError, usageError } from '../shared/errors.js';
 import { checkOptions } from './options.js';
@@ -27,8 +28,10 @@ export interface RunEntry {
   readonly state: 'running' | 'finished' | 'stopped' | 'empty';
   /** Steps since training began, as far as they were written down. */
   readonly step: number;
-  /** In percent, of its last evaluation; null before. */
+  /** In percent, of the test set, which a run with held-out rows sees at its end alone; null before. */
   readonly accuracy: number | null;
+  /** In percent, of the held-out rows when they were last scored; null before, and where none are. */
+  readonly validationAccuracy: number | null;
   /** Between its last lines of the log; null before. */
   readonly imagesPerSecond: number | null;
 }
@@ -59,7 +62,8 @@ async function entryOf(directory: string): Promise<RunEntry | null> {
     started: metrics.find((metric) => metric.kind === 'start')?.time ?? null,
     state: running ? 'running' : ended,
     step: metrics.reduce((most, { step }) => Math.max(most, step), 0),
-    accuracy: metrics.findLast((metric) => metric.kind === 'evaluation')?.accuracy ?? null,
+    accuracy: lastAccuracy(metrics, 'test'),
+    validationAccuracy: lastAccuracy(metrics, 'validation'),
     imagesPerSecond: metrics.findLast((metric) => metric.kind === 'step')?.imagesPerSecond ?? null,
   };
 }
@@ -67,6 +71,11 @@ async function entryOf(directory: string): Promise<RunEntry | null> {
 async function metricsIn(directory: string): Promise<readonly ReportedMetric[]> {
   const text = await readRegularFile(join(directory, metricsName)).then(String, () => '');
   return parseMetrics(text, Infinity);
+}
+
+function lastAccuracy(metrics: readonly ReportedMetric[], split: Split): number | null {
+  const ofSplit = metrics.filter((metric) => metric.kind === 'evaluation' && (metric.split ?? 'test') === split);
+  return (ofSplit.at(-1) as ReportedEvaluation | undefined)?.accuracy ?? null;
 }
 
 /** What two runs have of one thing. */
@@ -119,8 +128,9 @@ async function factsOf(run: string): Promise<{ configuration: Facts; result: Fac
     },
     result: {
       step,
-      accuracy: metrics.findLast((metric) => metric.kind === 'evaluation')?.accuracy ?? 'none',
-      loss: lastStep?.loss ?? 'none',
+      accuracy: lastAccuracy(metrics, 'test') ?? 'none',
+      validationAccuracy: lastAccuracy(metrics, 'validation') ?? 'none',
+      trainLoss: metrics.findLast((metric) => metric.kind === 'evaluation')?.trainLoss ?? 'none',
       imagesPerSecond: lastStep?.imagesPerSecond ?? 'none',
       parametersSha256,
     },

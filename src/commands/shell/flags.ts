@@ -322,7 +322,7 @@ export const flags = {
       operand: 'several',
     },
     folder: { flag: 'folder', kind: 'text', describe: 'folder of the runs', otherwise: 'runs' },
-    json,
+    json: { ...json, describe: 'print JSON: an array of runs, or one object for compare' },
   },
   demo: {
     run,

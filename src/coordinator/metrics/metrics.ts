@@ -84,11 +84,13 @@ export interface Summary extends Omit<Accuracy, 'loss'> {
   readonly testLoss: number;
   /** How the held-out rows were scored at the end, and the best score of an epoch; null where none are held out. */
   readonly validation: Accuracy | null;
-  readonly best: ValidationScore | null;
+  readonly best: (ValidationScore & Pick<Accuracy, 'accuracy'>) | null;
   readonly dataset: string;
   readonly step: number;
   readonly steps: number;
   readonly config: TrainConfig;
+  /** Options that the run has been allowed to change when it was resumed, see `Checkpoint`. */
+  readonly overridden: readonly string[];
   /** Of all processes. */
   readonly workers: number;
   readonly processes: number;

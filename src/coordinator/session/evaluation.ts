@@ -18,6 +18,11 @@ export interface Accuracy {
   readonly loss: number;
 }
 
+/** Accuracy in percent. */
+export function percentCorrect({ correct, total }: Pick<Accuracy, 'correct' | 'total'>): number {
+  return (100 * correct) / total;
+}
+
 /** What is scored: the test set, or the rows of the training split that are held out. */
 export type Split = 'test' | 'validation';
 
@@ -71,7 +76,7 @@ export async function evaluateGroup(
     const error = notFinite(unanswered, total);
     throw job === null ? error : new CommonEnd(error);
   }
-  return { correct, total, accuracy: (100 * correct) / total, loss: meanLoss(units, total) };
+  return { correct, total, accuracy: percentCorrect({ correct, total }), loss: meanLoss(units, total) };
 }
 
 /**
@@ -82,7 +87,7 @@ export function accuracyOf(test: TestSplit, loss: Loss): Accuracy {
   const total = test.labels.length;
   const { correct, unanswered, lossUnits: units } = scoreRows(test, loss, 0, total);
   if (unanswered > 0) throw notFinite(unanswered, total);
-  return { correct, total, accuracy: (100 * correct) / total, loss: meanLoss(units, total) };
+  return { correct, total, accuracy: percentCorrect({ correct, total }), loss: meanLoss(units, total) };
 }
 
 interface Score {

@@ -3,7 +3,7 @@ import { messageOf, OperationalError } from '../../shared/errors.js';
 import { counted, shellWord } from '../../shared/text.js';
 import { CommonEnd, fromFirst, together } from '../session/agreement.js';
 import { networkSha256, stateSha256, unsoundField, type Checkpoint } from '../checkpoint/checkpoint.js';
-import type { Accuracy, Split } from '../session/evaluation.js';
+import { percentCorrect, type Accuracy, type Split } from '../session/evaluation.js';
 import { arithmeticOf } from '../checkpoint/golden-hashes.js';
 import type { EvaluationMetric, InitialWeights, StartMetric } from '../metrics/metrics.js';
 import type { Progress, StepMetric, Summary, TrainMetric } from '../metrics/metrics.js';
@@ -248,17 +248,19 @@ class TrainingRun {
     const { trainMs, images } = this.#figures;
     if (this.accuracy === null) throw new Error('a summary needs an evaluation');
     const saved = this.#session.save();
+    const { best } = this.#selection;
     const { loss: testLoss, ...accuracy } = this.accuracy;
     const summary: Summary = {
       kind: 'summary',
       ...accuracy,
       testLoss,
       validation: this.#validation,
-      best: this.#selection.best,
+      best: best && { ...best, accuracy: percentCorrect(best) },
       dataset,
       step,
       steps: step,
       config,
+      overridden: this.#overridden(),
       workers: allWorkers,
       processes: job?.processes ?? 1,
       engine: engine.name,

@@ -85,7 +85,7 @@ it('keeps its number of epochs, by which its rate goes, where a run goes on', as
     workers: 1,
     maxSteps: 2,
   });
-  expect(summary.config.epochs).toBe(4);
+  expect([summary.config.epochs, summary.overridden]).toEqual([4, ['epochs']]);
 });
 
 describe('its network', () => {

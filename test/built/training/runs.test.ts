@@ -1,9 +1,9 @@
 /** What runs there are, and what differs between two. */
-import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { RunLock } from '../../../src/coordinator/node/run-lock.js';
-import { compareRuns, listRuns } from '../../../src/index.js';
+import { compareRuns, listRuns, type Summary } from '../../../src/index.js';
 import { cli } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
 import { temporaryRuns, trainRun } from '../../support/processes/runs.js';
@@ -20,6 +20,7 @@ beforeAll(async () => {
   await trainRun({ ...config, data, maxSteps: 2, learningRate: 0.01, out: join(folder, 'second') });
   await cp(join(folder, 'second'), join(folder, 'killed'), { recursive: true });
   await rm(join(folder, 'killed/summary.json'));
+  await trainRun({ ...config, data, validation: 6, epochs: 1, out: join(folder, 'validated') });
   await mkdir(join(folder, 'empty'));
   await mkdir(join(folder, 'running'));
   await RunLock.take(join(folder, 'running'));
@@ -29,12 +30,13 @@ beforeAll(async () => {
 it('are listed with what became of them, the newest first', async () => {
   const runs = await listRuns({ folder });
   expect(runs.map(({ name, state, step }) => [name, state, step])).toEqual([
+    ['validated', 'finished', 2],
     ['second', 'finished', 2],
     ['killed', 'stopped', 2],
     ['first', 'finished', 1],
     ['running', 'running', 0],
   ]);
-  expect(runs[0]).toMatchObject({ accuracy: expect.any(Number) as number, directory: join(folder, 'second') });
+  expect(runs[1]).toMatchObject({ accuracy: expect.any(Number) as number, directory: join(folder, 'second') });
   expect(await listRuns({ folder: join(directory, 'none') })).toEqual([]);
 });
 
@@ -79,10 +81,21 @@ it('are given names, which stand for their folders', async () => {
   }
 });
 
+it('keep the score of held-out rows, which a choice is made by, apart from that of the test set', async () => {
+  const [validated, without] = await listRuns({ folder });
+  const scores = await readFile(join(folder, 'validated/summary.json'), 'utf8');
+  const { accuracy, validation } = JSON.parse(scores) as Summary;
+  expect(validated).toMatchObject({ accuracy, validationAccuracy: validation?.accuracy });
+  expect(without?.validationAccuracy).toBeNull();
+  const { result } = await compareRuns([join(folder, 'validated'), join(folder, 'second')]);
+  const compared = result.find(({ what }) => what === 'validationAccuracy')?.values;
+  expect(compared).toEqual([String(validation?.accuracy), 'none']);
+});
+
 it('as a table, and a usage error for what is neither list nor comparison', async () => {
   const { stdout } = await cli(['runs'], { cwd: directory });
   expect(stdout).toMatch(
-    /^name +started \(UTC\) +state +steps +accuracy +images\/s\nsecond +\d{4}-\d\d-\d\d \d\d:\d\d +finished +2 /,
+    /^name +started \(UTC\) +state +steps +validation +test +images\/s\nvalidated +\d{4}-\d\d-\d\d \d\d:\d\d +finished +2 /,
   );
   expect(await cli(['runs', 'compare', 'first'], { cwd: directory })).toMatchObject({ code: 2, stdout: '' });
   expect(await cli(['runs', 'none'], { cwd: directory })).toMatchObject({ code: 2, stdout: '' });
