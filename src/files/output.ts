@@ -13,7 +13,7 @@ export async function refuseInputs(out: string, inputs: readonly string[]): Prom
   for (const input of inputs) {
     const other = await statOf(input);
     if (other === null || !isSame(own, other)) continue;
-    throw usageError(`writing ${out} would replace ${input}, which is read; choose another file to write`);
+    throw usageError(`writing ${out} would replace ${input}, which is in use; choose another file to write`);
   }
 }
 

@@ -5,7 +5,7 @@ import { usageError } from '../shared/errors.js';
 import { checkOptions } from './options.js';
 import { refuseInputs, writeOutput } from '../files/output.js';
 import { version } from './version.js';
-import { openWeights } from './network/weights.js';
+import { networkFiles, openWeights } from './network/weights.js';
 
 export interface ExportOptions {
   /** A run's folder, a checkpoint, or a PyTorch or safetensors file; default the newest run under `runs/`. */
@@ -41,7 +41,7 @@ export async function exportWeights(options: ExportOptions): Promise<Exported> {
     throw usageError(`\`format\` must be ${weightFormats.join(', ')}, not "${format as string}"`);
   }
   const { path, weights, parametersSha256 } = await openWeights(checkpoint ?? (await newestRun()), options);
-  await refuseInputs(out, [path]);
+  await refuseInputs(out, await networkFiles(out, [path]));
   const bytes = await writeWeights(format, weights, version);
   await writeOutput(out, bytes);
   return { checkpoint: path, out, bytes: bytes.length, parametersSha256 };

@@ -1,16 +1,11 @@
 /** `report`: all that a run left behind, and what its network makes of the test set, as one HTML file. */
 import { dirname, join } from 'node:path';
 import { errorCode } from '../files/atomic-file.js';
-import {
-  bestName,
-  checkpointName,
-  previousCheckpointName,
-  type Checkpoint,
-} from '../coordinator/node/checkpoint-files.js';
+import { type Checkpoint } from '../coordinator/node/checkpoint-files.js';
 import { locateDataset, openDataset } from '../coordinator/node/dataset-files.js';
 import type { StartMetric } from '../coordinator/metrics/metrics.js';
-import { csvName, metricsName } from '../coordinator/node/metrics-files.js';
-import { newestRun, summaryName } from '../coordinator/node/run-folder.js';
+import { metricsName } from '../coordinator/node/metrics-files.js';
+import { newestRun } from '../coordinator/node/run-folder.js';
 import { reproductionOf, type Reproduction } from '../coordinator/training/reproduction.js';
 import { FileTooLargeError, IrregularFileError, readRegularFile } from '../files/regular-file.js';
 import { renderReport } from '../report/report.js';
@@ -29,7 +24,7 @@ import { areTexts, groupOptions, ignore, checkOptions } from './options.js';
 import type { GroupOptions, OptionKinds } from './options.js';
 import { refuseInputs, writeOutput } from '../files/output.js';
 import { version } from './version.js';
-import { openEach, openWeights, scoredNetwork } from './network/weights.js';
+import { networkFiles, openEach, openWeights, scoredNetwork } from './network/weights.js';
 
 export interface ReportOptions extends GroupOptions {
   /** A run's folder or a checkpoint in it; default the newest run under `runs/`. */
@@ -67,12 +62,13 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   const run = dirname(path);
   const out = options.out ?? join(run, 'report.html');
   const location = await locateDataset(options.data);
-  const inputs = [checkpointName, previousCheckpointName, bestName, metricsName, csvName, summaryName].map((name) =>
-    join(run, name),
-  );
-  await refuseInputs(out, [path, ...inputs, ...Object.values(location.files).map((file) => file.path)]);
-  const dataset = await openDataset(location);
   const others = await openEach(committee, { best: options.best });
+  const networks = [opened, ...others].map((network) => network.path);
+  await refuseInputs(out, [
+    ...(await networkFiles(out, networks)),
+    ...Object.values(location.files).map((file) => file.path),
+  ]);
+  const dataset = await openDataset(location);
   const inferences = await inferEach([opened, ...others].map(scoredNetwork), dataset, options);
   const inference = at(inferences, 0);
   const onNote = options.onNote ?? ignore;
@@ -90,7 +86,7 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   const lines = parseMetrics(metrics, options.best === true ? Infinity : checkpoint.step);
   const data: ReportData = {
     ...reportData({ run, checkpoint, perEpoch, exact, command }, lines, inference.test),
-    committee: committeeOf([path, ...others.map((other) => other.path)], inferences),
+    committee: committeeOf(networks, inferences),
   };
   await writeOutput(out, await renderReport(data));
   return { out, accuracy: inference.accuracy };

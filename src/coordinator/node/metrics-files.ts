@@ -18,9 +18,22 @@ const eventsPrefix = 'events.out.tfevents.';
 
 const csvHead = `${['step', 'epoch', ...figureNames].join(',')}\n`;
 
-/** Whether there are event files in a folder. */
-export async function hasEventFiles(directory: string): Promise<boolean> {
-  return (await readdir(directory).catch(() => [])).some((name) => name.startsWith(eventsPrefix));
+/** The names of the event files in a folder. */
+export async function eventFiles(directory: string): Promise<string[]> {
+  return (await readdir(directory).catch(() => [])).filter((name) => name.startsWith(eventsPrefix));
+}
+
+/** What the first line of a run's metrics.jsonl begins with, see `StartMetric`; a kill may have left less of it. */
+const firstWords = '{"kind":"start"';
+
+/** The names of what a run's metrics would replace, where its metrics.jsonl is none of a run; what takes lines alone may be there. */
+export async function foreignMetrics(directory: string): Promise<string[]> {
+  const path = join(directory, metricsName);
+  const stats = await stat(path).catch(() => null);
+  if (stats?.isFile() === false) return [];
+  const text = stats === null ? null : await readRegularFile(path).then(String, () => null);
+  const isOfRun = text !== null && (text.startsWith(firstWords) || firstWords.startsWith(text));
+  return isOfRun ? [] : [metricsName, csvName];
 }
 
 export class MetricsFiles {
@@ -124,7 +137,7 @@ export class MetricsFiles {
 
   /** TensorBoard reads the files of a folder in the order of their names: by seconds, and of equal ones by the last number. */
   async #newEventsName(): Promise<string> {
-    const names = (await readdir(this.#directory)).filter((name) => name.startsWith(eventsPrefix));
+    const names = await eventFiles(this.#directory);
     const last = Math.max(0, ...names.map((name) => Number.parseInt(name.slice(eventsPrefix.length), 10) || 0));
     const seconds = String(Math.max(Math.floor(now()), last)).padStart(10, '0');
     return `${eventsPrefix}${seconds}.mnist-ddp.${String(names.length).padStart(6, '0')}`;

@@ -20,7 +20,7 @@ import {
 import { temporaryName, writeFileAtomically } from '../../files/atomic-file.js';
 import { bestName, checkpointName, previousCheckpointName, readCheckpoint } from './checkpoint-files.js';
 import { writeBest, writeCheckpoint, type Checkpoint } from './checkpoint-files.js';
-import { csvName, hasEventFiles, MetricsFiles, metricsName } from './metrics-files.js';
+import { csvName, eventFiles, foreignMetrics, MetricsFiles, metricsName } from './metrics-files.js';
 import { lockName, RunLock } from './run-lock.js';
 import type { Metric, RunStore } from '../training/run-recorder.js';
 
@@ -61,7 +61,7 @@ export async function openRunFolder(request: RunFolderRequest): Promise<RunFolde
   try {
     for (const name of replacedNames) await refuseIrregular(join(directory, name));
     await refuseSame([...replacedNames, metricsName, csvName].map((name) => join(directory, name)));
-    if (loaded === null) await refuseCheckpoint(directory);
+    if (loaded === null) await refuseOthers(directory);
     await probe(directory);
     for (const name of [...replacedNames, metricsName, csvName, lockName, probeName]) {
       await removeStaleTemporaries(join(directory, name), true);
@@ -71,7 +71,7 @@ export async function openRunFolder(request: RunFolderRequest): Promise<RunFolde
     throw error;
   }
   const isNewest = loaded !== null && (await leadToSame(loaded, join(directory, checkpointName)));
-  const tensorboard = request.tensorboard === true || (loaded !== null && (await hasEventFiles(directory)));
+  const tensorboard = request.tensorboard === true || (loaded !== null && (await eventFiles(directory)).length > 0);
   return new RunFolder(directory, lock, { checkpointIsKnown: isNewest, isNew: !existed, tensorboard });
 }
 
@@ -190,6 +190,14 @@ export async function newestRun(cwd: string = process.cwd()): Promise<string> {
   throw new OperationalError('CHECKPOINT_MISSING', message);
 }
 
+/** What a run's folder has of it, by their paths; nothing where a folder is no run's. */
+export async function filesOfRun(directory: string): Promise<string[]> {
+  const isRun = (await checkpointIn(directory)) !== null || (await isThere(join(directory, metricsName)));
+  if (!isRun) return [];
+  const names = [...replacedNames, metricsName, csvName, lockName, ...(await eventFiles(directory))];
+  return names.map((name) => join(directory, name));
+}
+
 /** The folders in a folder of runs, by name; none where there is no such folder. */
 export async function runFolders(runs: string = runsName): Promise<string[]> {
   const entries = await readdir(runs, { withFileTypes: true }).catch(() => []);
@@ -236,7 +244,7 @@ async function bestIn(run: string, isFolder: boolean): Promise<string> {
   if (!isFolder) throw usageError(`\`best\` is about a run's folder, and ${run} is a file; name the folder`);
   const path = join(run, bestName);
   if (await isThere(path)) return path;
-  const message = `the folder ${run} holds no ${bestName}; train with \`validation\` and \`keepBest\`, or leave \`best\` out`;
+  const message = `the folder ${run} holds no ${bestName}, which a run with held-out rows keeps where it is told to; leave \`best\` out`;
   throw new OperationalError('CHECKPOINT_MISSING', message);
 }
 
@@ -267,14 +275,20 @@ export async function checkpointIn(directory: string): Promise<string | null> {
   return null;
 }
 
-async function refuseCheckpoint(directory: string): Promise<void> {
-  if ((await checkpointIn(directory)) === null) {
-    if (!(await isThere(join(directory, bestName)))) return;
-    const best = `${directory} holds the best network of another run, ${bestName}`;
-    throw new OperationalError('OUT_IN_USE', `${best}; move it away, or choose another \`out\``);
+/** A new run leaves alone what it would replace, but for the metrics of a run that was killed before its first checkpoint. */
+async function refuseOthers(directory: string): Promise<void> {
+  const choose = 'choose another `out`';
+  if ((await checkpointIn(directory)) !== null) {
+    const message = `${directory} holds a checkpoint of another run; resume it with \`resume\` ${shellWord(directory)}, or ${choose}`;
+    throw new OperationalError('OUT_IN_USE', message);
   }
-  const message = `${directory} holds a checkpoint of another run; resume it with \`resume\` ${shellWord(directory)}, or choose another \`out\``;
-  throw new OperationalError('OUT_IN_USE', message);
+  for (const name of [bestName, summaryName, ...(await foreignMetrics(directory))]) {
+    if (!(await isThere(join(directory, name)))) continue;
+    throw new OperationalError(
+      'OUT_IN_USE',
+      `${directory} holds a ${name} that is not this run's; move it away, or ${choose}`,
+    );
+  }
 }
 
 /** What a run replaces is a regular file, or not there yet: anything else would swallow it. */

@@ -1,5 +1,6 @@
 /** Trained networks from wherever they come: runs, checkpoints, and files of other programs. */
 import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { ScoredNetwork } from './inference.js';
 import { trainedNetwork } from '../../coordinator/checkpoint/trained-network.js';
 import {
@@ -8,7 +9,8 @@ import {
   readCheckpoint,
   type Checkpoint,
 } from '../../coordinator/node/checkpoint-files.js';
-import { resolveCheckpointPath } from '../../coordinator/node/run-folder.js';
+import { filesOfRun, resolveCheckpointPath } from '../../coordinator/node/run-folder.js';
+import { followLinks } from '../../files/atomic-file.js';
 import { openRegularFile, readRegularFile } from '../../files/regular-file.js';
 import { maxWeightsFileBytes, readWeights } from '../../interchange/formats.js';
 import type { Weights } from '../../interchange/weights.js';
@@ -64,6 +66,12 @@ export async function openEach(runsOrFiles: readonly string[], options: OpenWeig
   const opened: OpenWeights[] = [];
   for (const runOrFile of runsOrFiles) opened.push(await openWeights(runOrFile, options));
   return opened;
+}
+
+/** Files that may not be written over: those of the networks, and all of their runs and of a run in whose folder `out` lies. */
+export async function networkFiles(out: string, paths: readonly string[]): Promise<string[]> {
+  const folders = new Set([...paths, await followLinks(out)].map((path) => dirname(path)));
+  return [...paths, ...(await Promise.all([...folders].map(filesOfRun))).flat()];
 }
 
 /** As inference takes it. */

@@ -1,6 +1,6 @@
 /** Jobs that are started again and again, told to save, and left behind by machines that are gone. */
 import { once } from 'node:events';
-import { cp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -42,6 +42,20 @@ describe('one command for a job that is started again and again', () => {
     const { metrics } = await trainRun(options);
     const { stdout } = await cli(['report', options.out, '--data', data, '--workers', '1']);
     expect([metrics[0]?.kind, stdout]).toEqual(['start', `${join(options.out, 'report.html')}\n`]);
+  });
+
+  it.each([
+    ['summary.json', '{}'],
+    ['metrics.jsonl', '{"loss":1}\n'],
+    ['metrics.csv', 'a,b\n'],
+  ])('leaves alone a %s that another program wrote', async (name, text) => {
+    const folder = out();
+    await mkdir(folder);
+    await writeFile(join(folder, name), text);
+    const { code, message } = await operationalError(() => trainRun({ ...config, data, workers: 1, out: folder }));
+    expect([code, message]).toEqual(['OUT_IN_USE', expect.stringContaining(`holds a ${name} that is not this run's;`)]);
+    expect(await readdir(folder)).toEqual([name]);
+    expect(await readFile(join(folder, name), 'utf8')).toBe(text);
   });
 
   it('needs a folder, and no other run', async () => {

@@ -90,24 +90,26 @@ it('is no folder that is not there', async () => {
   expect(await readdir(directory)).toEqual([]);
 });
 
-it('is never one that the command reads, under any name', async () => {
-  await cp(run, at('run'), { recursive: true });
+it('is never one that the command reads, nor a file of a run, under any name', async () => {
+  for (const name of ['run', 'other']) await cp(run, at(name), { recursive: true });
   await cp(data, at('data'), { recursive: true });
   await symlink(at('run/checkpoint.msgpack'), at('link'));
   const before = await readFile(at('run/checkpoint.msgpack'));
   const writers = [
-    ...['link', 'run/checkpoint.msgpack'].map(
+    ...['link', 'run/checkpoint.msgpack', 'run/metrics.csv', 'other/summary.json'].map(
       (out) => () => exportWeights({ checkpoint: at('run'), format: 'pytorch', out: at(out) }),
     ),
+    () => report({ run: at('run'), committee: [at('other')], data: at('data'), out: at('other/checkpoint.msgpack') }),
     ...['link', 'run/metrics.jsonl', 'run/summary.json', 'data/t10k-labels-idx1-ubyte'].map(
       (out) => () => report({ run: at('run'), data: at('data'), out: at(out) }),
     ),
   ];
   for (const write of writers) {
     const { code, message } = await operationalError(write);
-    expect([code, message]).toEqual(['USAGE', expect.stringMatching(/^writing .+ would replace .+, which is read;/)]);
+    expect([code, message]).toEqual(['USAGE', expect.stringMatching(/^writing .+ would replace .+, which is in use;/)]);
   }
-  expect((await readFile(at('run/checkpoint.msgpack'))).equals(before)).toBe(true);
+  for (const name of ['run', 'other'])
+    expect((await readFile(at(`${name}/checkpoint.msgpack`))).equals(before)).toBe(true);
 });
 
 describe('a link', () => {
