@@ -19,7 +19,7 @@ export const runsCommand = command('runs', 'list runs, or compare two', async ({
       'runs alone lists them, and runs compare RUN RUN compares two; see mnist-ddp runs --help',
     );
   }
-  const comparison = await compareRuns([first, second]);
+  const comparison = await compareRuns([first, second], { folder });
   process.stdout.write(json ? jsonLine(comparison) : differences(comparison));
 });
 

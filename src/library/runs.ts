@@ -94,15 +94,19 @@ export interface RunComparison {
 }
 
 /**
- * What differs between two runs, each named by its folder, its name under `runs/` or a checkpoint.
+ * What differs between two runs, each named by its folder, its name under `folder` or a checkpoint.
  * @throws OperationalError USAGE, CHECKPOINT_MISSING, CHECKPOINT_INVALID
  */
-export async function compareRuns(runs: readonly [string, string]): Promise<RunComparison> {
+export async function compareRuns(
+  runs: readonly [string, string],
+  options: ListRunsOptions = {},
+): Promise<RunComparison> {
   const given: unknown = runs;
   if (!Array.isArray(given) || given.length !== 2 || !given.every((run) => typeof run === 'string')) {
     throw usageError('two runs are compared: name both');
   }
-  const [first, second] = [await factsOf(runs[0]), await factsOf(runs[1])];
+  checkOptions(options, { folder: 'text' });
+  const [first, second] = [await factsOf(runs[0], options), await factsOf(runs[1], options)];
   return {
     runs,
     configuration: differences(first.configuration, second.configuration),
@@ -112,8 +116,9 @@ export async function compareRuns(runs: readonly [string, string]): Promise<RunC
 
 type Facts = Readonly<Record<string, string | number>>;
 
-async function factsOf(run: string): Promise<{ configuration: Facts; result: Facts }> {
-  const path = await resolveCheckpointPath(run);
+async function factsOf(run: string, { folder }: ListRunsOptions): Promise<{ configuration: Facts; result: Facts }> {
+  const named = folder !== undefined && basename(run) === run ? join(folder, run) : run;
+  const path = await resolveCheckpointPath(named);
   const { config, dataset, engine, worldSize, init, overridden, step, parametersSha256 } = await readCheckpoint(path);
   const metrics = (await metricsIn(dirname(path))).filter((metric) => metric.step <= step);
   const lastStep = metrics.findLast((metric) => metric.kind === 'step');

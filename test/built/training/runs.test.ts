@@ -49,6 +49,8 @@ it('are compared in what was asked for and in what came of it, by folder, name o
     configuration: [],
     result: [],
   });
+  const elsewhere = ['runs', 'compare', 'first', 'second', '--folder', folder];
+  expect((await cli(elsewhere)).stdout).toMatch(/^ +first +second\n/);
   const { code, stdout } = await cli(['runs', 'compare', 'first', 'second'], { cwd: directory });
   expect([code, stdout]).toEqual([
     0,
