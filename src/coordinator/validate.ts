@@ -51,11 +51,14 @@ export function resolveConfig(options: ConfigOptions): TrainConfig {
 }
 
 /**
- * What a recipe sets; nothing where none is given.
+ * What a recipe sets, with the defaults of what others set; nothing where none is given.
  * @throws OperationalError USAGE
  */
 export function recipeOf(name: Recipe | undefined): Partial<TrainConfig> {
-  return name === undefined ? {} : recipes[word('recipe', name, recipeNames)];
+  if (name === undefined) return {};
+  const keys = new Set(Object.values(recipes).flatMap((recipe) => Object.keys(recipe) as (keyof TrainConfig)[]));
+  const defaults = Object.fromEntries([...keys].map((key) => [key, defaultConfig[key]]));
+  return { ...defaults, ...recipes[word('recipe', name, recipeNames)] };
 }
 
 /**

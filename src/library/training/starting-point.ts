@@ -11,7 +11,7 @@ import { runFolderOf, type RunFolder } from '../../coordinator/node/run-folder.j
 import { recipeOf, resolveConfig } from '../../coordinator/validate.js';
 import { leadToSame } from '../../files/atomic-file.js';
 import { OperationalError, usageError } from '../../shared/errors.js';
-import { defaultConfig, type TrainConfig } from '../../shared/model/config.js';
+import { defaultConfig, type Recipe, type TrainConfig } from '../../shared/model/config.js';
 import { openWeights, type OpenWeights } from '../network/weights.js';
 import { ignore } from '../options.js';
 import { namedRun } from '../runs.js';
@@ -81,7 +81,10 @@ export function configOf(resume: Checkpoint | null, options: TrainOptions): Trai
   for (const key of Object.keys(defaultConfig) as (keyof TrainConfig)[]) {
     if (key === 'patience' || (key === 'epochs' && config.schedule === 'step')) continue;
     if (options.override?.includes(key) === true) continue;
-    if (config[key] !== resume.config[key]) throw changed(key, resume.config[key], config[key]);
+    if (config[key] === resume.config[key]) continue;
+    throw options.recipe === undefined || key in asked
+      ? changed(key, resume.config[key], config[key])
+      : otherRecipe(options.recipe, key, resume.config[key], config[key]);
   }
   return config;
 }
@@ -91,6 +94,13 @@ export function changed(field: string, was: unknown, is: unknown): OperationalEr
   return new OperationalError(
     'CONFIGURATION_CHANGED',
     `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add \`override: ${field}\``,
+  );
+}
+
+function otherRecipe(recipe: Recipe, key: string, was: unknown, is: unknown): OperationalError {
+  return new OperationalError(
+    'CONFIGURATION_CHANGED',
+    `the run to resume has ${key} ${String(was)}, and the recipe ${recipe} ${String(is)}, which would change its result: leave \`recipe\` out`,
   );
 }
 
@@ -105,7 +115,7 @@ export async function openFolder(options: TrainOptions, resumed: OpenCheckpoint 
   const folder = await openRunFolder({ out: directory, loaded, takeOver, tensorboard, onNote });
   try {
     if (goesOn) await refuseOvertaken(resumed, folder.directory);
-    else if (resumed !== null) await bringBest(resumed, folder, options);
+    if (resumed !== null) await bringBest(resumed, goesOn ? null : folder, options);
     return folder;
   } catch (error) {
     await folder.close();
@@ -120,19 +130,21 @@ async function refuseOvertaken({ path, checkpoint }: OpenCheckpoint, directory: 
   throw new OperationalError('OUT_IN_USE', `another run has written to ${directory} just now; resume it again`);
 }
 
-/** The best network so far lies beside the checkpoint, and goes with it to another folder; where it does not, that is said. */
+/**
+ * The best network so far lies beside the checkpoint, and goes with it to another folder; where it does not, that is said.
+ * @param folder null where the run goes on in its own, where a kill may have left the network of a later step, which it trains again
+ */
 async function bringBest(
   { path, checkpoint }: OpenCheckpoint,
-  folder: RunFolder,
+  folder: RunFolder | null,
   options: TrainOptions,
 ): Promise<void> {
   const { best, keepBest } = checkpoint;
   if (best === null || !(keepBest || options.keepBest === true)) return;
   const beside = await readCheckpoint(join(dirname(path), bestName)).catch(() => null);
-  const isIt =
-    beside?.best?.step === best.step && beside.best.correct === best.correct && beside.best.loss === best.loss;
-  if (isIt) {
-    await folder.writeBest(beside);
+  if (folder === null && beside !== null) return;
+  if (beside?.best?.step === best.step && beside.best.correct === best.correct && beside.best.loss === best.loss) {
+    await folder?.writeBest(beside);
     return;
   }
   const epoch = `epoch ${String(best.epoch)}, the best so far,`;

@@ -88,6 +88,23 @@ it('keeps its number of epochs, by which its rate goes, where a run goes on', as
   expect([summary.config.epochs, summary.overridden]).toEqual([4, ['epochs']]);
 });
 
+it('goes on with its recipe alone, whose name stands for all that it sets', async () => {
+  const folder = out();
+  await trainRun({ ...options, workers: 1, out: folder, maxSteps: 1 });
+  const resume = { resume: folder, data, workers: 1, maxSteps: 2 };
+  const refused: string[] = [];
+  for (const recipe of ['reference', 'better'] as const) {
+    refused.push((await operationalError(() => trainRun({ ...resume, recipe }))).message);
+  }
+  expect(refused).toEqual([
+    expect.stringMatching(
+      /^the run to resume has learningRate 0.003, and the recipe reference 0.001, .*: leave `recipe`/,
+    ),
+    expect.stringMatching(/^the run to resume has epochs 3, and the recipe better \d+, which .*: leave `recipe` out$/),
+  ]);
+  expect((await trainRun({ ...resume, recipe: 'better', epochs: 3 })).summary.step).toBe(2);
+});
+
 describe('its network', () => {
   it('is the average, for plain pixels, wherever it is used: with the score and the name of the run', async () => {
     const { correct, testLoss: loss, parametersSha256 } = whole;

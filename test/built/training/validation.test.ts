@@ -218,11 +218,22 @@ describe('the best network', () => {
     ]);
   });
 
+  it('is missed where a run goes on in its own folder without it', async () => {
+    const [folder, notes] = [out(), [] as string[]];
+    await cp(whole.out, folder, { recursive: true });
+    await rm(join(folder, 'best.msgpack'));
+    await trainRun({ data: options.data, resume: folder, onNote: (text) => notes.push(text) });
+    expect(notes.join('\n')).toMatch(/^warning: the network of epoch 3, the best so far, is not beside /m);
+  });
+
   it('of another run is not written over', async () => {
     const folder = out();
     await writeIdxSet(folder, 1, 1);
     await writeFile(join(folder, 'best.msgpack'), 'mine');
     const { code, message } = await operationalError(() => trainRun({ ...options, out: folder }));
-    expect([code, message]).toEqual(['OUT_IN_USE', expect.stringContaining('best network of another run')]);
+    expect([code, message]).toEqual([
+      'OUT_IN_USE',
+      expect.stringContaining("holds a best.msgpack that is not this run's"),
+    ]);
   });
 });
