@@ -32,7 +32,7 @@ export type { BenchmarkRow, KernelTime, Profile } from './coordinator/benchmark.
 export type { Checkpoint } from './coordinator/node/checkpoint-files.js';
 export type { LossSum, SavedLosses, ValidationScore } from './coordinator/checkpoint/checkpoint.js';
 export type { Hashes } from './coordinator/checkpoint/golden-hashes.js';
-export type { Accuracy, Split } from './coordinator/session/evaluation.js';
+export { splits, type Accuracy, type Split } from './coordinator/session/evaluation.js';
 export type { Simd } from './coordinator/session/host.js';
 export type { Gpu, Machine, Processor } from './coordinator/node/machine.js';
 export type {

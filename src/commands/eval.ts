@@ -1,20 +1,21 @@
-/** `mnist-ddp eval`: scores a trained network, or several as one, on the test set. */
+/** `mnist-ddp eval`: scores a trained network, or several as one. */
 import { evaluate, evaluateCommittee, OperationalError, type Evaluation } from '../index.js';
 import { command } from './shell/command.js';
 import { jsonLine, note } from './shell/output.js';
 
 export const evalCommand = command(
   'eval',
-  'score a trained network on the test set',
-  async ({ runs, checkpoint, json, ...options }) => {
+  'score a trained network on the test set, or on the rows that its run held out',
+  async ({ runs, checkpoint, split, json, ...options }) => {
     if (runs.length > 0 && checkpoint !== undefined) {
       throw new OperationalError('USAGE', 'name the checkpoint once: as RUN or with --checkpoint');
     }
+    if (split !== undefined && runs.length > 1) throw new OperationalError('USAGE', '--split is for one run');
     const shared = { ...options, onNote: note };
     const result =
       runs.length > 1
         ? await evaluateCommittee({ ...shared, checkpoints: runs })
-        : await evaluate({ ...shared, checkpoint: runs[0] ?? checkpoint });
+        : await evaluate({ ...shared, split, checkpoint: runs[0] ?? checkpoint });
     if (json) {
       process.stdout.write(jsonLine(result));
       return;
@@ -24,7 +25,8 @@ export const evalCommand = command(
       const together = `${String(result.members.length)} together: ${String(result.correct)} of ${String(result.total)} correct`;
       note(`${together}; they disagree about ${String(result.disagreements)}`);
     }
-    process.stdout.write(`Accuracy on test set: ${result.accuracy.toFixed(2)} %\n`);
+    const rows = split === 'validation' ? 'held-out rows' : 'test set';
+    process.stdout.write(`Accuracy on ${rows}: ${result.accuracy.toFixed(2)} %\n`);
   },
 );
 

@@ -9,5 +9,6 @@ export const exportCommand = command(
   async (options) => {
     const exported = await exportWeights({ ...options, onNote: note });
     nameWritten(exported.out);
+    note('its network takes pixels of 0 to 255: what divides them by 255, as ToTensor does, is read badly');
   },
 );

@@ -75,10 +75,15 @@ function show(metric: TrainMetric, display: ProgressDisplay): void {
     const { engine, why, simd, dataset, out } = metric;
     const vectors = simd === null ? '' : `, ${String(simd.bits)}-bit vectors`;
     const workers = counted(metric.workers, 'worker');
-    display.note(`${workers}, engine ${engine} (${why})${vectors}, data set ${dataset}; writing to ${out}`);
+    const from = metric.step === 0 ? '' : `, going on after step ${String(metric.step)}`;
+    display.note(`${workers}, engine ${engine} (${why})${vectors}, data set ${dataset}; writing to ${out}${from}`);
     if (typeof simd?.advice === 'string') display.note(simd.advice);
   }
   if (metric.kind === 'evaluation') display.evaluated(metric);
+  if (metric.kind === 'summary' && metric.best !== null) {
+    const { accuracy, epoch } = metric.best;
+    display.note(`held-out rows did best after epoch ${String(epoch)}: ${accuracy.toFixed(2)} %`);
+  }
   for (const line of linesOf(metric)) display.line(line);
 }
 

@@ -1,10 +1,11 @@
 /** `evaluate`: a trained network, or several as one, on the test set. */
-import { accuracyOf, type Accuracy } from '../coordinator/session/evaluation.js';
+import type { OpenDataset } from '../coordinator/node/dataset-files.js';
+import { accuracyOf, splits, type Accuracy, type Split } from '../coordinator/session/evaluation.js';
 import { newestRun } from '../coordinator/node/run-folder.js';
 import { assert, at, usageError } from '../shared/errors.js';
 import { defaultConfig } from '../shared/model/config.js';
 import { averageProbabilities, disagreements } from './network/committee.js';
-import { infer, inferEach, noteChance, type Inference } from './network/inference.js';
+import { infer, inferEach, inferHeldOut, noteChance, noteOtherData, type Inference } from './network/inference.js';
 import { areTexts, datasetOf, groupOptions, ignore, checkOptions } from './options.js';
 import type { GroupOptions, OptionKinds } from './options.js';
 import { openEach, openWeights, scoredNetwork, type OpenWeights } from './network/weights.js';
@@ -14,9 +15,12 @@ export interface EvaluateOptions extends GroupOptions {
   readonly checkpoint?: string | undefined;
   /** Whether the run's best network is meant, see `keepBest` of `train`; default false, its newest. */
   readonly best?: boolean | undefined;
+  /** Default `test`; `validation`: the rows of the training split that the run held out. */
+  readonly split?: Split | undefined;
 }
 
 export interface Evaluation extends Accuracy {
+  readonly split: Split;
   readonly checkpoint: string;
   readonly dataset: string;
   /** Optimiser steps of the checkpoint; null for another program's file. */
@@ -24,7 +28,7 @@ export interface Evaluation extends Accuracy {
   readonly parametersSha256: string;
 }
 
-export interface EvaluateCommitteeOptions extends Omit<EvaluateOptions, 'checkpoint'> {
+export interface EvaluateCommitteeOptions extends Omit<EvaluateOptions, 'checkpoint' | 'split'> {
   /** Two or more, each as in `evaluate`. */
   readonly checkpoints: readonly string[];
 }
@@ -38,13 +42,33 @@ export interface CommitteeEvaluation extends Accuracy {
   readonly disagreements: number;
 }
 
-/** Scores a trained network on the test set: the same figures with any number of workers. Throws OperationalError. */
+/** Scores a trained network: the same figures with any number of workers. Throws OperationalError. */
 export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluation> {
   checkOptions(options, optionKinds);
+  const { split = 'test', onNote = ignore } = options;
+  if (!splits.includes(split)) throw usageError(`\`split\` must be ${splits.join(' or ')}, not "${split as string}"`);
   const opened = await openWeights(options.checkpoint ?? (await newestRun()), options);
-  const inference = await infer(scoredNetwork(opened), await datasetOf(options.data), options);
-  noteChance(inference, options.onNote ?? ignore);
-  return evaluationOf(opened, inference);
+  const dataset = await datasetOf(options.data);
+  const inference =
+    split === 'test' ? await infer(scoredNetwork(opened), dataset, options) : await onHeldOut(opened, dataset, options);
+  if (split === 'test') noteOtherData(opened, inference.dataset, onNote);
+  noteChance(inference, onNote);
+  return evaluationOf(opened, inference, split);
+}
+
+/** @throws OperationalError USAGE where its run held none out, or not of this data set */
+async function onHeldOut(
+  { path, weights, checkpoint }: OpenWeights,
+  dataset: OpenDataset,
+  options: EvaluateOptions,
+): Promise<Omit<Inference, 'test'>> {
+  if (checkpoint === null || checkpoint.config.validation === 0) {
+    throw usageError(`${path} is of no run that held rows out: leave \`split\` out`);
+  }
+  const inference = await inferHeldOut(weights, checkpoint.config, dataset, options);
+  if (inference.dataset === checkpoint.dataset) return inference;
+  const other = `the run held rows of the data set ${checkpoint.dataset} out, and this is ${inference.dataset}`;
+  throw usageError(`${other}: name its folder with \`data\``);
 }
 
 /** Scores the average of the probabilities of several networks: the same figures in any order of them. Throws OperationalError. */
@@ -61,21 +85,29 @@ export async function evaluateCommittee(options: EvaluateCommitteeOptions): Prom
   const members = inferences.map(({ test }) => test.probabilities);
   const test = { ...first.test, probabilities: averageProbabilities(members) };
   const accuracy = accuracyOf(test, scoredNetwork(at(opened, 0)).loss ?? defaultConfig.loss);
-  noteChance(accuracy, options.onNote ?? ignore);
+  const { onNote = ignore } = options;
+  for (const member of opened) noteOtherData(member, first.dataset, onNote);
+  noteChance(accuracy, onNote);
   return {
     ...accuracy,
     dataset: first.dataset,
-    members: opened.map((member, i) => evaluationOf(member, at(inferences, i))),
+    members: opened.map((member, i) => evaluationOf(member, at(inferences, i), 'test')),
     disagreements: disagreements(members).length,
   };
 }
 
 function evaluationOf(
   { path, parametersSha256, checkpoint }: OpenWeights,
-  { correct, total, accuracy, loss, dataset }: Inference,
+  { correct, total, accuracy, loss, dataset }: Omit<Inference, 'test'>,
+  split: Split,
 ): Evaluation {
   const step = checkpoint?.step ?? null;
-  return { correct, total, accuracy, loss, checkpoint: path, dataset, step, parametersSha256 };
+  return { split, correct, total, accuracy, loss, checkpoint: path, dataset, step, parametersSha256 };
 }
 
-const optionKinds: OptionKinds<EvaluateOptions> = { ...groupOptions, checkpoint: 'text', best: 'other' };
+const optionKinds: OptionKinds<EvaluateOptions> = {
+  ...groupOptions,
+  checkpoint: 'text',
+  best: 'other',
+  split: 'other',
+};

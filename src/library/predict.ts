@@ -65,7 +65,9 @@ export async function predict(options: PredictOptions): Promise<Prediction[]> {
   if (!areTexts(checkpoints) || checkpoints.length === 0) {
     throw usageError('the option `checkpoint` is a text that is not empty, or an array of them');
   }
-  const networks = (await openEach(checkpoints, options)).map(scoredNetwork);
+  const opened = await openEach(checkpoints, options);
+  if (options.checkpoint === undefined) options.onNote?.(`reading with ${opened.map(({ path }) => path).join()}`);
+  const networks = opened.map(scoredNetwork);
   const { images, sources } = await readPictures(options.files, options.rows);
   const count = sources.reduce((sum, { boxes }) => sum + boxes.length, 0);
   const probabilities =

@@ -18,7 +18,7 @@ import { loadEngine } from '../worker/engines/registry.js';
 import { engineNames } from './engines/engines.js';
 import { accuracyOf } from '../coordinator/session/evaluation.js';
 import { averageProbabilities } from './network/committee.js';
-import { inferEach, noteChance, type Inference } from './network/inference.js';
+import { inferEach, noteChance, noteOtherData, type Inference } from './network/inference.js';
 import { parseMetrics, type ReportedEvaluation, type ReportedMetric } from '../coordinator/metrics/metric-lines.js';
 import { areTexts, groupOptions, ignore, checkOptions } from './options.js';
 import type { GroupOptions, OptionKinds } from './options.js';
@@ -73,10 +73,7 @@ export async function report(options: ReportOptions = {}): Promise<Report> {
   const inference = at(inferences, 0);
   const onNote = options.onNote ?? ignore;
   noteChance(inference, onNote);
-  if (inference.dataset !== checkpoint.dataset) {
-    const message = `the run was trained on the data set ${checkpoint.dataset}, and is scored here on ${inference.dataset}`;
-    onNote(`warning: ${message}; name its folder with \`data\``);
-  }
+  for (const network of [opened, ...others]) noteOtherData(network, inference.dataset, onNote);
   // Of a smaller data set than the run's, fewer rows may be there than it held out.
   const perEpoch = Math.max(1, stepsPerEpoch(checkpoint.config, dataset.trainCount));
   const metrics = await readMetricLines(join(run, metricsName), onNote);

@@ -27,10 +27,10 @@ export function shellWord(text: string): string {
 }
 
 /**
- * An option of the library in a message: a name alone in backticks, or with the name of another one, as in `override: lrStep`. What
+ * An option of the library in a message: a name alone in backticks, or with the name of another one, as in `override: ['lrStep']`. What
  * stands in quotes or in a path is none.
  */
-const namedOption = /(?<![^\s(])`([a-z]+(?:[A-Z][a-z]*)*)(?:: ([a-z]+(?:[A-Z][a-z]*)*))?`(?![\w/])/g;
+const namedOption = /(?<![^\s(])`([a-z]+(?:[A-Z][a-z]*)*)(?:: \['([a-z]+(?:[A-Z][a-z]*)*)'\])?`(?![\w/])/g;
 
 /** A message with each option that it names, such as `learningRate`, and the value beside it, as `show` has them. */
 export function showOptions(text: string, show: (name: string, value?: string) => string): string {

@@ -58,7 +58,7 @@ it('an option that a message names is in words for who gives none, and what is n
   expect(inWords(message)).toBe(
     'learning rate is (from data): use fewer workers, or a smaller micro batch; see lr gamma.',
   );
-  expect(inWords('add `override: lrStep`')).toBe('add override lr step');
+  expect(inWords("add `override: ['lrStep']`")).toBe('add override lr step');
   for (const text of ['/a/`data`/b', 'not "`data`"', "'`data`'", '`data`/x', '`two words`', '`']) {
     expect(inWords(text)).toBe(text);
   }

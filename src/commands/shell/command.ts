@@ -1,8 +1,9 @@
 /** A command made from its flags: what yargs takes, and the library's options that come of it. */
 import type { CommandModule, Options } from 'yargs';
-import { engineChoices, OperationalError, overridable, weightFormats } from '../../index.js';
+import { engineChoices, OperationalError, overridable, splits, weightFormats } from '../../index.js';
 import { batchNormModes, inputScales, losses, recipeNames, schedules } from '../../shared/model/config.js';
-import { examples, flagsOf, type CommandName, type Flag, type Flags, type Kind } from './flags.js';
+import { examples } from './examples.js';
+import { flagsOf, type CommandName, type Flag, type Flags, type Kind } from './flags.js';
 import { begin } from './output.js';
 
 /** The words of options that take some of a few. */
@@ -13,6 +14,7 @@ const choices = {
   loss: losses,
   inputScale: inputScales,
   schedule: schedules,
+  split: splits,
   format: weightFormats,
   override: overridable,
 } as const;

@@ -10,6 +10,8 @@ const elsewhere: ReadonlyMap<string, string> = new Map([
   ...(['val-split', 'validation-split'] as const).map((word) => [word, 'validation'] as const),
   ...(['num-workers', 'nproc-per-node'] as const).map((word) => [word, 'workers'] as const),
   ...(['output-dir', 'log-dir', 'default-root-dir'] as const).map((word) => [word, 'out'] as const),
+  ...(['max-time', 'limit-train-batches', 'fast-dev-run'] as const).map((word) => [word, 'max-steps'] as const),
+  ...(['save-top-k', 'monitor', 'save-best-only'] as const).map((word) => [word, 'keep-best'] as const),
   ['accelerator', 'devices'],
   ['logging-steps', 'log-every'],
   ['run-name', 'name'],

@@ -89,6 +89,8 @@ export interface Summary extends Omit<Accuracy, 'loss'> {
   readonly step: number;
   readonly steps: number;
   readonly config: TrainConfig;
+  /** The weights that training began with, where it did not draw its own. */
+  readonly init: InitialWeights | null;
   /** Options that the run has been allowed to change when it was resumed, see `Checkpoint`. */
   readonly overridden: readonly string[];
   /** Of all processes. */

@@ -24,7 +24,8 @@ export function percentCorrect({ correct, total }: Pick<Accuracy, 'correct' | 't
 }
 
 /** What is scored: the test set, or the rows of the training split that are held out. */
-export type Split = 'test' | 'validation';
+export const splits = ['test', 'validation'] as const;
+export type Split = (typeof splits)[number];
 
 /** The test split of a group after an evaluation: views of its shared memory. */
 export interface TestSplit {

@@ -87,7 +87,7 @@ export class Session {
   #group: WorkerGroup;
   #dataset = '';
   #allWorkers: number;
-  /** Null for a session that does not train. */
+  /** Null for a session that neither trains nor scores rows that are held out. */
   #rows: HeldOut | null = null;
   /** Epoch whose permutation is in shared memory. */
   #shuffledEpoch = -1;
@@ -350,7 +350,7 @@ export class Session {
       testImages: test.images,
       testLabels: test.labels,
     });
-    if (!this.#request.trains) return;
+    if (!this.#request.trains && this.config.validation === 0) return;
     this.#rows = holdOut(shape.trainCount, this.config.validation, this.config.seed);
     placeHeldOut(this, this.#rows.heldOut);
   }

@@ -16,7 +16,7 @@ export function refuseOtherBits(
   if (resume.dataset !== run.dataset && !override.includes('data')) {
     throw changed(
       `the checkpoint was trained on the data set ${resume.dataset}, but this is ${run.dataset}: name its folder with ` +
-        '`data`, or add `override: data`',
+        "`data`, or add `override: ['data']`",
     );
   }
   const alike = resume.arithmetic !== null && resume.arithmetic === run.arithmetic;
@@ -24,13 +24,13 @@ export function refuseOtherBits(
     if (override.includes('engine')) return;
     throw changed(
       `the checkpoint was trained by engine ${resume.engine}, this is ${run.engine}: its bits will differ; use \`engine\` ` +
-        `${shellWord(resume.engine)}, or add \`override: engine\``,
+        `${shellWord(resume.engine)}, or add \`override: ['engine']\``,
     );
   }
   if (resume.arithmetic !== run.arithmetic && !override.includes('kernels')) {
     throw changed(
       'the checkpoint was trained with other arithmetic than the kernels of this version have, so its bits would change: ' +
-        'resume it with the version of mnist-ddp that wrote it, or add `override: kernels`',
+        "resume it with the version of mnist-ddp that wrote it, or add `override: ['kernels']`",
     );
   }
 }

@@ -260,6 +260,7 @@ class TrainingRun {
       step,
       steps: step,
       config,
+      init: this.#init(),
       overridden: this.#overridden(),
       workers: allWorkers,
       processes: job?.processes ?? 1,

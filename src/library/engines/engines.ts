@@ -80,7 +80,7 @@ export async function selectEngineToResume(
     if (!(error instanceof OperationalError) || error.code !== 'ENGINE_UNAVAILABLE') throw error;
     if (mayDiffer) return selectEngine(choice, options);
     const message = `the checkpoint was trained by engine ${was}, and another one gives other bits: ${error.message}`;
-    throw new OperationalError('CONFIGURATION_CHANGED', `${message}; or add \`override: engine\``);
+    throw new OperationalError('CONFIGURATION_CHANGED', `${message}; or add \`override: ['engine']\``);
   }
 }
 

@@ -1,9 +1,10 @@
 /** A trained network over the test split of a data set, on a group of its own. */
+import type { Checkpoint } from '../../coordinator/node/checkpoint-files.js';
 import type { OpenDataset } from '../../coordinator/node/dataset-files.js';
 import { accuracyOf, type Accuracy, type TestSplit } from '../../coordinator/session/evaluation.js';
 import { nodeHost } from '../../coordinator/node/node-host.js';
 import { Session } from '../../coordinator/session/session.js';
-import { maxGroupSize, defaultConfig, type Loss } from '../../shared/model/config.js';
+import { maxGroupSize, defaultConfig, type Loss, type TrainConfig } from '../../shared/model/config.js';
 import { assert, at } from '../../shared/errors.js';
 import { classes } from '../../shared/model/network.js';
 import { leafCount } from '../../shared/sums/tree.js';
@@ -53,8 +54,28 @@ export async function inferEach(
   }
 }
 
-async function openSession(dataset: OpenDataset, options: GroupOptions): Promise<Session> {
-  const leaves = leafCount(dataset.testCount, defaultConfig.microBatch);
+/** A network on the rows that its run held out, which its configuration says. */
+export async function inferHeldOut(
+  network: NetworkState,
+  { validation, seed, loss }: TrainConfig,
+  dataset: OpenDataset,
+  options: GroupOptions,
+): Promise<Omit<Inference, 'test'>> {
+  const session = await openSession(dataset, options, { ...defaultConfig, validation, seed, loss });
+  try {
+    await session.startFrom(network);
+    const accuracy = await session.evaluate('validation');
+    assert(accuracy !== null, 'nobody stops an inference');
+    return { ...accuracy, dataset: session.dataset };
+  } finally {
+    await session.close();
+  }
+}
+
+/** Rows in evaluation mode depend on no batch: the default configuration shapes the workspaces. */
+async function openSession(dataset: OpenDataset, options: GroupOptions, config = defaultConfig): Promise<Session> {
+  const rows = config.validation === 0 ? dataset.testCount : config.validation;
+  const leaves = leafCount(rows, config.microBatch);
   const asked = parseWorkers(options.workers ?? 'auto');
   const most = Math.min(Math.max(1, leaves), maxGroupSize);
   const workers = Math.min(resolveGroupSize(asked, null, null), most);
@@ -65,8 +86,7 @@ async function openSession(dataset: OpenDataset, options: GroupOptions): Promise
     host: nodeHost,
     engine: selected.engine,
     libraries: selected.libraries,
-    // Rows in evaluation mode depend on no batch: the default one shapes the workspaces.
-    config: defaultConfig,
+    config,
     pool: selected.pool,
     groupSize: workersOn(selected, options.workers, workers, most),
     dataset,
@@ -74,6 +94,17 @@ async function openSession(dataset: OpenDataset, options: GroupOptions): Promise
     timeoutMs: 1000 * defaultTimeout,
     onNote,
   });
+}
+
+/** Says so where a network is scored on another data set than it was trained on. */
+export function noteOtherData(
+  { path, checkpoint }: { readonly path: string; readonly checkpoint: Pick<Checkpoint, 'dataset'> | null },
+  dataset: string,
+  onNote: (text: string) => void,
+): void {
+  if (checkpoint === null || checkpoint.dataset === dataset) return;
+  const message = `${path} was trained on the data set ${checkpoint.dataset}, and is scored here on ${dataset}`;
+  onNote(`warning: ${message}; name its folder with \`data\``);
 }
 
 /** Of fewer images an accuracy says little. */

@@ -55,7 +55,7 @@ async function openWhatIsThere(options: TrainOptions): Promise<OpenCheckpoint | 
   const { resume, onNote = ignore } = options;
   const out = outOf(options);
   if (out === undefined)
-    throw usageError('`resumeOrStart` needs `out`, the folder of the run to begin or to go on with');
+    throw usageError('`resumeOrStart` needs `out` or `name`, the folder of the run to begin or to go on with');
   if (resume !== undefined) throw usageError('`resume` and `resumeOrStart` exclude each other: give one of them');
   const path = await checkpointIn(out);
   if (path === null) return null;
@@ -93,7 +93,7 @@ export function configOf(resume: Checkpoint | null, options: TrainOptions): Trai
 export function changed(field: string, was: unknown, is: unknown): OperationalError {
   return new OperationalError(
     'CONFIGURATION_CHANGED',
-    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add \`override: ${field}\``,
+    `the run to resume has ${field} ${String(was)}, but ${String(is)} was asked for, which would change its result: leave it out, or add \`override: ['${field}']\``,
   );
 }
 

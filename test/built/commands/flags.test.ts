@@ -2,14 +2,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import {
-  examples,
-  flags,
-  flagsOf,
-  inFlags,
-  trainCommandLine,
-  type CommandName,
-} from '../../../src/commands/shell/flags.js';
+import { examples } from '../../../src/commands/shell/examples.js';
+import { flags, flagsOf, inFlags, trainCommandLine, type CommandName } from '../../../src/commands/shell/flags.js';
 import {
   benchmark,
   demo,

@@ -229,7 +229,7 @@ describe('with packages in the folder that the variable names', () => {
       expect([wasm.engine.name, wasm.why]).toEqual(['wasm', 'as in the run to resume']);
       const error = await operationalError(() => selectEngineToResume('tfjs-node', false, undefined, options));
       expect(error.code).toBe('CONFIGURATION_CHANGED');
-      expect(error.message).toMatch(/trained by engine tfjs-node, .*not installed.*; or add `override: engine`$/);
+      expect(error.message).toMatch(/trained by engine tfjs-node, .*not installed.*; or add `override: \['engine'\]`$/);
       expect((await selectEngineToResume('tfjs-node', true, 'auto', options)).engine.name).toBe('wasm');
       // An engine that is asked for is taken: whether it may go on is the business of whoever knows the checkpoint.
       expect((await selectEngineToResume('tfjs-node', false, 'wasm', options)).engine.name).toBe('wasm');
@@ -292,13 +292,13 @@ describe('a run goes on from a checkpoint', () => {
 
   it.each([
     { run: { ...checkpoint, dataset: 'x' }, override: ['engine', 'kernels'], says: 'data set mnist, but this is x' },
-    { run: { ...checkpoint, arithmetic: 'bb' }, override: ['engine', 'data'], says: 'add `override: kernels`' },
+    { run: { ...checkpoint, arithmetic: 'bb' }, override: ['engine', 'data'], says: "add `override: ['kernels']`" },
     {
       run: other,
       override: ['kernels', 'data'],
       says:
         'the checkpoint was trained by engine wasm, this is tfjs-node: its bits will differ; use `engine` wasm, or add ' +
-        '`override: engine`',
+        "`override: ['engine']`",
     },
   ])('and of no other unless it is overridden: $says', async ({ run, override, says }) => {
     const refused = () => {
@@ -318,7 +318,7 @@ describe('a run goes on from a checkpoint', () => {
     }).not.toThrow();
     expect(() => {
       refuseOtherBits({ ...other, engine: 'tfjs-webgpu' }, other, []);
-    }).toThrow('add `override: engine`');
+    }).toThrow("add `override: ['engine']`");
   });
 
   it('of another engine with one override: kernels are part of an engine', () => {

@@ -75,7 +75,7 @@ it('keeps its number of epochs, by which its rate goes, where a run goes on', as
   const { code, message } = await operationalError(() => trainRun({ resume: folder, epochs: 4, data, workers: 1 }));
   expect([code, message]).toEqual([
     'CONFIGURATION_CHANGED',
-    expect.stringMatching(/has epochs 3, but 4 .* `override: epochs`/),
+    expect.stringMatching(/has epochs 3, but 4 .* `override: \['epochs'\]`/),
   ]);
   const { summary } = await trainRun({
     resume: folder,

@@ -14,6 +14,7 @@ import {
   type TrainOptions,
 } from '../../../src/index.js';
 import { operationalError } from '../../support/compute/errors.js';
+import { cli } from '../../support/processes/cli.js';
 import { idxHeader, writeIdxSet } from '../../support/inputs/idx-files.js';
 import { metricsOf, temporaryRuns, trainRun } from '../../support/processes/runs.js';
 
@@ -200,6 +201,33 @@ describe('the best network', () => {
     } finally {
       await run.close();
     }
+  });
+
+  it('is scored on those rows again, with the figures of the run, and only where a run held them out', async () => {
+    const { data } = options;
+    const held = { data, split: 'validation' } as const;
+    const { correct, total, loss } = whole.validation ?? {};
+    for (const workers of [1, 3]) {
+      const again = await evaluate({ ...held, checkpoint: whole.out, workers });
+      expect(again).toMatchObject({ split: 'validation', correct, total, loss });
+    }
+    const best = await evaluate({ ...held, checkpoint: whole.out, best: true });
+    expect([best.correct, best.loss]).toEqual([whole.best?.correct, whole.best?.loss]);
+    const { stdout } = await cli(['eval', whole.out, '--split', 'validation', '--data', String(data)]);
+    expect(stdout).toMatch(/^Accuracy on held-out rows: \d+\.\d\d %\n$/);
+    const without = out();
+    await trainRun({ data, batchSize: 16, maxSteps: 1, workers: 1, out: without });
+    const none = await operationalError(() => evaluate({ ...held, checkpoint: without }));
+    expect([none.code, none.message]).toEqual(['USAGE', expect.stringContaining('is of no run that held rows out')]);
+    const elsewhere = await writeIdxSet(join(directory, 'other'), 57, 20);
+    const notes: string[] = [];
+    const other = await operationalError(() => evaluate({ ...held, data: elsewhere, checkpoint: whole.out }));
+    expect([other.code, other.message]).toEqual([
+      'USAGE',
+      expect.stringMatching(/^the run held rows of the data set /),
+    ]);
+    await evaluate({ data: elsewhere, checkpoint: whole.out, onNote: (text) => notes.push(text) });
+    expect(notes.join('\n')).toMatch(/^warning: .* was trained on the data set \w+, and is scored here on \w+; name/m);
   });
 
   it('goes along where a run goes on in another folder, and where it is not there to go, that is said', async () => {
