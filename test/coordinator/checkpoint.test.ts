@@ -300,12 +300,12 @@ describe('bad files are one clear line', () => {
   it('a single flipped bit anywhere is found', async () => {
     const bytes = Uint8Array.from(whole);
     const positions = [...Array(headerLength + 600).keys()];
-    for (let i = 0; i < 60; i++) positions.push((Math.imul(i + 1, 0x9e3779b1) >>> 0) % whole.length);
+    for (let i = 0; i < 20; i++) positions.push((Math.imul(i + 1, 0x9e3779b1) >>> 0) % whole.length);
     positions.push(whole.length - 1);
     for (const position of positions) {
-      // A whole hash for each bit would be slow: all eight bits of the header's bytes, one of the others.
-      const bits = position < headerLength ? [0, 1, 2, 3, 4, 5, 6, 7] : [position % 8];
-      if (position >= headerLength && position % 13 !== 0 && position < headerLength + 600) continue;
+      // A whole hash for each bit would be slow: all eight bits of what stands before the header's hash, one of other bytes.
+      const bits = position < 16 ? [0, 1, 2, 3, 4, 5, 6, 7] : [position % 8];
+      if (position >= headerLength && position % 31 !== 0 && position < headerLength + 600) continue;
       for (const bit of bits) {
         bytes[position] = (bytes[position] ?? 0) ^ (1 << bit);
         await expect(decodeCheckpoint(bytes), `byte ${String(position)} bit ${String(bit)}`).rejects.toThrow(

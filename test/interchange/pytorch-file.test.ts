@@ -331,6 +331,7 @@ describe('no byte makes it stumble', () => {
     const bytes = bytesOf(pickle);
     const outcomes = new Set<string>();
     for (const [i, byte] of bytes.entries()) {
+      if (i >= 600 && i % 3 !== 0) continue;
       for (const flip of i < 600 ? [1 << (i % 8), 255] : [1 << (i % 8)]) {
         const flipped = Uint8Array.from(bytes);
         flipped[i] = byte ^ flip;
