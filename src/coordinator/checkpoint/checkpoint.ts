@@ -123,26 +123,34 @@ export function stateSha256(state: TrainingStep): Promise<string> {
  * sound. Readers refuse such a state, so it is not to be written.
  */
 export function unsoundField(state: Omit<TrainingStep, 'step'>): keyof TrainingStep | null {
-  for (const name of ['parameters', 'firstMoments'] as const) if (!state[name].every(isFinite)) return name;
-  if (!state.secondMoments.every(isSquare)) return 'secondMoments';
+  for (const name of ['parameters', 'firstMoments'] as const) if (!areFinite(state[name])) return name;
+  if (!areSquares(state.secondMoments)) return 'secondMoments';
   if (!state.runningStatistics.every(areStatistics)) return 'runningStatistics';
   const { average } = state;
-  if (average !== null && !(average.parameters.every(isFinite) && average.runningStatistics.every(areStatistics)))
+  if (average !== null && !(areFinite(average.parameters) && average.runningStatistics.every(areStatistics)))
     return 'average';
   return (['beta1Power', 'beta2Power'] as const).find((name) => !(state[name] >= 0 && state[name] <= 1)) ?? null;
 }
 
 function areStatistics(values: Float32Array): boolean {
-  return values.subarray(0, batchNormChannels).every(isFinite) && values.subarray(batchNormChannels).every(isSquare);
+  return areFinite(values.subarray(0, batchNormChannels)) && areSquares(values.subarray(batchNormChannels));
 }
 
-function isFinite(value: number): boolean {
-  return Number.isFinite(value);
+// Loops by index, of a network's length: a call for each value, or an iterator, takes ten times as long.
+
+function areFinite(values: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += 0 * (values[i] ?? NaN);
+  return sum === 0;
 }
 
-/** Whether a mean of squares can be that. */
-function isSquare(value: number): boolean {
-  return value >= 0 && value < Infinity;
+/** Whether means of squares can be these. */
+function areSquares(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? NaN;
+    if (!(value >= 0 && value < Infinity)) return false;
+  }
+  return true;
 }
 
 /** Their little-endian bytes, in the same memory. */
