@@ -98,7 +98,8 @@ function word<Word extends string>(option: string, value: unknown, words: readon
 }
 
 function show(value: unknown): string {
-  return typeof value === 'string' ? `"${value}"` : String(value);
+  if (typeof value === 'string') return `"${value}"`;
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }
 
 /**

@@ -33,7 +33,7 @@ export interface EvaluateCommitteeOptions extends Omit<EvaluateOptions, 'checkpo
   readonly checkpoints: readonly string[];
 }
 
-/** What several networks come to together. The loss is that of the first. */
+/** What several networks come to together. The loss is of the kind that all of them were trained by, else the cross-entropy. */
 export interface CommitteeEvaluation extends Accuracy {
   readonly dataset: string;
   /** Each by itself, in the order given. */
@@ -84,7 +84,9 @@ export async function evaluateCommittee(options: EvaluateCommitteeOptions): Prom
   assert(first !== undefined, 'a committee has members');
   const members = inferences.map(({ test }) => test.probabilities);
   const test = { ...first.test, probabilities: averageProbabilities(members) };
-  const accuracy = accuracyOf(test, scoredNetwork(at(opened, 0)).loss ?? defaultConfig.loss);
+  const kinds = new Set(opened.map((member) => scoredNetwork(member).loss ?? defaultConfig.loss));
+  const [kind = defaultConfig.loss] = kinds;
+  const accuracy = accuracyOf(test, kinds.size === 1 ? kind : 'cross-entropy');
   const { onNote = ignore } = options;
   for (const member of opened) noteOtherData(member, first.dataset, onNote);
   noteChance(accuracy, onNote);

@@ -82,7 +82,7 @@ export function noteEngine({ engine, why }: SelectedEngine, onNote: GroupOptions
 
 /** Whether that is an array of texts, none of them empty. */
 export function areTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string' && item !== '');
+  return Array.isArray(value) && Array.from(value).every((item: unknown) => typeof item === 'string' && item !== '');
 }
 
 /** Opens the data set of a folder, or the default one. */

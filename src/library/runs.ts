@@ -39,16 +39,23 @@ export interface RunEntry {
 /** The runs of a folder, the newest first. A file that cannot be read says nothing. Throws OperationalError USAGE. */
 export async function listRuns(options: ListRunsOptions = {}): Promise<RunEntry[]> {
   checkOptions(options, { folder: 'text' });
-  const entries = await Promise.all((await runFolders(options.folder)).map(entryOf));
-  return entries
-    .filter((entry) => entry !== null)
-    .sort((a, b) => (b.started ?? '').localeCompare(a.started ?? '') || b.name.localeCompare(a.name));
+  const { folder } = options;
+  if (folder !== undefined && (await stat(folder).catch(() => null))?.isDirectory() !== true) {
+    throw usageError(`there is no folder ${folder}; name the one whose folders are runs`);
+  }
+  const entries: RunEntry[] = [];
+  // One after the other: there may be more of them than files that may be open.
+  for (const directory of await runFolders(folder)) {
+    const entry = await entryOf(directory);
+    if (entry !== null) entries.push(entry);
+  }
+  return entries.sort((a, b) => (b.started ?? '').localeCompare(a.started ?? '') || b.name.localeCompare(a.name));
 }
 
 /** Null for a folder that is none of a run. */
 async function entryOf(directory: string): Promise<RunEntry | null> {
   const metrics = await metricsIn(directory);
-  const checkpoint = await checkpointIn(directory);
+  const checkpoint = await checkpointIn(directory).catch(() => null);
   const running = await RunLock.isHeld(directory);
   if (metrics.length === 0 && checkpoint === null && !running) return null;
   const finished = await stat(join(directory, 'summary.json')).then(

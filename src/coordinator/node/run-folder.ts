@@ -175,7 +175,7 @@ export async function newestRun(cwd: string = process.cwd()): Promise<string> {
   const runs = join(cwd, runsName);
   let newest: { directory: string; time: number } | null = null;
   for (const directory of await runFolders(runs)) {
-    const path = await checkpointIn(directory);
+    const path = await checkpointIn(directory).catch(() => null);
     const time =
       path === null
         ? null
@@ -222,8 +222,7 @@ export async function resolveCheckpointPath(runOrFile: string, best = false): Pr
       const message = `there is no run or checkpoint at ${runOrFile}; name a run folder or a checkpoint file`;
       throw new OperationalError('CHECKPOINT_MISSING', message, { cause });
     }
-    const message = `cannot read ${runOrFile} (${code}); check its permissions, or name another run or checkpoint`;
-    throw new OperationalError('CHECKPOINT_INVALID', message, { cause });
+    throw unreadable(runOrFile, code, cause);
   });
   if (stats === null) return resolveCheckpointPath(named, best);
   if (isName && (await isThere(named)) && !(await leadToSame(named, runOrFile))) {
@@ -259,14 +258,27 @@ export async function runFolderOf(checkpointPath: string): Promise<string | null
   return (await isThere(join(directory, metricsName))) ? directory : null;
 }
 
+/** @throws OperationalError CHECKPOINT_INVALID where that cannot be told */
 function isThere(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,
-    () => false,
+    (cause: unknown) => {
+      const code = errorCode(cause);
+      if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+      throw unreadable(path, code, cause);
+    },
   );
 }
 
-/** The checkpoint file of a run's folder, as `resolveCheckpointPath` finds it; null where there is none. */
+function unreadable(path: string, code: string, cause: unknown): OperationalError {
+  const message = `cannot read ${path} (${code}); check its permissions, or name another run or checkpoint`;
+  return new OperationalError('CHECKPOINT_INVALID', message, { cause });
+}
+
+/**
+ * The checkpoint file of a run's folder, as `resolveCheckpointPath` finds it; null where there is none.
+ * @throws OperationalError CHECKPOINT_INVALID where that cannot be told
+ */
 export async function checkpointIn(directory: string): Promise<string | null> {
   for (const name of [checkpointName, previousCheckpointName]) {
     const path = join(directory, name);
@@ -277,7 +289,7 @@ export async function checkpointIn(directory: string): Promise<string | null> {
 
 /** A new run leaves alone what it would replace, but for the metrics of a run that was killed before its first checkpoint. */
 async function refuseOthers(directory: string): Promise<void> {
-  const choose = 'choose another `out`';
+  const choose = 'choose another folder';
   if ((await checkpointIn(directory)) !== null) {
     const message = `${directory} holds a checkpoint of another run; resume it with \`resume\` ${shellWord(directory)}, or ${choose}`;
     throw new OperationalError('OUT_IN_USE', message);
@@ -368,6 +380,8 @@ async function probe(directory: string): Promise<void> {
   try {
     const handle = await open(path, 'w');
     try {
+      // Whoever is killed here leaves nothing, where a file that is open can go.
+      await rm(path, { force: true }).catch(() => undefined);
       await handle.writeFile(new Uint8Array(probeBytes));
       await handle.sync();
     } finally {

@@ -243,10 +243,14 @@ export class RunLock {
 }
 
 /** Null for what no whole lock file holds: its writer was killed, or it is none of ours. */
+function isProcessId(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
+}
+
 function parseHolder(text: string): Holder | null {
   try {
     const value = JSON.parse(text) as Partial<Holder> | null;
-    if (typeof value?.pid !== 'number' || typeof value.host !== 'string') return null;
+    if (typeof value?.host !== 'string' || !isProcessId(value.pid)) return null;
     const { pid, host, startTime = null, machine = null, boot = null, pidNamespace = null, id = '' } = value;
     return { pid, startTime, host, machine, boot, pidNamespace, id, beats: value.beats === true };
   } catch {

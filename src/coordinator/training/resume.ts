@@ -1,5 +1,5 @@
 /** What a run has to have in common with the one that it goes on with. */
-import { OperationalError } from '../../shared/errors.js';
+import { OperationalError, usageError } from '../../shared/errors.js';
 import { shellWord } from '../../shared/text.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 
@@ -33,6 +33,16 @@ export function refuseOtherBits(
         "resume it with the version of mnist-ddp that wrote it, or add `override: ['kernels']`",
     );
   }
+}
+
+/**
+ * A run that is asked for fewer steps than it has trained cannot take any back.
+ * @throws OperationalError USAGE
+ */
+export function refuseTrainedFurther({ step }: Pick<Checkpoint, 'step'>, lastStep: number): void {
+  if (step <= lastStep) return;
+  const asked = `${String(lastStep)} are what \`epochs\`, \`batchSize\`, \`maxSteps\` and the data come to`;
+  throw usageError(`the run to resume has trained ${String(step)} steps, and ${asked}: ask for more`);
 }
 
 function changed(message: string): OperationalError {

@@ -10,7 +10,7 @@ import type { Progress, StepMetric, Summary, TrainMetric } from '../metrics/metr
 import { RunFigures } from '../metrics/run-figures.js';
 import { diverged, extended, hasLearnedNothing, learnedNothing } from './endings.js';
 import { LostRank, Restarts } from './restarts.js';
-import { refuseOtherBits } from './resume.js';
+import { refuseOtherBits, refuseTrainedFurther } from './resume.js';
 import { RunRecorder } from './run-recorder.js';
 import { Selection } from './selection.js';
 import { Session } from '../session/session.js';
@@ -90,6 +90,7 @@ class TrainingRun {
       await (init === null ? this.#session.initialise(config.seed) : this.#session.startFrom(init));
       return;
     }
+    refuseTrainedFurther(resume, this.lastStep);
     refuseOtherBits(resume, { dataset, engine: engine.name, arithmetic: arithmeticOf(engine) }, override);
     // The evaluation of that very step is one of this run only where an epoch ends, and is not to be made once more; but a score of
     // held-out rows is no part of the checkpoint, which comes first.

@@ -15,7 +15,7 @@ import { openRegularFile, readRegularFile } from '../../files/regular-file.js';
 import { maxWeightsFileBytes, readWeights } from '../../interchange/formats.js';
 import type { Weights } from '../../interchange/weights.js';
 import { OperationalError, usageError } from '../../shared/errors.js';
-import { ignore } from '../options.js';
+import { areTexts, ignore } from '../options.js';
 
 export interface OpenWeights {
   /** The file that they come from. */
@@ -28,6 +28,7 @@ export interface OpenWeights {
 
 /** Reads a checkpoint: a file, or the newest of a run's folder. Throws CHECKPOINT_MISSING or CHECKPOINT_INVALID. */
 export async function loadCheckpoint(runOrFile: string): Promise<Checkpoint> {
+  if (!areTexts([runOrFile])) throw usageError('a run or a checkpoint is named by a text that is not empty');
   return readCheckpoint(await resolveCheckpointPath(runOrFile));
 }
 

@@ -35,8 +35,14 @@ export async function prepareTraining(
   const { resumed, init } = await fromFirst(job, () => openStart(options));
   const resume = resumed?.checkpoint ?? null;
   const config = configOf(resume, options);
-  const keepBest = options.keepBest === true || resume?.keepBest === true;
+  // Of a run that goes on without held-out rows, as it may by `override`, there is no best any more.
+  const keepBest = options.keepBest === true || (resume?.keepBest === true && config.validation > 0);
   checkSelection(config, keepBest);
+  if (resume !== null && config.validation > 0 && holdsOutOthers(resume.config, config)) {
+    options.onNote?.(
+      'warning: rows that are held out now were trained on before: their score is better than it should be',
+    );
+  }
   if (job !== null) checkProcesses(job.processes, config);
   const maxSteps = positive('maxSteps', options.maxSteps);
   const logEvery = positive('logEvery', options.logEvery) ?? resume?.losses?.logEvery ?? defaultLogEvery;
@@ -71,6 +77,11 @@ export async function prepareTraining(
     wantsCheckpoint: first ? options.wantsCheckpoint : undefined,
     onProgress: first ? options.onProgress : undefined,
   };
+}
+
+/** Whether other rows are held out. */
+function holdsOutOthers(one: TrainConfig, other: TrainConfig): boolean {
+  return one.validation !== other.validation || one.seed !== other.seed;
 }
 
 /** Who computes: the engine, and on how many workers and which devices. */

@@ -35,6 +35,9 @@ export async function openStart(options: TrainOptions): Promise<StartingPoint> {
   if (init !== undefined && resume !== undefined) {
     throw usageError('`init` begins a run and `resume` goes on with one: give one of them');
   }
+  if (options.override !== undefined && resume === undefined && options.resumeOrStart !== true) {
+    throw usageError('`override` is about a run to go on with: name it with `resume`, or leave `override` out');
+  }
   const resumed =
     options.resumeOrStart === true
       ? await openWhatIsThere(options)

@@ -2,7 +2,14 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { evaluate, evaluateCommittee, predict, type Evaluation, type Prediction } from '../../../src/index.js';
+import {
+  evaluate,
+  evaluateCommittee,
+  loadCheckpoint,
+  predict,
+  type Evaluation,
+  type Prediction,
+} from '../../../src/index.js';
 import { averageProbabilities, disagreements } from '../../../src/library/network/committee.js';
 import { cli } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
@@ -71,6 +78,21 @@ describe('three networks', () => {
     const turned = await evaluateCommittee({ checkpoints: runs.toReversed(), data, workers: 1 });
     const { correct, loss, disagreements: number } = together;
     expect(turned).toMatchObject({ correct, loss, disagreements: number });
+    const other = join(directory, 'better');
+    await trainRun({ recipe: 'better', batchSize: 16, microBatch: 4, maxSteps: 1, data, workers: 2, out: other });
+    const mixed = [other, ...runs.slice(1)];
+    const both = [mixed, mixed.toReversed()].map((checkpoints) => evaluateCommittee({ checkpoints, data }));
+    const [one, turnedToo] = await Promise.all(both);
+    expect(turnedToo?.loss).toBe(one?.loss);
+  });
+
+  it('are named by texts, and options of any type are refused by name', async () => {
+    const gap = Array<string>(2);
+    gap[1] = data;
+    expect((await operationalError(() => evaluateCommittee({ checkpoints: gap, data }))).code).toBe('USAGE');
+    expect((await operationalError(() => loadCheckpoint(undefined as unknown as string))).code).toBe('USAGE');
+    const nothing = Object.create(null) as 'cross-entropy';
+    expect((await operationalError(() => trainRun({ loss: nothing, data }))).message).toContain('not an object');
   });
 
   it('predict with the average of their probabilities', async () => {

@@ -256,7 +256,7 @@ describe.runIf(hasPipes)('export and report on stdout', () => {
     const { stderr } = await sh(redirect(command(`export "${run}" ${out} --format safetensors`)));
     expect((await readFile(at('got'))).equals(await readFile(at('expected')))).toBe(true);
     // What was written is said elsewhere.
-    expect(stderr).toBe(`${at('stdout')}\n`);
+    expect(stderr.split('\n')[0]).toBe(at('stdout'));
     await sh(redirect(command(`report "${run}" --data "${data}" --out ${out}`)));
     expect(await readFile(at('got'), 'utf8')).toMatch(/^<!doctype html>[^]*<\/html>\s*$/i);
     expect(await readlink(at('stdout'))).toBe('/proc/self/fd/1');
@@ -271,7 +271,7 @@ describe.runIf(hasPipes)('export and report on stdout', () => {
 
   it('say on stdout what they wrote where that is elsewhere', async () => {
     const { stdout, stderr } = await sh(command(`export "${run}" out.onnx --format onnx`));
-    expect([stdout, stderr]).toEqual(['out.onnx\n', '']);
+    expect([stdout, stderr]).toEqual(['out.onnx\n', expect.stringMatching(/^its network takes pixels.*\n$/)]);
   });
 });
 

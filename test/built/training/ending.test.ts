@@ -121,7 +121,7 @@ describe('advice', () => {
       expect((await loadCheckpoint(out)).step).toBe(step + 1);
       const again = await cli(['train', '--data', data, '--out', out]);
       expect(again.stderr).toContain(
-        `resume it with ${/--resume '.*?run; \$HOME'/.exec(advice)?.[0] ?? ''}, or choose another --out\n`,
+        `resume it with ${/--resume '.*?run; \$HOME'/.exec(advice)?.[0] ?? ''}, or choose another folder\n`,
       );
     },
   );

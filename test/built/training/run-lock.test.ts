@@ -116,11 +116,14 @@ describe('a stale lock is taken over', () => {
     await (await RunLock.take(directory)).release();
   });
 
-  it.each(['', 'half a l', '{}', 'null'])('that is no whole lock: %j', async (text) => {
-    await writeFile(path, text);
-    await (await RunLock.take(directory)).release();
-    expect(await readdir(directory)).toEqual([]);
-  });
+  it.each(['', 'half a l', '{}', 'null', '{"pid":-1,"host":"x"}', '{"pid":1e999,"host":"x"}'])(
+    'that is no whole lock: %j',
+    async (text) => {
+      await writeFile(path, text);
+      await (await RunLock.take(directory)).release();
+      expect(await readdir(directory)).toEqual([]);
+    },
+  );
 
   it('by one of many that want it at once', async () => {
     await writeFile(path, JSON.stringify({ pid: 4_194_303, startTime: '1', host: hostname(), id: 'x' }));

@@ -1,9 +1,11 @@
 /** What runs there are, and what differs between two. */
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { beforeAll, expect, it } from 'vitest';
 import { RunLock } from '../../../src/coordinator/node/run-lock.js';
-import { compareRuns, listRuns, type Summary } from '../../../src/index.js';
+import { compareRuns, evaluate, listRuns, type RunEntry, type Summary } from '../../../src/index.js';
 import { cli } from '../../support/processes/cli.js';
 import { operationalError } from '../../support/compute/errors.js';
 import { temporaryRuns, trainRun } from '../../support/processes/runs.js';
@@ -37,7 +39,7 @@ it('are listed with what became of them, the newest first', async () => {
     ['running', 'running', 0],
   ]);
   expect(runs[1]).toMatchObject({ accuracy: expect.any(Number) as number, directory: join(folder, 'second') });
-  expect(await listRuns({ folder: join(directory, 'none') })).toEqual([]);
+  expect((await operationalError(() => listRuns({ folder: join(directory, 'none') }))).code).toBe('USAGE');
 });
 
 it('are compared in what was asked for and in what came of it, by folder, name or checkpoint', async () => {
@@ -81,6 +83,24 @@ it('are given names, which stand for their folders', async () => {
   for (const name of ['../x', '.x', '-x', 'a/b', 'x'.repeat(101)]) {
     expect((await operationalError(() => trainRun({ ...config, name }))).message).toMatch(/^`name` is of letters/);
   }
+});
+
+it('are all read where few files may be open', async () => {
+  const many = join(directory, 'many');
+  for (let i = 0; i < 150; i++) await cp(join(folder, 'first/metrics.jsonl'), join(many, String(i), 'metrics.jsonl'));
+  const shell = `ulimit -n 60; exec ${process.execPath} dist/cli.js runs --folder ${many} --json`;
+  const { stdout } = await promisify(execFile)('bash', ['-c', shell]);
+  const listed = JSON.parse(stdout) as RunEntry[];
+  expect(listed.map(({ step }) => step)).toEqual(listed.map(() => 1));
+  expect(listed).toHaveLength(150);
+});
+
+it('that cannot be looked into are no empty ones', async () => {
+  const folder = join(directory, 'circle');
+  await mkdir(folder);
+  await symlink('checkpoint.msgpack', join(folder, 'checkpoint.msgpack'));
+  const { code, message } = await operationalError(() => evaluate({ checkpoint: folder, data }));
+  expect([code, message]).toEqual(['CHECKPOINT_INVALID', expect.stringMatching(/^cannot read .*\(ELOOP\)/)]);
 });
 
 it('keep the score of held-out rows, which a choice is made by, apart from that of the test set', async () => {

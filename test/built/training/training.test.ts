@@ -98,6 +98,7 @@ describe.each([
   it.each([1, 3])('scores its checkpoint as train did, with %d workers', async (count) => {
     const { correct, total, accuracy, testLoss, dataset, step, parametersSha256 } = whole;
     expect(await evaluate({ checkpoint: whole.out, data, workers: count })).toEqual({
+      split: 'test',
       correct,
       total,
       accuracy,
@@ -462,6 +463,27 @@ describe('a run to go on from', () => {
     const { summary } = await trainRun({ resume: folder, data, workers: 2, out: other, maxSteps: 2 });
     expect(summary).toMatchObject({ steps: 2, out: other });
     expect((await readFile(join(folder, 'checkpoint.msgpack'))).equals(before)).toBe(true);
+  });
+});
+
+describe('what is asked of a run that goes on', () => {
+  it('is no fewer steps than it has trained: nothing of it changes', async () => {
+    const folder = out();
+    await trainRun({ ...config, data, workers: 1, out: folder });
+    const before = await readFile(join(folder, 'summary.json'), 'utf8');
+    for (const fewer of [{ epochs: 1 }, { maxSteps: 5 }]) {
+      const { code, message } = await operationalError(() => trainRun({ resume: folder, data, workers: 1, ...fewer }));
+      expect([code, message]).toEqual([
+        'USAGE',
+        expect.stringMatching(/^the run to resume has trained 6 steps, and [35] /),
+      ]);
+    }
+    expect(await readFile(join(folder, 'summary.json'), 'utf8')).toBe(before);
+  });
+
+  it('is no override where there is no such run', async () => {
+    const refused = await operationalError(() => trainRun({ ...config, data, override: ['seed'] }));
+    expect([refused.code, refused.message]).toEqual(['USAGE', expect.stringContaining('is about a run to go on with')]);
   });
 });
 

@@ -246,6 +246,16 @@ describe('the best network', () => {
     ]);
   });
 
+  it('is no more where a run goes on without held-out rows, and others than before are said to flatter', async () => {
+    const notes: string[] = [];
+    const resume = { data: options.data, resume: whole.out, override: ['validation', 'seed'] as const };
+    const onNote = (text: string): unknown => notes.push(text);
+    const { summary } = await trainRun({ ...resume, validation: 0, epochs: 5, patience: 0, maxSteps: 13, out: out() });
+    expect(summary.best).toBeNull();
+    await trainRun({ ...resume, onNote, seed: seed + 1, maxSteps: 12, out: out() });
+    expect(notes.join('\n')).toMatch(/^warning: rows that are held out now were trained on before/m);
+  });
+
   it('is missed where a run goes on in its own folder without it', async () => {
     const [folder, notes] = [out(), [] as string[]];
     await cp(whole.out, folder, { recursive: true });
