@@ -4,7 +4,7 @@ import { wasmEngine } from '../worker/engines/wasm/wasm-engine.js';
 import { serveRank } from '../worker/rank.js';
 
 async function serve(task: RankTask): Promise<void> {
-  await serveRank({ ...task, config: unpackConfig(task.config) }, wasmEngine, (message) => {
+  await serveRank({ ...task, rankConfig: unpackConfig(task.packed) }, wasmEngine, (message) => {
     postMessage(packMessage(message));
   });
   postMessage(null);

@@ -10,9 +10,10 @@ import { checkTrainOptions, type TrainOptions } from './training/train-options.j
 
 /**
  * Trains the network, yielding metrics on the way: `start`, a `step` every `logEvery` steps with means over them, a `batch` every
- * 100 steps with what the reference program prints, an `evaluation` after each epoch, and the `summary` last. Where a launcher of MPI started several processes, they train together, and all but process 0 yield
- * nothing and write nothing. Nothing starts before the first metric is asked for; ending the iteration ends the workers, and what was
- * trained since the last checkpoint is lost: abort by `signal` to keep it.
+ * 100 steps with what the reference program prints, an `evaluation` after each epoch, and the `summary` last. Where a launcher of
+ * MPI started several processes, they train together, and all but process 0 yield nothing and write nothing. Nothing starts before
+ * the first metric is asked for; ending the iteration ends the workers, and what was trained since the last checkpoint is lost:
+ * abort by `signal` to keep it.
  *
  * Where V8 and the processor can compute with vectors of 256 bits, four of V8's flags, which are those of the whole process,
  * are set while the kernels are compiled, some 25 ms without a turn of the event loop, and then set back: WebAssembly that

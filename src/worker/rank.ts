@@ -10,8 +10,8 @@ import { DeviceStep } from './device-step.js';
 import type { RankContext, RankStep } from './step.js';
 import { UnitStep } from './unit-step.js';
 
-/** A task whose configuration is unpacked. */
-export type UnpackedTask = Omit<RankTask, 'config'> & { readonly config: RankConfig };
+/** A task whose description of the rank is unpacked. */
+export type UnpackedTask = Omit<RankTask, 'packed'> & { readonly rankConfig: RankConfig };
 
 /**
  * Runs a rank until the coordinator says `exit`. A failure is sent as a message; the promise then resolves. What the machine may
@@ -22,7 +22,7 @@ export async function serveRank(
   engine: Engine,
   send: (message: RankMessage) => void,
 ): Promise<void> {
-  const { rank, libraries } = task.config;
+  const { rank, libraries } = task.rankConfig;
   try {
     await runRank(task, engine, send);
   } catch (error) {
@@ -40,17 +40,15 @@ function isLoss(error: unknown, foreign: boolean): boolean {
 
 /** Resolves when the coordinator says `exit`; rejects with ABORTED, RANK_STALLED or whatever the engine throws. */
 async function runRank(
-  { config, memory, module, mailbox: words, device }: UnpackedTask,
+  { rankConfig, memory, module, mailbox: words, device }: UnpackedTask,
   engine: Engine,
   report: (report: RankReport) => void,
 ): Promise<void> {
-  const { rank, groupSize, layout } = config;
-  const control = new Control(memory.buffer, layout.control, groupSize, config.timeoutMs);
+  const { rank, groupSize, layout, config, libraries, timeoutMs } = rankConfig;
+  const control = new Control(memory.buffer, layout.control, groupSize, timeoutMs);
   const mailbox = words === null ? null : new Mailbox(words);
-  const replica = await engine.createReplica(
-    bindReplica(layout, config.config, memory, module, config.libraries, rank, device),
-  );
-  const context: RankContext = { ...config, engine, buffer: memory.buffer, control, mailbox };
+  const replica = await engine.createReplica(bindReplica(layout, config, memory, module, libraries, rank, device));
+  const context: RankContext = { ...rankConfig, engine, buffer: memory.buffer, control, mailbox };
   const step = replica.keepsState ? new DeviceStep(context, replica) : new UnitStep(context, replica);
   try {
     for (let seen = 0; ;) {

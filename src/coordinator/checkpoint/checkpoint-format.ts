@@ -30,8 +30,8 @@ const firstOptions = ['epochs', 'batchSize', 'microBatch', 'learningRate', 'lrSt
 const addedOptions: Partial<TrainConfig> = Object.fromEntries(
   Object.entries(defaultConfig).filter(([name]) => !firstOptions.includes(name)),
 );
-/** The same of other fields. */
-const addedFields: Partial<Checkpoint> = { losses: null, keepBest: false, best: null, average: null };
+/** The same of other fields: numbers, texts, or null where there was no such thing. */
+const addedFields: Partial<Checkpoint> = { losses: null, keepBest: false, best: null };
 /** Threads tell each other a step as an int32. */
 const maxStep = 0x7fffffff;
 /** Bytes in front of the payload. */
@@ -146,7 +146,8 @@ export async function decodeCheckpoint(bytes: Uint8Array): Promise<Checkpoint> {
   return checkpointOf(fieldsOf(unpackr.unpack(payload), 'payload'));
 }
 
-async function checkpointOf(fields: Fields): Promise<Checkpoint> {
+async function checkpointOf(written: Fields): Promise<Checkpoint> {
+  const fields: Fields = { ...addedFields, ...written };
   checkTensors(fields['tensors']);
   // Of all processes together, so no more is known of it.
   const worldSize = integerIn(fields, 'worldSize', 1, Number.MAX_SAFE_INTEGER);
@@ -168,9 +169,9 @@ async function checkpointOf(fields: Fields): Promise<Checkpoint> {
     parametersSha256: textIn(fields, 'parametersSha256'),
     init: initOf(fields['init'] ?? null),
     overridden: textsOf(fields['overridden'] ?? [], 'overridden'),
-    losses: lossesOf(fields['losses'] ?? null),
+    losses: lossesOf(fields['losses']),
     keepBest: fields['keepBest'] === true,
-    best: scoreOf(fields['best'] ?? null),
+    best: scoreOf(fields['best']),
   };
   const unsound = unsoundField(checkpoint);
   if (unsound !== null) throw malformed(unsound);

@@ -140,7 +140,7 @@ export class WorkerGroup {
     const packed = packMessage({ rank, groupSize, engine, libraries, config, layout, timeoutMs, core });
     try {
       const device = devices?.[rank] ?? null;
-      await this.#threads.run({ config: packed, memory, module, mailbox, device }, (message) => {
+      await this.#threads.run({ packed, memory, module, mailbox, device }, (message) => {
         this.#receive(unpackMessage(message));
       });
       if (this.#closed === null) this.#fail(this.#died(rank, `ended early${this.#onDevice(rank)}`));

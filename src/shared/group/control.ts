@@ -5,8 +5,9 @@
  * | --- | --- | --- |
  * | generation | coordinator | counts commands; ranks wait for it to move |
  * | command, first, end | coordinator, before `generation` | what to do |
- * | committed | rank 0, after a step's last barrier | steps done; the state set of step s is s & 1 |
- * | abort | coordinator, or a rank that fails | non-zero: leave every wait |
+ * | committed | rank 0, after a step's last barrier, on devices when they have settled; the coordinator, before training starts | steps
+ *   done; the state set of step s is s & 1 |
+ * | abort | coordinator | non-zero: leave every wait |
  * | notFinite | any rank, before a barrier | 1 + number of the unit whose values ceased to be finite; first writer wins |
  * | arrived | all ranks, atomically | ranks in the barrier |
  * | released | the last rank to arrive | counts barriers |

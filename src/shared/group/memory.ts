@@ -67,7 +67,7 @@ export interface MemoryLayout {
   readonly losses: number;
   /** float64 [lossSlots]: mean loss of the global batch of the last steps; that of step s, counted from 0, at s % lossSlots. */
   readonly stepLosses: number;
-  /** uint32 [trainCount]: the epoch's permutation, of the rows that are not held out. */
+  /** uint32, room for trainCount: the epoch's permutation, of the rows that are not held out. */
   readonly permutation: number;
   /** [rank]: float32 [shardRows][transformLength], see augmentation.ts; null where rows are not augmented. */
   readonly transforms: readonly number[] | null;

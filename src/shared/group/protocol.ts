@@ -23,8 +23,8 @@ export interface RankConfig {
 
 /** What a thread is given to run a rank. */
 export interface RankTask {
-  /** A packed `RankConfig`. */
-  readonly config: Uint8Array;
+  /** A `RankConfig`. */
+  readonly packed: Uint8Array;
   /** Memory and module travel by structured clone. */
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module | null;

@@ -1,4 +1,4 @@
-/** The optimiser's scalars as functions of the step, by repeated multiplication: exact, and the same everywhere. */
+/** The optimiser's scalars as functions of the step, the same everywhere: StepLR and the powers by repeated multiplication. */
 import type { TrainConfig } from './config.js';
 import { cosineOf } from './trigonometry.js';
 

@@ -7,16 +7,16 @@ import { serveRank } from '../rank.js';
 
 /** Runs one rank to its end; its packed messages go to the port, a failure too. */
 export default async function main({ port, ...task }: RankTask & { readonly port: MessagePort }): Promise<void> {
-  const config = unpackConfig(task.config);
+  const rankConfig = unpackConfig(task.packed);
   const send = (message: RankMessage): void => {
     port.postMessage(packMessage(message));
   };
   try {
-    if (config.core !== null) {
-      const reason = await pinThread(config.core);
-      if (reason !== null) send({ kind: 'note', rank: config.rank, text: reason });
+    if (rankConfig.core !== null) {
+      const reason = await pinThread(rankConfig.core);
+      if (reason !== null) send({ kind: 'note', rank: rankConfig.rank, text: reason });
     }
-    await serveRank({ ...task, config }, await loadEngine(config.engine), send);
+    await serveRank({ ...task, rankConfig }, await loadEngine(rankConfig.engine), send);
   } finally {
     port.close();
   }

@@ -82,7 +82,7 @@ describe('a bug in a rank', () => {
     const sent: RankMessage[] = [];
     await serveRank(
       {
-        config: { ...place, libraries, config: defaultConfig },
+        rankConfig: { ...place, libraries, config: defaultConfig },
         memory: allocateMemory(layout),
         module: null,
         mailbox: null,

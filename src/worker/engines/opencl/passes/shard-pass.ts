@@ -68,6 +68,7 @@ export class ShardPass {
       queue.write(arrays.trainLabels, 0, new Uint8Array(memory.buffer, train.labels, train.count));
       this.#hasDataset = true;
     }
+    // Not copied: the permutation is the next epoch's when all ranks have reported, behind `settle`, which finishes the queue.
     queue.write(arrays.rowNumbers, 0, new Uint32Array(memory.buffer, rowNumbers, rows));
     if (transforms !== null) queue.write(arrays.transforms, 0, this.#keptTransforms(transforms, rows));
   }
