@@ -27,7 +27,7 @@ export default defineConfig({
       // Where kernels are 256 bits wide by themselves, what decides bits is tested with 128 too.
       ...(Number.parseInt(process.versions.v8, 10) < 13 ? [] : [narrow]),
     ],
-    setupFiles: ['test/support/compute/typed-arrays.ts'],
+    setupFiles: ['test/support/typed-arrays.ts'],
     pool: 'forks',
     // Lets tests have the threads of their runs fail.
     execArgv: [`--import=${new URL('./test/support/processes/fault.mjs', import.meta.url).href}`],

@@ -6,7 +6,7 @@ export default defineConfig({
   plugins: [built],
   test: {
     include: ['test/long/**/*.test.ts'],
-    setupFiles: ['test/support/compute/typed-arrays.ts'],
+    setupFiles: ['test/support/typed-arrays.ts'],
     pool: 'forks',
     // Lets tests have the threads of their runs fail.
     execArgv: [`--import=${new URL('../support/processes/fault.mjs', import.meta.url).href}`],
