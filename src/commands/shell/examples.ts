@@ -7,12 +7,14 @@ export const examples: Readonly<Record<CommandName, readonly (readonly [words: s
     ['--workers 4 --seed 1', 'four threads; the same bits as with any other number'],
     ['--resume', 'goes on with the newest run'],
     ['--out DIR --resume-or-start', 'begins the run in DIR or goes on with it, for jobs'],
+    ['--recipe better', 'the same network, augmented and averaged: reads digits better'],
     ['--init weights.pth --lr 1e-4', 'trains a network of PyTorch further'],
   ],
   eval: [
     ['', 'the newest run'],
     ['weights.pth --json', 'a network of PyTorch, as JSON'],
     ['RUN RUN RUN', 'three networks as one'],
+    ['RUN --split validation', 'the rows that the run held out'],
   ],
   predict: [
     ['photo.jpg drawing.png', 'pictures, by the newest run'],

@@ -3,7 +3,7 @@
  * it cannot read costs nothing else.
  */
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
@@ -131,6 +131,14 @@ describe('the command', () => {
       expect(line.endsWith('uncertain')).toBe(expected[i]?.digits[0]?.uncertain);
     }
     expect(new Set(lines.map((line) => line.indexOf('('))).size, 'columns are aligned').toBe(1);
+  });
+
+  it('reads with the newest run where none is named, and says with which', async () => {
+    const folder = join(directory, 'runs', 'only');
+    await cp(run, folder, { recursive: true });
+    const { code, stdout, stderr } = await cli(['predict', ...files.slice(0, 1)], { cwd: directory });
+    expect([code, stderr]).toEqual([0, `reading with ${join(folder, 'checkpoint.msgpack')}\n`]);
+    expect(stdout).toContain(files[0]);
   });
 
   it('--json prints the same as one array', async () => {
