@@ -31,12 +31,12 @@ const reference = {
 
 const better = {
   2: {
-    parametersSha256: '3c0372d53ac0670d0cc112512f853bc115dc321b6269c2de373f1107d9d25eb1',
-    stateSha256: '496817f9c89d88ea0f17b488425ca679b2808f4f3bcc4743e17d3dc532bd362c',
+    parametersSha256: '05d3d11c18019c8f1a6571a093c9335df29350ade2e8805cfa79233fce6f250e',
+    stateSha256: '19ea01d530880344be35637a74adf9dc5fb16a8c196d64af55ff67c57c7c2d5f',
   },
   20: {
-    parametersSha256: '5532da6ba60e85b3ff33a4ed7ef19067ca0ebbd17a995a1591144f06f885c6d6',
-    stateSha256: '4f0ba356da24e8020a161a0292ed258ae2729f2dd5ba8aa347210adf96068301',
+    parametersSha256: '467ef6a7316f2401b786e528d7af0094ff23d4cfd80b78dda476323653a338b8',
+    stateSha256: 'ed1df6473ba258bbc5bc59dc71af2335b66fde373b25c82baef944454ee1cc69',
   },
 } as const satisfies Readonly<Record<number, Hashes>>;
 

@@ -75,15 +75,15 @@ export const defaultConfig: TrainConfig = {
 export const recipes = {
   reference: {},
   better: {
-    epochs: 24,
+    epochs: 20,
     learningRate: 3e-3,
     loss: 'cross-entropy',
     inputScale: 'unit',
     schedule: 'one-cycle',
-    rotation: 12,
-    translation: 2.5,
-    scaling: 0.12,
-    shear: 8,
+    rotation: 15,
+    translation: 3,
+    scaling: 0.15,
+    shear: 12,
     averageDecay: 0.999,
   },
 } as const satisfies Readonly<Record<string, Partial<TrainConfig>>>;
