@@ -1,6 +1,6 @@
 /**
  * The hashes after some steps on MNIST by each recipe with seed 0: what every machine must give. They change only when the order of
- * a sum or a formula of the `wasm` engine does, which the CHANGELOG then says.
+ * a sum or a formula of the `wasm` engine does, or what the recipe sets, which the CHANGELOG then says.
  */
 import {
   defaultConfig,
